@@ -1,0 +1,197 @@
+"""The main job on one CT: read, find the lobes, map, refine, segment, quantify, and write everything."""
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import DRAMLesionLib
+from DRAMLesionLib import report, scene, seg_nrrd
+from DRAMLesionLib.crf import refine
+from DRAMLesionLib.device import find_device
+from DRAMLesionLib.dram import predict_dram
+from DRAMLesionLib.files import staged_directory
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lobes import find_lobes
+from DRAMLesionLib.model import Model, load_model
+from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.segmentation import segment_lesion
+from DRAMLesionLib.volume import Volume, read_ct, write_volume
+
+OUTPUTS = {
+    "lesion.nii.gz": "lesion mask, 1 lesion",
+    "lesion.seg.nrrd": "the same as a Slicer segmentation",
+    "dram.nii.gz": "lesion map (dRAM), 0 to 1",
+    "lobes.nii.gz": "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
+    "lobes.csv": "table per lobe, per lung and in total",
+    "summary.json": "the table with settings, versions and times",
+    "report.html": "report with pictures",
+}
+"""What every case gives; the scene and its pictures come on top where slicer-core is installed."""
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of each stage, in the order they ran."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block as the stage ``name``."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def segment_case(
+    source: str | Path,
+    out: str | Path,
+    *,
+    lobes: str | Path | None = None,
+    model: str | Path | None = None,
+    device: str = "auto",
+    series: str | None = None,
+    crf: bool = True,
+    with_scene: bool = True,
+    allow_missing_lobes: bool = False,
+    progress: Progress = silent,
+) -> Findings:
+    """Segment one CT and write all results into a folder, all of them or none.
+
+    Args:
+        source: A NIfTI, NRRD or MHA file, or a DICOM folder.
+        out: The folder for the results; files of an earlier run are replaced.
+        lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
+        model: A bundle's folder or name; None is the default model.
+        device: See :func:`~DRAMLesionLib.device.find_device`.
+        series: UID of the DICOM series, where the folder holds several.
+        crf: Sharpen the map by the dense CRF.
+        with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
+        allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
+        progress: Told the stage and how much of it is done.
+
+    Returns:
+        What was found.
+
+    Raises:
+        InputError: Something that was given can't be used; nothing was written.
+    """
+    watch = Stopwatch()
+    place = find_device(device)
+    with watch.stage("load model"):
+        network = load_model(model, place)
+    with watch.stage("read"):
+        progress("Reading the CT", 0.0)
+        ct = read_ct(source, series=series)
+    findings = find_lesions(
+        ct,
+        network,
+        lobes_path=lobes,
+        device=str(place),
+        crf=crf,
+        allow_missing_lobes=allow_missing_lobes,
+        progress=progress,
+        watch=watch,
+    )
+    write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
+    return findings
+
+
+def find_lesions(
+    ct: Volume,
+    model: Model,
+    *,
+    lobes_path: str | Path | None = None,
+    device: str = "cpu",
+    crf: bool = True,
+    allow_missing_lobes: bool = False,
+    progress: Progress = silent,
+    watch: Stopwatch | None = None,
+) -> Findings:
+    """The same in memory: lobes, dRAM, refined dRAM, lesion mask and table of a CT. Arguments as above."""
+    watch = watch or Stopwatch()
+    with watch.stage("lobes"):
+        lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
+    labels, wanted = lobe_map.labels, model.description
+    with watch.stage("dRAM"):
+        dram = predict_dram(
+            model.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
+        )
+    if crf:
+        with watch.stage("CRF"):
+            progress("Refining the dRAM", 0.0)
+            dram = np.asarray(refine(dram, ct.array, ct.spacing_mm, labels > 0), np.float32)
+    with watch.stage("quantify"):
+        lesion = segment_lesion(dram, labels, wanted.threshold)
+        table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
+    record: dict[str, Any] = {
+        "model": {"name": model.name, "version": model.version, "checksum": model.checksum},
+        "settings": {"lobes": lobe_map.source, "crf": crf, "device": device, **wanted.to_dict()},
+        "versions": versions(),
+        "seconds": watch.seconds,
+        "warnings": list(ct.warnings),
+    }
+    return Findings(ct, lobe_map, dram, lesion, table, record)
+
+
+def write_findings(
+    findings: Findings,
+    out: str | Path,
+    *,
+    with_scene: bool = True,
+    progress: Progress = silent,
+    watch: Stopwatch | None = None,
+) -> None:
+    """Write all outputs of a case into a folder, all of them or none.
+
+    Args:
+        findings: Of the case. A scene that can't be written is added to the warnings of its record.
+        out: The folder.
+        with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
+        progress: Told the stage and how much of it is done.
+        watch: Adds the seconds of writing.
+    """
+    watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
+    ct = findings.ct
+    with staged_directory(out) as folder:
+        with watch.stage("write"):
+            progress("Writing the results", 0.0)
+            write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
+            write_volume(findings.dram, ct, folder / "dram.nii.gz")
+            write_volume(findings.lobes.labels, ct, folder / "lobes.nii.gz")
+            seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
+            report.write_table(findings, folder / "lobes.csv")
+        pictures: dict[str, Path] = {}
+        if with_scene:
+            with watch.stage("scene"):
+                progress("Making the Slicer scene", 0.0)
+                try:
+                    written = scene.write_scene_folder(findings, folder, progress)
+                    pictures = {path.name: path for path in written if path.suffix == ".png"}
+                except scene.SceneUnavailable as reason:
+                    findings.record["warnings"].append(f"no Slicer scene: {reason}")
+        with watch.stage("report"):
+            progress("Writing the report", 0.0)
+            report.write_report(findings, folder / "report.html", pictures)
+        report.write_summary(findings, folder / "summary.json")
+    progress("Done", 1.0)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the result depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"DRAMLesion": DRAMLesionLib.__version__, "Python": platform.python_version()}
+    for package in ("torch", "monai", "numpy", "scipy", "SimpleITK", "slicer-core"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,231 @@
+"""The dense regression activation map (dRAM): lobe samples, lobe-wise pooling, and maps on the CT's own grid.
+
+Method: Xie, Jacobs, Charbonnier, van Ginneken, "Dense Regression Activation Maps for Lesion Segmentation in CT scans of
+COVID-19 patients", arXiv 2105.11748.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from DRAMLesionLib.lobes import LOBES
+from DRAMLesionLib.model_description import ModelDescription
+from DRAMLesionLib.progress import Progress, silent
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class LobeSample:
+    """One lobe as the network sees it.
+
+    Attributes:
+        lobe: Its value, 1..5.
+        image: float32 (z, y, x) on the network's grid: the HU window as 0..1, 0 outside the lobe.
+        mask: bool (z, y, x): the lobe.
+        box: Where the sample lies in the lung grid it was cut from.
+    """
+
+    lobe: int
+    image: np.ndarray
+    mask: np.ndarray
+    box: Box
+
+
+@dataclass(frozen=True)
+class LungGrid:
+    """The lungs' box of a CT, resampled to the spacing that the network wants.
+
+    Attributes:
+        image: float32 (z, y, x): the HU window as 0..1.
+        labels: uint8 (z, y, x): lobes.
+        box: The lungs' box (with margin) in the CT's array.
+        step: Voxels of the CT per voxel of this grid, (z, y, x). Voxel centre i of this grid lies at
+            ``(i + 0.5) * step - 0.5`` voxels of the box.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    box: Box
+    step: tuple[float, float, float]
+
+
+def lobe_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Lobe-wise pooling: the mean over the lobe's voxels.
+
+    Args:
+        values: (batch, 1, z, y, x), for instance the dRAM.
+        mask: The same shape, bool or 0..1: the lobe.
+
+    Returns:
+        (batch,): of the dRAM, the predicted lesion fraction 0..1 of the lobe. 0 where the mask is empty.
+    """
+    weight = mask.to(values.dtype)
+    return (values * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1.0)
+
+
+CANDIDATE_EDGE_HU = 25.0
+"""Width of the soft edge of the candidate prior."""
+
+
+def dram_logits(network: torch.nn.Module, image: torch.Tensor, description: ModelDescription) -> torch.Tensor:
+    """Logits of the dRAM: the network's, held down on voxels that are too dark to be lesion.
+
+    Without such a candidate prior the percentages alone are met best by a flat map, and training never leaves it. The
+    published method bounds the *amount* by brighter voxels (candidates); here the same knowledge bounds the *place*.
+
+    Args:
+        network: Gives logits of the image's shape.
+        image: (batch, 1, z, y, x), the HU window as 0..1.
+        description: The model's; ``candidate_hu`` is the HU at which the prior is half open.
+
+    Returns:
+        (batch, 1, z, y, x) logits.
+    """
+    logits = network(image).float()
+    if description.candidate_hu is None:
+        return logits
+    low, high = description.hu_window
+    hu = low + image.float() * (high - low)
+    return logits - 10.0 * torch.sigmoid((description.candidate_hu - hu) / CANDIDATE_EDGE_HU)
+
+
+def lung_grid(
+    hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, float, float], description: ModelDescription
+) -> LungGrid:
+    """Resample the lungs' box to the network's spacing, low-pass filtered first where that is coarser.
+
+    Args:
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), 1..5 in the lobes; at least one voxel.
+        spacing_mm: (z, y, x) of the CT.
+        description: The model's.
+    """
+    margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
+    box = _grown(ndimage.find_objects((labels > 0).astype(np.uint8))[0], margin, labels.shape)
+    size = tuple(b.stop - b.start for b in box)
+    grid = tuple(
+        max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)
+    )
+    step = tuple(n / g for n, g in zip(size, grid, strict=True))
+    low, high = description.hu_window
+    image = np.clip((hu[box].astype(np.float32) - low) / (high - low), 0, 1, dtype=np.float32)
+    for axis, ratio in enumerate(step):
+        if ratio > 1:  # a Gaussian of 0.4 target voxels keeps what the coarser grid can show
+            sigma = 0.4 * float(np.sqrt(ratio**2 - 1))
+            image = ndimage.gaussian_filter1d(image, sigma, axis=axis, mode="nearest", truncate=3.0)
+    return LungGrid(
+        image=resample(image, grid, order=1),
+        labels=resample(np.ascontiguousarray(labels[box]), grid, order=0),
+        box=box,
+        step=(step[0], step[1], step[2]),
+    )
+
+
+def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
+    """One sample per lobe that has voxels, in the order of the lobes' values."""
+    margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]
+    boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
+    for lobe, found in zip(LOBES, boxes, strict=True):
+        if found is None:
+            continue
+        box = _grown(found, margin, grid.labels.shape)
+        mask = grid.labels[box] == lobe.value
+        yield LobeSample(lobe.value, np.where(mask, grid.image[box], np.float32(0)), mask, box)
+
+
+@torch.inference_mode()
+def predict_dram(
+    network: torch.nn.Module,
+    description: ModelDescription,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    *,
+    device: torch.device | str = "cpu",
+    flips: bool = True,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """The dRAM of a CT, on the CT's grid.
+
+    Args:
+        network: Gives logits (1, 1, z, y, x) for a lobe's image (1, 1, z, y, x); in eval mode, on ``device``.
+        description: What the network expects.
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), 1..5 in the lobes.
+        spacing_mm: (z, y, x) of the CT.
+        device: Where to compute.
+        flips: Average the map over the lobe as it is and mirrored left to right.
+        progress: Told after each lobe.
+
+    Returns:
+        float32 (z, y, x), 0..1, 0 outside the lobes.
+    """
+    dram = np.zeros(hu.shape, np.float32)
+    if not labels.any():
+        return dram
+    grid = lung_grid(hu, labels, spacing_mm, description)
+    coarse = np.zeros(grid.labels.shape, np.float32)
+    for sample in lobe_samples(grid, description):
+        progress("Computing the dRAM", (sample.lobe - 1) / len(LOBES))
+        image = torch.from_numpy(sample.image)[None, None].to(device)
+        probability = torch.sigmoid(dram_logits(network, image, description))
+        if flips:
+            mirrored = torch.sigmoid(dram_logits(network, image.flip(-1), description)).flip(-1)
+            probability = (probability + mirrored) / 2
+        coarse[sample.box][sample.mask] = probability[0, 0].cpu().numpy()[sample.mask]
+    dram[grid.box] = to_ct_grid(coarse, grid, labels[grid.box])
+    progress("Computing the dRAM", 1.0)
+    return dram
+
+
+def to_ct_grid(coarse: np.ndarray, grid: LungGrid, labels: np.ndarray) -> np.ndarray:
+    """Bring a map from the lung grid to the CT's grid, inside the lobes.
+
+    Values outside the coarse lobes are first replaced by the nearest one inside, so that the pleura does not fade.
+
+    Args:
+        coarse: float32 (z, y, x) on the lung grid.
+        grid: That grid.
+        labels: uint8 lobes on the CT's grid, in ``grid.box``.
+
+    Returns:
+        float32, the shape of ``labels``, 0 outside the lobes.
+    """
+    outside = grid.labels == 0
+    if outside.all():
+        return np.zeros(labels.shape, np.float32)
+    nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
+    filled = coarse[tuple(nearest)]
+    fine = resample(filled, labels.shape, order=1)
+    fine[labels == 0] = 0
+    return np.clip(fine, 0, 1, out=fine)
+
+
+def resample(values: np.ndarray, size: tuple[int, ...], order: int) -> np.ndarray:
+    """Resample an array to ``size`` voxels over the same extent (voxel edges coincide).
+
+    Args:
+        values: (z, y, x), float32 for order 1, any dtype for order 0.
+        size: The new (z, y, x).
+        order: 1 trilinear, 0 nearest.
+    """
+    tensor = torch.from_numpy(values)[None, None]
+    if order == 0:
+        index = [
+            torch.from_numpy(np.minimum(((np.arange(n) + 0.5) * (m / n)).astype(np.int64), m - 1))
+            for n, m in zip(size, values.shape, strict=True)
+        ]
+        return tensor[0, 0][index[0]][:, index[1]][:, :, index[2]].numpy()
+    resized = torch.nn.functional.interpolate(tensor, size=size, mode="trilinear", align_corners=False)
+    return resized[0, 0].numpy()
+
+
+def _grown(box: Box, margin: list[int], shape: tuple[int, ...]) -> Box:
+    z, y, x = (
+        slice(max(0, b.start - m), min(n, b.stop + m)) for b, m, n in zip(box, margin, shape, strict=True)
+    )
+    return z, y, x

@@ -1,0 +1,411 @@
+"""Lungs by intensity and shape, lobes by planes: what serves when nobody supplies lobes. Needs no weights.
+
+Everything is decided on a coarse grid of about 2.5 mm (block means, so noise matters little); the outline is then
+found between its voxels by interpolation. Arrays have shape (z, y, x) in canonical axes: z inferior to superior,
+y anterior to posterior, x right to left of the patient.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+LEFT, RIGHT = 1, 2
+"""Values of the lung labels."""
+
+COARSE_MM = 2.25
+"""The coarse grid's spacing is the multiple of the CT's that lies nearest to this."""
+
+EDGE_HU = -400.0
+"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where the outline lies."""
+
+AERATED_HU = -500.0
+"""Below this, inside the body, is lung or gas. Fat stays above even where HU are only approximate."""
+
+GROUND_GLASS_HU = -250.0
+"""Below this, beside a lung and on the side of the ribs, is ground glass of that lung."""
+
+TISSUE_HU = -600.0
+"""Above this is body, table or cloth: low, so that subcutaneous fat closes the outline of a thin patient."""
+
+BONE_HU = 200.0
+AIR_HU = -1000.0
+
+VESSEL_MM = 6.0
+"""Radius of the ball that closes vessels and small lesions everywhere."""
+
+POCKET_MM = 20.0
+"""Radius of the disk that closes lesions at the ribs, in axial slices."""
+
+PLANES = {
+    "left lower": (-0.0166, 0.6749, -0.7377, 0.0167),
+    "right lower": (-0.0401, 0.5695, -0.8210, 0.1433),
+    "right upper": (-0.0830, -0.0808, 0.9933, -0.4747),
+}
+"""Fissures as planes a u + b v + c w + d > 0 in a lung's own box, fitted to a public lobe atlas.
+
+u runs medial to lateral, v anterior to posterior, w inferior to superior, each 0..1 over the box.
+"""
+
+
+def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Segment both lungs, dense lesions and vessels included, trachea and main bronchi left out.
+
+    Args:
+        hu: int16 or float32, shape (z, y, x), canonical axes, HU.
+        spacing_mm: Voxel size (z, y, x) in mm.
+
+    Returns:
+        uint8, the shape of ``hu``: 1 left lung, 2 right lung of the patient, 0 elsewhere (everywhere, if none is
+        found).
+    """
+    factors = [max(1, round(COARSE_MM / float(s))) for s in spacing_mm]
+    coarse = _block_mean(hu, factors)
+    spacing = np.array([f * float(s) for f, s in zip(factors, spacing_mm, strict=True)])
+
+    body = _body(coarse, spacing)
+    candidates = body & (coarse < AERATED_HU)
+    airways = _airways(coarse, candidates, _middle(body), spacing)
+    aerated = _lung_components(candidates & ~airways, coarse, spacing)
+    if not aerated.any():
+        return np.zeros(hu.shape, np.uint8)
+    lungs = _left_and_right(aerated, coarse, body, spacing)
+    closed = _close(lungs, body & (coarse < GROUND_GLASS_HU) & ~airways, coarse, spacing)
+    return _refine(closed, lungs > 0, coarse, factors, hu.shape)
+
+
+def split_lobes(lungs: np.ndarray) -> np.ndarray:
+    """Cut each lung into lobes by planes in its own bounding box: approximate, no fissure is looked for.
+
+    Args:
+        lungs: uint8, shape (z, y, x), canonical axes: 1 left lung, 2 right lung.
+
+    Returns:
+        uint8, same shape: 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL.
+    """
+    lobes = np.zeros(lungs.shape, np.uint8)
+    boxes = ndimage.find_objects(lungs, max_label=2)
+    for side, box in zip((LEFT, RIGHT), boxes, strict=True):
+        if box is None:
+            continue
+        inside = lungs[box] == side
+        w, v, u = np.ogrid[tuple(slice(0, 1, complex(0, n)) for n in inside.shape)]
+        if side == RIGHT:
+            u = 1 - u
+        if side == LEFT:
+            values = np.where(_above("left lower", u, v, w), 2, 1)
+        else:
+            upper = np.where(_above("right upper", u, v, w), 3, 4)
+            values = np.where(_above("right lower", u, v, w), 5, upper)
+        lobes[box][inside] = values[inside]
+    return lobes
+
+
+def _above(plane: str, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    a, b, c, d = PLANES[plane]
+    return a * u + b * v + c * w + d > 0
+
+
+def _block_mean(hu: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    """Mean HU over blocks of ``factors`` voxels, float32; blocks at the end are filled with the last voxel."""
+    coarse = hu
+    for axis, factor in enumerate(factors):
+        if factor == 1:
+            continue
+        missing = -coarse.shape[axis] % factor
+        if missing:
+            pad = [(0, 0)] * 3
+            pad[axis] = (0, missing)
+            coarse = np.pad(coarse, pad, mode="edge")
+        shape = list(coarse.shape)
+        shape[axis : axis + 1] = [shape[axis] // factor, factor]
+        coarse = coarse.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    return np.maximum(coarse.astype(np.float32), -1100.0)
+
+
+def _in_plane(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
+    """A flat structuring element (1, y, x): a disk of at least the four neighbours."""
+    ry, rx = (max(1, round(radius_mm / s)) for s in spacing[1:])
+    y, x = np.ogrid[-ry : ry + 1, -rx : rx + 1]
+    return ((y / (ry + 0.01)) ** 2 + (x / (rx + 0.01)) ** 2 <= 1)[None]
+
+
+def _label_slices(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Connected components of each axial slice on its own."""
+    structure = np.zeros((3, 3, 3), bool)
+    structure[1] = ndimage.generate_binary_structure(2, 1)
+    return ndimage.label(mask, structure)
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels == sizes.argmax()
+
+
+def _body(coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """The patient with all air inside, without the table and the air around, slice by slice.
+
+    Air that touches the side of the image is outside, unless it is lung by its density: a field of view that cuts
+    the chest. Slice by slice, since air runs in from outside through the mouth and the open ends of the scan.
+    """
+    tissue = coarse > TISSUE_HU
+    opened = ndimage.binary_opening(tissue, _in_plane(5.0, spacing))
+    core = _largest(opened)
+    tissue = ndimage.binary_dilation(core, _in_plane(5.0, spacing)) & tissue
+    labels, count = _label_slices(~tissue)
+    if count == 0:
+        return tissue
+    touching, corners = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
+    for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        touching[face.ravel()] = True
+    corners[labels[:, [0, 0, -1, -1], [0, -1, 0, -1]].ravel()] = True
+    air = np.bincount(labels[coarse < TISSUE_HU], minlength=count + 1)
+    pure = np.bincount(labels[coarse < AIR_HU + 70], minlength=count + 1)
+    outside = corners | (touching & (pure >= 0.5 * air))
+    outside[0] = False
+    return ~outside[labels]
+
+
+def _middle(body: np.ndarray) -> float:
+    """The body's middle along x, as an index."""
+    return float(np.average(np.arange(body.shape[2]), weights=body.any(axis=1).sum(axis=0) + 1e-9))
+
+
+def _airways(coarse: np.ndarray, candidates: np.ndarray, middle: float, spacing: np.ndarray) -> np.ndarray:
+    """Trachea and main bronchi: pure air that tissue surrounds in axial slices, near the middle, for more than 10 mm.
+
+    Lobar bronchi are wrapped in lung and stay with it, as does emphysema.
+    """
+    none = np.zeros_like(candidates)
+    if not candidates.any():
+        return none
+    lung_hu = float(np.median(coarse[candidates]))
+    pure_air = candidates & (coarse < np.clip((AIR_HU + lung_hu) / 2, -960.0, -920.0))
+    labels, count = _label_slices(pure_air)
+    near = ndimage.grey_dilation(labels, footprint=_in_plane(3.0, spacing))
+    far = ndimage.grey_dilation(labels, footprint=_in_plane(7.0, spacing))
+    dense = _share(coarse > AERATED_HU, np.where(near == 0, far, 0), count)
+    aerated = _share(coarse < -800.0, np.where(labels == 0, near, 0), count)
+    area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
+    possible = (dense > 0.6) & (aerated < 0.35) & (area > 15) & (area < 1000)
+    possible[0] = False
+    tubes, count = ndimage.label(possible[labels], np.ones((3, 3, 3)))
+    if count == 0:
+        return none
+    numbers = np.arange(1, count + 1)
+    walled = np.asarray(ndimage.mean(dense[labels] > 0.8, tubes, numbers)) > 0.5
+    apart = np.asarray(ndimage.mean(aerated[labels], tubes, numbers)) < 0.26
+    lengths = np.array([(t[0].stop - t[0].start) * spacing[0] for t in ndimage.find_objects(tubes)])
+    x = np.asarray(ndimage.mean(np.broadcast_to(np.arange(coarse.shape[2]), coarse.shape), tubes, numbers))
+    central = np.abs(x - middle) * spacing[2] < 45.0
+    chosen = np.concatenate([[False], walled & apart & central & (lengths > 10.0)])
+    return ndimage.binary_dilation(chosen[tubes], _in_plane(4.0, spacing)) & candidates
+
+
+def _share(mask: np.ndarray, rings: np.ndarray, count: int) -> np.ndarray:
+    """For each label of ``rings`` 0..count the part of its voxels that are in ``mask``."""
+    voxels = np.bincount(rings.ravel(), minlength=count + 1)
+    return np.bincount(rings[mask], minlength=count + 1) / np.maximum(voxels, 1)
+
+
+def _lung_components(mask: np.ndarray, coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Keep what is large and has the density of lung: no gas in the bowel, no air in folds of the skin.
+
+    Pieces that hang on a lung by a thin neck are judged by themselves, so fat or gas behind a neck is left out.
+    """
+    least = max(20.0, 0.03 * mask.sum() * _ml(spacing))
+    cores = _pieces(ndimage.binary_erosion(mask), coarse, least, (AIR_HU + 30, AERATED_HU), spacing)
+    lungs = ndimage.binary_dilation(cores, iterations=2, mask=mask)
+    hanging = _pieces(mask & ~lungs, coarse, 0.2, (AIR_HU + 30, -700.0), spacing)
+    labels, _ = ndimage.label(lungs | hanging)
+    attached = np.unique(labels[lungs])
+    return np.isin(labels, attached[attached > 0])
+
+
+def _pieces(
+    mask: np.ndarray, coarse: np.ndarray, least_ml: float, limits: tuple[float, float], spacing: np.ndarray
+) -> np.ndarray:
+    """The components of ``mask`` of at least that volume whose median HU is within ``limits``."""
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1) * _ml(spacing)
+    sizes[0] = 0
+    large = np.flatnonzero(sizes >= least_ml)
+    keep = np.zeros(count + 1, bool)
+    if large.size:
+        medians = np.asarray(ndimage.median(coarse[mask], labels[mask], large))
+        keep[large] = (medians > limits[0]) & (medians < limits[1])
+    return keep[labels]
+
+
+def _ml(spacing: np.ndarray) -> float:
+    """The volume of a voxel in millilitres."""
+    return float(spacing.prod()) / 1000.0
+
+
+def _left_and_right(
+    mask: np.ndarray, coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """Label lung 1 left, 2 right by position; a component on both sides is cut along the densest surface."""
+    on_left = np.arange(mask.shape[2])[None, None] > _middle(body[mask.any(axis=(1, 2))])
+    labels, count = ndimage.label(mask)
+    fraction = ndimage.mean(np.broadcast_to(on_left, mask.shape), labels, np.arange(1, count + 1))
+    lungs = np.zeros(mask.shape, np.uint8)
+    for label, left in enumerate(np.atleast_1d(fraction), start=1):
+        component = labels == label
+        if 0.12 < left < 0.88:
+            lungs[component] = _cut(component, coarse, on_left, spacing)[component]
+        else:
+            lungs[component] = LEFT if left > 0.5 else RIGHT
+    return lungs
+
+
+def _cut(component: np.ndarray, coarse: np.ndarray, on_left: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Cut lungs that touch: erode until no large piece lies on both sides, then flood back by HU.
+
+    The thin sheet of tissue between touching lungs is a ridge of HU, where the two floods meet.
+    """
+    import SimpleITK as sitk
+
+    depth = ndimage.distance_transform_edt(component, spacing)
+    sides = np.where(np.broadcast_to(on_left, component.shape), LEFT, RIGHT).astype(np.uint8)
+    for radius in np.arange(1, 13) * float(spacing[1:].mean()):
+        pieces, count = ndimage.label(depth > radius)
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        left = ndimage.sum(np.broadcast_to(on_left, component.shape), pieces, np.arange(1, count + 1))
+        large = sizes > 0.02 * component.sum()
+        share = np.asarray(left) / np.maximum(sizes, 1)
+        mixed = large & (share > 0.15) & (share < 0.85)
+        if mixed.any():
+            continue
+        side = np.where(share > 0.5, LEFT, RIGHT) * large
+        if not (side == LEFT).any() or not (side == RIGHT).any():
+            break
+        markers = np.concatenate([[0], side]).astype(np.uint8)[pieces]
+        ridge = np.where(component, coarse, 1000.0).astype(np.float32)
+        flooded = sitk.MorphologicalWatershedFromMarkers(
+            sitk.GetImageFromArray(ridge), sitk.GetImageFromArray(markers), markWatershedLine=False
+        )
+        return sitk.GetArrayFromImage(flooded).astype(np.uint8)
+    return sides
+
+
+def _close(lungs: np.ndarray, hazy: np.ndarray, coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Take vessels and dense lesions into each lung; label 1 left, 2 right."""
+    closed = np.zeros_like(lungs)
+    margin = [int(np.ceil(25.0 / s)) for s in spacing]
+    dense = coarse > GROUND_GLASS_HU
+    for side, box in zip((LEFT, RIGHT), ndimage.find_objects(lungs, max_label=2), strict=True):
+        if box is None:
+            continue
+        wide = tuple(
+            slice(max(0, b.start - m), min(n, b.stop + m))
+            for b, m, n in zip(box, margin, lungs.shape, strict=True)
+        )
+        lung = lungs[wide] == side
+        free = (lungs[wide] == 0) & (closed[wide] == 0) & (dense[wide] | hazy[wide])
+        lung |= _reach(lung, hazy[wide] & free, side, spacing)
+        pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]])) & (coarse[wide] < BONE_HU)
+        pockets &= _faces_ribs(lung, side)
+        whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & free)
+        closed[wide][_fill_holes(whole, spacing) & (free | lung)] = side
+    return closed
+
+
+def _reach(lung: np.ndarray, through: np.ndarray, side: int, spacing: np.ndarray) -> np.ndarray:
+    """What is reached from the lung through a mask, up to a pocket's depth: ground glass, but no mediastinal fat."""
+    steps = round(POCKET_MM / float(spacing[1:].mean()))
+    reached = ndimage.binary_dilation(lung, iterations=steps, mask=through | lung)
+    return reached & _beyond(lung, side)[0]
+
+
+def _closing(mask: np.ndarray, radius_mm: float, spacing: np.ndarray) -> np.ndarray:
+    """Closing by a ball; lungs that the scan cuts off go on beyond its first and last slice."""
+    beyond = int(np.ceil(radius_mm / spacing[0]))
+    padded = np.pad(mask, ((beyond, beyond), (0, 0), (0, 0)), mode="edge")
+    dilated = ndimage.distance_transform_edt(~padded, spacing) <= radius_mm
+    closed = ndimage.distance_transform_edt(dilated, spacing) > radius_mm
+    return closed[beyond : len(closed) - beyond]
+
+
+def _faces_ribs(lung: np.ndarray, side: int) -> np.ndarray:
+    """Voxels with lung on their medial side, and none of it beyond them laterally, in front or behind.
+
+    These are pockets at the chest wall. Those that open to the mediastinum (heart, hilum, spine) have lung on their
+    other sides.
+    """
+    medial, lateral, front, back = _beyond(lung, side)
+    return medial & ~(lateral & front & back)
+
+
+def _beyond(lung: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Whether a voxel has lung on its medial side, laterally, in front, behind, in its own row or column."""
+
+    def seen(axis: int, from_end: bool) -> np.ndarray:
+        view = np.flip(lung, axis) if from_end else lung
+        found = np.logical_or.accumulate(view, axis=axis)
+        return np.flip(found, axis) if from_end else found
+
+    return seen(2, side == RIGHT), seen(2, side == LEFT), seen(1, False), seen(1, True)
+
+
+def _fill_holes(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Fill what is enclosed in 3-D, and what is enclosed in an axial slice if small: not the top of the diaphragm."""
+    mask = ndimage.binary_fill_holes(mask)
+    labels, count = _label_slices(~mask)
+    area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
+    fill = area < 1500.0
+    for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        fill[face.ravel()] = False
+    fill[0] = True
+    return fill[labels]
+
+
+def _refine(
+    closed: np.ndarray,
+    aerated: np.ndarray,
+    coarse: np.ndarray,
+    factors: Sequence[int],
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """Outline on the CT's own grid: where the interpolated HU crosses the edge, or the filled part ends."""
+    lungs = closed > 0
+    level = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0).astype(np.float32)
+    near = ndimage.binary_dilation(lungs)
+    level[~near] = -1.0
+    level[near & ~lungs] = np.minimum(level[near & ~lungs], 0.0)
+    filled = lungs & ~aerated
+    level[filled] = np.maximum(level[filled], 0.5)
+    sides = _nearest_side(closed)
+    fine = np.zeros(shape, np.uint8)
+    inside = _interpolate(level, factors, shape) > 0
+    left = _interpolate(sides, factors, shape) > 0
+    fine[inside & left] = LEFT
+    fine[inside & ~left] = RIGHT
+    return fine
+
+
+def _nearest_side(closed: np.ndarray) -> np.ndarray:
+    """+1 where the left lung is nearest, -1 where the right one is, float32."""
+    signed = np.array([0.0, 1.0, -1.0], np.float32)[closed]
+    if not (closed == 0).any():
+        return signed
+    nearest = ndimage.distance_transform_edt(closed == 0, return_distances=False, return_indices=True)
+    return signed[tuple(nearest)]
+
+
+def _interpolate(coarse: np.ndarray, factors: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Linear interpolation of block centres at the voxels of the full grid, float32."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(coarse)
+    image.SetSpacing([float(f) for f in reversed(factors)])
+    image.SetOrigin([(f - 1) / 2 for f in reversed(factors)])
+    resample = sitk.ResampleImageFilter()
+    resample.SetSize([int(n) for n in reversed(shape)])
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetUseNearestNeighborExtrapolator(True)
+    return sitk.GetArrayFromImage(resample.Execute(image))

@@ -1,0 +1,276 @@
+"""Models as MONAI bundles: find them, load them without pickle and with their checksum, save them.
+
+A bundle is a folder::
+
+    configs/metadata.json     MONAI's metadata, our description under "dram", the checksum of the weights
+    configs/inference.json    runs the main job by ``python -m monai.bundle run``
+    models/model.safetensors  the weights
+    docs/README.md            the model card;  LICENSE: the terms of the weights
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.files import STAGING_PREFIX
+from DRAMLesionLib.model_description import ModelDescription
+from DRAMLesionLib.network import DenseNetwork
+
+DEFAULT_MODEL = "dram-covid"
+SHIPPED = Path(__file__).parent / "models"
+METADATA, INFERENCE = Path("configs/metadata.json"), Path("configs/inference.json")
+WEIGHTS, CARD = Path("models/model.safetensors"), Path("docs/README.md")
+SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        name: For people and for ``--model``.
+        version: Of the bundle.
+        folder: Where it is.
+        checksum: SHA-256 of the weights, hexadecimal.
+        description: What it expects, and how its map is read.
+        network: In eval mode, float32.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    checksum: str
+    description: ModelDescription
+    network: DenseNetwork
+
+
+def model_folders() -> list[Path]:
+    """Folders that hold bundles: the shipped ones, then those of the environment variable ``DRAMLESION_MODELS``."""
+    extra = [Path(p) for p in os.environ.get("DRAMLESION_MODELS", "").split(os.pathsep) if p]
+    return [SHIPPED, *extra]
+
+
+def list_models() -> dict[str, Path]:
+    """Every bundle found, by name; a later folder does not hide an earlier one's model."""
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
+            found.setdefault(metadata.parents[1].name, metadata.parents[1])
+    return found
+
+
+def find_model(name_or_folder: str | Path | None) -> Path:
+    """The folder of a bundle.
+
+    Args:
+        name_or_folder: A bundle's folder or the name of a known one; None is the default model.
+
+    Raises:
+        InputError: There is no such model; lists those there are.
+    """
+    wanted = str(name_or_folder or DEFAULT_MODEL)
+    if (Path(wanted) / METADATA).is_file():
+        return Path(wanted)
+    known = list_models()
+    if wanted in known:
+        return known[wanted]
+    if Path(wanted).is_dir():
+        raise InputError(f"{wanted}: no model: the folder has no {METADATA.as_posix()}")
+    names = ", ".join(sorted(known)) or "none"
+    raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
+
+
+def load_model(name_or_folder: str | Path | None = None, device: torch.device | str = "cpu") -> Model:
+    """Load a bundle; nothing in it is executed and nothing is unpickled.
+
+    Args:
+        name_or_folder: See :func:`find_model`.
+        device: Where the network goes.
+
+    Raises:
+        InputError: A file is missing, damaged, or does not fit the others; names the file.
+    """
+    folder = find_model(name_or_folder)
+    metadata = _read_metadata(folder / METADATA)
+    description = ModelDescription.from_dict(metadata.get("dram"), f"{folder / METADATA}: dram")
+    weights = folder / WEIGHTS
+    checksum = _checksum(weights)
+    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
+    if checksum != expected:
+        raise InputError(
+            f"{weights}: damaged model: its SHA-256 is {checksum[:12]}..., {METADATA.name} says "
+            f"{str(expected)[:12]}...: install the model again"
+        )
+    network = DenseNetwork(description.network)
+    _load_weights(network, weights)
+    return Model(
+        name=str(metadata.get("name", folder.name)),
+        version=str(metadata.get("version", "?")),
+        folder=folder,
+        checksum=checksum,
+        description=description,
+        network=network.eval().to(device),
+    )
+
+
+def save_model(
+    folder: str | Path,
+    network: DenseNetwork,
+    description: ModelDescription,
+    *,
+    name: str,
+    version: str,
+    card: str,
+    summary: str,
+    data: str,
+    licence: str,
+    half: bool = True,
+) -> Path:
+    """Write a bundle, whole or not at all; an older one of that name is replaced.
+
+    Args:
+        folder: The bundle's folder.
+        network: Its weights are written.
+        description: What the network expects.
+        name: Of the model.
+        version: Of the bundle, such as ``0.1.0``.
+        card: The model card, Markdown.
+        summary: What it does, in a sentence, for the metadata.
+        data: What it was trained on, in a sentence.
+        licence: The terms of the weights, as text.
+        half: Store the weights in half precision (half the size; loaded as float32).
+
+    Returns:
+        The folder.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder.parent))
+    try:
+        for part in (METADATA, WEIGHTS, CARD):
+            (staging / part).parent.mkdir(exist_ok=True)
+        kind = torch.float16 if half else torch.float32
+        state = {k: v.detach().cpu().to(kind).contiguous() for k, v in network.state_dict().items()}
+        save_file(state, staging / WEIGHTS)
+        metadata = _metadata(name, version, summary, data, description, _checksum(staging / WEIGHTS))
+        (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
+        (staging / CARD).write_text(card, encoding="utf-8")
+        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
+        staging.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: damaged model: {error}: install the model again") from error
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("checksum", {}), dict):
+        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
+    return metadata
+
+
+def _checksum(path: Path) -> str:
+    try:
+        with path.open("rb") as weights:
+            return hashlib.sha256(weights.read()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path}: model without weights: {error.strerror}: install the model again"
+        ) from error
+
+
+def _load_weights(network: DenseNetwork, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = {key: value.float() for key, value in load_file(path).items()}
+        network.load_state_dict(state)
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: weights that do not fit the model: {reason}: install the model again"
+        ) from error
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise InputError(f"{path}: damaged model: weights that are not finite: install the model again")
+
+
+def _metadata(
+    name: str, version: str, summary: str, data: str, description: ModelDescription, checksum: str
+) -> dict[str, Any]:
+    import monai
+    import numpy
+
+    low, high = description.hu_window
+    image = {
+        "type": "image",
+        "format": "hounsfield",
+        "modality": "CT",
+        "num_channels": 1,
+        "spatial_shape": ["*", "*", "*"],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": True,
+        "channel_def": {"0": f"one lobe of a chest CT, {low:g} to {high:g} HU as 0 to 1, outside the lobe 0"},
+    }
+    output = image | {
+        "type": "probabilities",
+        "format": "segmentation",
+        "channel_def": {"0": "lesion logit; its sigmoid is the dRAM"},
+    }
+    return {
+        "schema": SCHEMA,
+        "version": version,
+        "changelog": {version: summary},
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": numpy.__version__,
+        "required_packages_version": {"SimpleITK": "2.4", "safetensors": "0.4", "scipy": "1.11"},
+        "name": name,
+        "task": "COVID-19 lesion map and lobe percentages from chest CT",
+        "description": summary,
+        "authors": "The DRAMLesion developers",
+        "copyright": "Copyright (c) The DRAMLesion developers",
+        "data_source": data,
+        "intended_use": "Research use only, not for diagnosis.",
+        "references": [
+            "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
+            "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
+        ],
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": output}},
+        "dram": description.to_dict(),
+        "checksum": {WEIGHTS.as_posix(): checksum},
+    }
+
+
+def _inference() -> dict[str, Any]:
+    return {
+        "imports": ["$import DRAMLesionLib.case"],
+        "bundle_root": ".",
+        "image": "ct.nii.gz",
+        "lobes": None,
+        "output_dir": "$@bundle_root + '/eval'",
+        "device": "auto",
+        "run": [
+            "$DRAMLesionLib.case.segment_case(@image, @output_dir, lobes=@lobes, model=@bundle_root, device=@device)"
+        ],
+    }

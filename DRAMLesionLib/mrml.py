@@ -1,0 +1,373 @@
+"""Arrays and images to MRML nodes and back: volumes and segments.
+
+Works on the nodes of a running Slicer and of a headless slicer-core scene alike. MRML is RAS, the library LPS; node
+arrays lie in the image's own axes, the library's in canonical ones: everything passes through
+:func:`~DRAMLesionLib.volume.to_image` and :func:`~DRAMLesionLib.volume.from_image`, so the geometry stays exactly what
+the input had.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.lobes import LOBES, LobeMap
+from DRAMLesionLib.seg_nrrd import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
+from DRAMLesionLib.volume import CORNER_TOLERANCE, Volume, from_image, to_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import SimpleITK as sitk
+
+Box = tuple[slice, slice, slice]
+"""A part of an array (z, y, x): three slices with start and stop."""
+
+APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
+"""Node attribute, ``1`` on lobes that were cut by planes."""
+
+_LEVELS = {"upper": "upper", "superior": "upper", "middle": "middle", "lower": "lower", "inferior": "lower"}
+
+
+def fill_volume_node(node: Any, array: np.ndarray, like: Volume) -> None:
+    """Put ``array`` into a scalar volume or label map node, in the geometry of ``like``.
+
+    Args:
+        node: vtkMRMLScalarVolumeNode.
+        array: Shape (z, y, x), canonical axes of ``like``.
+        like: The volume whose geometry the node gets.
+    """
+    import vtk
+
+    image = to_image(array, like)
+    data = vtk.vtkImageData()
+    data.SetDimensions(*image.GetSize())
+    data.GetPointData().SetScalars(_vtk_scalars(image))
+    origin, directions = _ras(image)
+    node.SetAndObserveImageData(data)
+    node.SetSpacing(*image.GetSpacing())
+    node.SetOrigin(*origin)
+    node.SetIJKToRASDirectionMatrix(directions)
+
+
+def volume_from_node(node: Any) -> Volume:
+    """The library's volume of a scalar volume node; dtype stays as it is.
+
+    Raises:
+        InputError: The node is empty, holds vectors, or lies under a transform.
+    """
+    return from_image(_image_from_node(node), node.GetName())
+
+
+def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) -> LobeMap:
+    """The five lobes of a segmentation or label map node, on the CT's grid.
+
+    Segments are recognised by name (``LUL``, ``left upper lobe``, ``lung_upper_lobe_left``, ``superior lobe of left
+    lung``) or by SNOMED CT terminology; a label map's values are those of :data:`~DRAMLesionLib.lobes.LOBES`.
+
+    Args:
+        node: vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode or vtkMRMLScalarVolumeNode.
+        ct: The CT on whose grid the lobes are wanted.
+        allow_missing: Take fewer than five lobes.
+
+    Raises:
+        InputError: A lobe is missing or has no voxels in the CT, or a label map lies on another grid.
+    """
+    name = node.GetName()
+    if node.IsA("vtkMRMLSegmentationNode"):
+        labels = np.zeros(ct.array.shape, dtype=np.uint8)
+        for segment_id, value in _lobe_segments(node).items():
+            labels[segment_array(node, segment_id, ct) != 0] = value
+    else:
+        labels = _labels_from_volume(node, ct)
+    missing = [lobe.name for lobe in LOBES if not (labels == lobe.value).any()]
+    if missing == [lobe.name for lobe in LOBES] or (missing and not allow_missing):
+        known = ", ".join(segment.name for segment in LOBE_SEGMENTS)
+        raise InputError(
+            f"{name}: has no voxels of the {' and the '.join(missing)} in {ct.name}: name the segments {known}"
+        )
+    return LobeMap(labels, node.GetAttribute(APPROXIMATE_ATTRIBUTE) == "1", name)
+
+
+def segment_array(node: Any, segment_id: str, like: Volume) -> np.ndarray:
+    """One segment on the grid of ``like``: uint8, shape (z, y, x), canonical axes, 1 inside.
+
+    Voxels are copied where the segment shares the grid; otherwise the nearest one is taken.
+
+    Raises:
+        InputError: The segmentation has no such segment.
+    """
+    import slicer
+
+    if node.GetSegmentation().GetSegment(segment_id) is None:
+        raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
+    labelmap = slicer.vtkOrientedImageData()
+    found = node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
+    own = np.zeros(like.geometry.size[::-1], dtype=np.uint8)
+    if not found or labelmap.IsEmpty():
+        return _canonical(own, like)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if node.GetParentTransformNode() is not None:
+        logic.ApplyParentTransformToOrientedImageData(node, labelmap)
+    if _offset(labelmap, like) is None:
+        moved = slicer.vtkOrientedImageData()
+        reference = _oriented(to_image(np.zeros(like.array.shape, np.uint8), like), like)
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            labelmap, reference, moved
+        )
+        labelmap = moved
+    _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own)
+    return _canonical(own, like)
+
+
+def update_segment(
+    node: Any, segment_id: str, array: np.ndarray, like: Volume, box: Box | None = None
+) -> None:
+    """Replace a segment's voxels, all of them or those of a box; other segments keep theirs.
+
+    A box takes milliseconds whatever the CT's size: only its voxels are touched.
+
+    Args:
+        node: vtkMRMLSegmentationNode, not under a transform.
+        segment_id: Of a segment that is there.
+        array: Boolean or integer, canonical axes, not 0 is inside: shape of ``like.array``, or of the box.
+        like: The volume on whose grid ``array`` lies.
+        box: Which part of ``like.array`` the array is; None for all of it.
+
+    Raises:
+        InputError: The segmentation has no such segment, or lies under a transform.
+        ValueError: The array's shape is not that of the box.
+    """
+    import slicer
+
+    if node.GetSegmentation().GetSegment(segment_id) is None:
+        raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
+    _refuse_transform(node)
+    part, start = crop(like, box)
+    if array.shape != part.array.shape:
+        raise ValueError(f"update_segment: array has shape {array.shape}, its box {part.array.shape}")
+    labelmap = _oriented(to_image((array != 0).astype(np.uint8), part), like, start)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if box is None:
+        logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_REPLACE)
+        return
+    # Replacing would drop all voxels outside of the box. The minimum with the new values clears, the maximum sets.
+    extent = labelmap.GetExtent()
+    for mode in (logic.MODE_MERGE_MIN, logic.MODE_MERGE_MAX):
+        logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, mode, extent)
+
+
+def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence[SegmentInfo]) -> None:
+    """Make or replace segments of one label map; the node's other segments stay.
+
+    Args:
+        node: vtkMRMLSegmentationNode.
+        labels: Integer, shape (z, y, x), canonical axes.
+        like: The volume on whose grid they lie.
+        segments: Which values become segments.
+    """
+    import slicer
+
+    segmentation = node.GetSegmentation()
+    for info in segments:
+        if segmentation.GetSegment(info.id) is not None:
+            segmentation.RemoveSegment(info.id)
+    labelmap = _oriented(to_image(np.ascontiguousarray(labels, dtype=np.uint8), like), like)
+    for info in segments:
+        segment = slicer.vtkSegment()
+        segment.SetName(info.name)
+        segment.SetNameAutoGenerated(False)
+        segment.SetColor(*info.rgb)
+        segment.SetColorAutoGenerated(False)
+        segment.SetLabelValue(info.value)
+        segment.SetTag(TERMINOLOGY_TAG, info.terminology)
+        segment.AddRepresentation(SOURCE_REPRESENTATION, labelmap)
+        segmentation.AddSegment(segment, info.id)
+
+
+def crop(like: Volume, box: Box | None) -> tuple[Volume, tuple[int, int, int]]:
+    """The part of a volume inside a box of its canonical axes, and where it begins in the input's own axes (x, y, z)."""
+    if box is None:
+        return like, (0, 0, 0)
+    first = np.array([part.start for part in box][::-1], dtype=float)
+    last = np.array([part.stop - 1 for part in box][::-1], dtype=float)
+    geometry = like.geometry
+    to_own = np.linalg.inv(geometry.matrix) @ geometry.canonical().matrix
+    corners = np.rint((to_own @ np.array([[*first, 1.0], [*last, 1.0]]).T)[:3]).astype(int)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    origin = geometry.matrix @ [*low, 1.0]
+    i, j, k = (int(value) for value in low)
+    part = dataclasses.replace(
+        geometry,
+        size=tuple(int(value) for value in high - low + 1),
+        origin=tuple(float(value) for value in origin[:3]),
+    )
+    return Volume(like.array[box], like.spacing_mm, part, like.name), (i, j, k)
+
+
+def _image_from_node(node: Any) -> sitk.Image:
+    import SimpleITK as sitk
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    data = node.GetImageData()
+    if data is None or data.GetPointData().GetScalars() is None:
+        raise InputError(f"{node.GetName()}: has no voxels: load the volume again")
+    if data.GetNumberOfScalarComponents() != 1:
+        raise InputError(f"{node.GetName()}: has several values per voxel: choose a CT")
+    _refuse_transform(node)
+    array = vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+    image = sitk.GetImageFromArray(array)
+    directions = vtk.vtkMatrix4x4()
+    node.GetIJKToRASDirectionMatrix(directions)
+    rows = np.array([[directions.GetElement(i, j) for j in range(3)] for i in range(3)])
+    rows[:2] *= -1
+    x, y, z = node.GetOrigin()
+    image.SetOrigin((-x, -y, z))
+    image.SetSpacing(node.GetSpacing())
+    image.SetDirection(rows.ravel().tolist())
+    return image
+
+
+def _refuse_transform(node: Any) -> None:
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        raise InputError(
+            f"{node.GetName()}: lies under the transform {transform.GetName()}: harden it or take the node out of it"
+        )
+
+
+def _vtk_scalars(image: sitk.Image) -> Any:
+    import SimpleITK as sitk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    scalars = numpy_to_vtk(sitk.GetArrayViewFromImage(image).ravel(), deep=True)
+    scalars.SetName("ImageScalars")
+    return scalars
+
+
+def _ras(image: sitk.Image) -> tuple[tuple[float, float, float], Any]:
+    """Origin and direction matrix (vtkMatrix4x4) of an image in RAS."""
+    import vtk
+
+    rows = np.reshape(image.GetDirection(), (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])
+    matrix = vtk.vtkMatrix4x4()
+    for i in range(3):
+        for j in range(3):
+            matrix.SetElement(i, j, rows[i, j])
+    x, y, z = image.GetOrigin()
+    return (-x, -y, z), matrix
+
+
+def _ras_matrix(like: Volume) -> np.ndarray:
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ like.geometry.matrix
+
+
+def _oriented(image: sitk.Image, like: Volume, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
+    """vtkOrientedImageData of an image that begins at voxel ``start`` (x, y, z) of the grid of ``like``."""
+    import slicer
+    import vtk
+
+    data = slicer.vtkOrientedImageData()
+    extent = [number for s, size in zip(start, image.GetSize(), strict=True) for number in (s, s + size - 1)]
+    data.SetExtent(*extent)
+    data.GetPointData().SetScalars(_vtk_scalars(image))
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(_ras_matrix(like).ravel().tolist())
+    data.SetGeometryFromImageToWorldMatrix(matrix)
+    return data
+
+
+def _offset(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
+    """What to add to the label map's indices (x, y, z) to get those of ``like``; None where the grids differ."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(matrix)
+    own = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+    relative = np.linalg.inv(_ras_matrix(like)) @ own
+    shift = relative[:3, 3]
+    far = max(like.geometry.size)
+    drift = np.abs(relative[:3, :3] - np.eye(3)).max() * far
+    if max(drift, np.abs(shift - np.rint(shift)).max()) > CORNER_TOLERANCE:
+        return None
+    x, y, z = (int(value) for value in np.rint(shift))
+    return x, y, z
+
+
+def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray) -> None:
+    """Copy a label map into an array (k, j, i) where the two overlap, as 0 and 1."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    extent = labelmap.GetExtent()
+    start = [extent[2 * axis] + offset[axis] for axis in (2, 1, 0)]
+    source = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
+    here, there = [], []
+    for first, length, size in zip(start, source.shape, target.shape, strict=True):
+        low, high = max(first, 0), min(first + length, size)
+        if low >= high:
+            return
+        here.append(slice(low, high))
+        there.append(slice(low - first, high - first))
+    target[tuple(here)] = source[tuple(there)] != 0
+
+
+def _canonical(own: np.ndarray, like: Volume) -> np.ndarray:
+    """An array in the own axes of ``like`` (k, j, i) in its canonical ones."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(own)
+    image.SetDirection(like.geometry.direction)
+    return from_image(image, like.name).array
+
+
+def _labels_from_volume(node: Any, ct: Volume) -> np.ndarray:
+    volume = volume_from_node(node)
+    difference = volume.geometry.canonical().difference(ct.geometry.canonical(), what="label map")
+    if difference:
+        raise InputError(f"{node.GetName()}: {difference}: give one made from this CT")
+    known = np.isin(volume.array, [lobe.value for lobe in LOBES])
+    return np.where(known, volume.array, 0).astype(np.uint8)
+
+
+def _lobe_segments(node: Any) -> dict[str, int]:
+    """Segment IDs and the lobe values that they stand for."""
+    segmentation = node.GetSegmentation()
+    found = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segment_id)
+        value = _lobe_of(segment.GetName()) or _lobe_of(segment_id) or _lobe_of_terminology(segment)
+        if value:
+            found[segment_id] = value
+    return found
+
+
+def _lobe_of(name: str) -> int | None:
+    words = set(name.lower().replace("_", " ").replace("-", " ").split())
+    for lobe in LOBES:
+        level = lobe.name.split()[1]
+        if words == {lobe.abbreviation.lower()}:
+            return lobe.value
+        if lobe.side in words and "lobe" in words and level in {_LEVELS.get(word) for word in words}:
+            return lobe.value
+    return None
+
+
+def _lobe_of_terminology(segment: Any) -> int | None:
+    """By category, type and modifier codes; names and lists may be other ones."""
+    import vtk
+
+    text = vtk.reference("")
+    codes = _codes(str(text)) if segment.GetTag(TERMINOLOGY_TAG, text) else ()
+    for lobe in LOBES:
+        if codes and codes == _codes(lobe.terminology):
+            return lobe.value
+    return None
+
+
+def _codes(entry: str) -> tuple[str, ...]:
+    parts = entry.split("~")
+    return tuple("^".join(part.split("^")[:2]) for part in parts[1:4]) if len(parts) >= 4 else ()

@@ -1,0 +1,400 @@
+"""Findings to MRML nodes, and ``scene.mrb`` with its pictures.
+
+:func:`add_findings` works in a running Slicer and in a headless scene alike. :func:`write_scene_folder` needs
+slicer-core (Slicer's C++ core from PyPI) and works in a process of its own: native code that crashes there can't take the
+other results with it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DRAMLesionLib.mrml import (
+    APPROXIMATE_ATTRIBUTE,
+    fill_volume_node,
+    lobes_from_segmentation,
+    segment_array,
+    set_segments,
+    update_segment,
+    volume_from_node,
+)
+from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.seg_nrrd import (
+    LESION,
+    LOBE_SEGMENTS,
+    SURFACE_PARAMETERS,
+    lobes_title,
+)
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.findings import Findings
+    from DRAMLesionLib.quantify import Region
+    from DRAMLesionLib.volume import Volume
+
+ROLE_ATTRIBUTE = "DRAMLesion.Role"
+"""What a node is among the results: ``ct``, ``heatmap``, ``colors``, ``lesion``, ``lobes``, ``table`` and so on."""
+CT_REFERENCE = "DRAMLesion.CT"
+"""The role under which every result node refers to its CT: a rerun replaces the results of the same CT alone."""
+
+LUNG_WINDOW = (1500.0, -600.0)
+"""Window width and level in HU."""
+HEATMAP_THRESHOLD = 0.1
+"""Fractions below this are not shown."""
+HEATMAP_OPACITY = 0.5
+"""Of the heatmap over the CT in slice views."""
+LOBES_OPACITY = 0.22
+"""Of the lobes' surfaces, so that the lesion inside is seen."""
+HEATMAP_COLORS = (
+    (0.00, (0.10, 0.05, 0.40)),
+    (0.20, (0.15, 0.25, 0.75)),
+    (0.45, (0.05, 0.65, 0.65)),
+    (0.70, (0.55, 0.85, 0.25)),
+    (1.00, (1.00, 0.95, 0.20)),
+)
+"""Fraction and red, green, blue (0..1): from dark blue over teal to yellow, brighter with each step."""
+
+
+@dataclass(frozen=True)
+class FindingsNodes:
+    """The MRML nodes of one CT's findings.
+
+    Attributes:
+        ct: vtkMRMLScalarVolumeNode.
+        heatmap: vtkMRMLScalarVolumeNode, 0..1.
+        colors: vtkMRMLColorTableNode of the heatmap.
+        lesion: vtkMRMLSegmentationNode with the segment ``lesion``.
+        lobes: vtkMRMLSegmentationNode with the segments ``LUL``, ``LLL``, ``RUL``, ``RML``, ``RLL``.
+        table: vtkMRMLTableNode: a row per lobe, lung, and for both lungs.
+        chart: vtkMRMLPlotChartNode: percent per lobe.
+        folder: The results' folder in the subject hierarchy.
+    """
+
+    ct: Any
+    heatmap: Any
+    colors: Any
+    lesion: Any
+    lobes: Any
+    table: Any
+    chart: Any
+    folder: int
+
+
+class SceneUnavailable(Exception):
+    """The scene or its pictures can't be made here; the message is one line that says why.
+
+    Attributes:
+        written: What was finished before, whole files: ``scene.mrb`` where only the pictures failed.
+    """
+
+    def __init__(self, reason: str, written: list[Path] | None = None):
+        super().__init__(reason)
+        self.written = written or []
+
+
+def is_available() -> bool:
+    """Whether slicer-core is installed, which :func:`write_scene` and :func:`write_scene_folder` need."""
+    try:
+        importlib.metadata.version("slicer-core")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def add_findings(scene: Any, findings: Findings, ct_node: Any = None) -> FindingsNodes:
+    """Show findings as MRML nodes; those of an earlier run on the same CT are filled anew, all others stay untouched.
+
+    Args:
+        scene: vtkMRMLScene.
+        findings: The results.
+        ct_node: The CT's node where the scene has it; else the one that an earlier run made, else a new one.
+
+    Returns:
+        The nodes.
+    """
+    ct = ct_node or _ct_node(scene, findings.ct)
+    colors = _heatmap_colors(scene, ct)
+    heatmap = _heatmap_node(scene, findings, ct, colors)
+    lesion = _lesion_node(scene, findings, ct)
+    lobes = _lobes_node(scene, findings, ct)
+    table = _table_node(scene, findings, ct)
+    series, chart = _chart_nodes(scene, findings, ct, table)
+    folder = _file_away(scene, ct, [heatmap, lesion, lobes, table, series, chart])
+    return FindingsNodes(ct, heatmap, colors, lesion, lobes, table, chart, folder)
+
+
+def show_surfaces(nodes: FindingsNodes) -> None:
+    """Make the closed surfaces of lesion and lobes for 3-D views; takes some seconds on a large CT."""
+    for node in (nodes.lobes, nodes.lesion):
+        node.CreateClosedSurfaceRepresentation()
+
+
+def _result_node(scene: Any, class_name: str, role: str, ct: Any, name: str) -> tuple[Any, bool]:
+    """The node of that role for this CT, and whether it is new."""
+    for number in range(scene.GetNumberOfNodesByClass(class_name)):
+        node = scene.GetNthNodeByClass(number, class_name)
+        if node.GetAttribute(ROLE_ATTRIBUTE) == role and node.GetNodeReferenceID(CT_REFERENCE) == ct.GetID():
+            node.SetName(name)
+            return node, False
+    node = scene.AddNewNodeByClass(class_name, name)
+    node.SetAttribute(ROLE_ATTRIBUTE, role)
+    node.SetNodeReferenceID(CT_REFERENCE, ct.GetID())
+    return node, True
+
+
+def _ct_node(scene: Any, ct: Volume) -> Any:
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+        node = scene.GetNthNodeByClass(number, "vtkMRMLScalarVolumeNode")
+        if node.GetAttribute(ROLE_ATTRIBUTE) == "ct" and node.GetName() == ct.name:
+            fill_volume_node(node, ct.array, ct)
+            return node
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", ct.name)
+    node.SetAttribute(ROLE_ATTRIBUTE, "ct")
+    fill_volume_node(node, ct.array, ct)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(*LUNG_WINDOW)
+    return node
+
+
+def _heatmap_colors(scene: Any, ct: Any) -> Any:
+    node, new = _result_node(scene, "vtkMRMLColorTableNode", "colors", ct, "Lesion map colors")
+    if not new:
+        return node
+    places, colors = zip(*HEATMAP_COLORS, strict=True)
+    steps = np.linspace(0.0, 1.0, 256)
+    table = np.stack([np.interp(steps, places, part) for part in zip(*colors, strict=True)], axis=1)
+    storage = scene.AddNewNodeByClass("vtkMRMLColorTableStorageNode")
+    # Slicer 5.10 does not know the newer default, a table of comma-separated values.
+    storage.SetDefaultWriteFileExtension("ctbl")
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    node.SetTypeToUser()
+    node.SetNumberOfColors(len(table))
+    node.SetHideFromEditors(False)
+    for index, (red, green, blue) in enumerate(table):
+        node.SetColor(index, f"{steps[index]:.3f}", float(red), float(green), float(blue), 1.0)
+    return node
+
+
+def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
+    import slicer
+
+    name = f"{findings.ct.name} lesion map (dRAM)"
+    node, new = _result_node(scene, "vtkMRMLScalarVolumeNode", "heatmap", ct, name)
+    fill_volume_node(node, findings.dram.astype(np.float32, copy=False), findings.ct)
+    if not new and node.GetDisplayNode() is not None:
+        return node
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(1.0, 0.5)
+    display.AutoThresholdOff()
+    display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
+    display.ApplyThresholdOn()
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    if legend is not None:
+        legend.SetTitleText("Lesion map")
+        legend.SetLabelFormat("%.1f")
+        legend.SetNumberOfLabels(6)
+        legend.SetSize(0.12, 0.4)
+        legend.SetPosition(0.97, 0.5)
+        legend.SetVisibility3D(False)
+    return node
+
+
+def _segmentation_node(scene: Any, role: str, ct: Any, name: str) -> tuple[Any, bool]:
+    node, new = _result_node(scene, "vtkMRMLSegmentationNode", role, ct, name)
+    if new:
+        segmentation = node.GetSegmentation()
+        for name_of, value in SURFACE_PARAMETERS.items():
+            segmentation.SetConversionParameter(name_of, value)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(ct)
+    return node, new
+
+
+def _lesion_node(scene: Any, findings: Findings, ct: Any) -> Any:
+    node, new = _segmentation_node(scene, "lesion", ct, f"{findings.ct.name} lesion")
+    set_segments(node, findings.lesion != 0, findings.ct, [LESION])
+    if new:
+        display = node.GetDisplayNode()
+        display.SetVisibility2DFill(False)
+        display.SetVisibility2DOutline(True)
+        display.SetSliceIntersectionThickness(2)
+        display.SetOpacity3D(1.0)
+    return node
+
+
+def _lobes_node(scene: Any, findings: Findings, ct: Any) -> Any:
+    title = lobes_title(findings.lobes)
+    node, new = _segmentation_node(scene, "lobes", ct, f"{findings.ct.name} {title}")
+    node.SetAttribute(APPROXIMATE_ATTRIBUTE, "1" if findings.lobes.approximate else "0")
+    set_segments(node, findings.lobes.labels, findings.ct, LOBE_SEGMENTS)
+    if new:
+        display = node.GetDisplayNode()
+        display.SetVisibility2DFill(False)
+        display.SetVisibility2DOutline(False)
+        display.SetOpacity3D(LOBES_OPACITY)
+    return node
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Region], Any]], ...] = (
+    ("Volume (mL)", lambda region: region.volume_ml),
+    ("Lesion (mL)", lambda region: region.lesion_ml),
+    ("Lesion (%)", lambda region: region.percent),
+    ("dRAM (%)", lambda region: region.dram_percent),
+    ("Severity score", lambda region: region.score),
+    ("Ground glass (mL)", lambda region: region.ground_glass_ml),
+    ("Consolidation (mL)", lambda region: region.consolidation_ml),
+    ("Mean HU", lambda region: region.mean_hu),
+    ("Lesion mean HU", lambda region: region.lesion_mean_hu),
+)
+_REGION_COLUMN, _PERCENT_COLUMN = "Region", "Lesion (%)"
+
+
+def _table_node(scene: Any, findings: Findings, ct: Any) -> Any:
+    name = f"{findings.ct.name} lesion per lobe"
+    node, _ = _result_node(scene, "vtkMRMLTableNode", "table", ct, name)
+    _fill_table(node, findings.quantification.regions)
+    return node
+
+
+def _fill_table(node: Any, regions: tuple[Region, ...]) -> None:
+    import vtk
+
+    node.RemoveAllColumns()
+    names = vtk.vtkStringArray()
+    names.SetName(_REGION_COLUMN)
+    for region in regions:
+        names.InsertNextValue(region.name)
+    node.AddColumn(names)
+    for title, value_of in _COLUMNS:
+        values = [value_of(region) for region in regions]
+        # A column of numbers can't say "not there" (a lung has no score): then it is text. The chart needs numbers.
+        numbers = title == _PERCENT_COLUMN or None not in values
+        column = vtk.vtkDoubleArray() if numbers else vtk.vtkStringArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(_number(value) if numbers else _text(value))
+        node.AddColumn(column)
+    node.SetUseFirstColumnAsRowHeader(True)
+    node.SetLocked(True)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else round(value, 2)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{round(value, 2):g}"
+
+
+def _chart_nodes(scene: Any, findings: Findings, ct: Any, table: Any) -> tuple[Any, Any]:
+    name = f"{findings.ct.name} percent per lobe"
+    series, _ = _result_node(scene, "vtkMRMLPlotSeriesNode", "series", ct, name)
+    series.SetPlotType(series.PlotTypeBar)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetLabelColumnName(_REGION_COLUMN)
+    series.SetYColumnName(_PERCENT_COLUMN)
+    series.SetColor(*LESION.rgb)
+    chart, new = _result_node(scene, "vtkMRMLPlotChartNode", "chart", ct, f"{name} chart")
+    if new:
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    chart.SetTitle(f"{findings.ct.name}: lesion per lobe")
+    chart.SetYAxisTitle("percent of the region")
+    chart.SetXAxisTitle("")
+    chart.SetLegendVisibility(False)
+    return series, chart
+
+
+_PLUGINS = {
+    "vtkMRMLScalarVolumeNode": "Volumes",
+    "vtkMRMLSegmentationNode": "Segmentations",
+    "vtkMRMLTableNode": "Tables",
+    "vtkMRMLPlotSeriesNode": "Plots",
+    "vtkMRMLPlotChartNode": "Charts",
+}
+
+
+def _file_away(scene: Any, ct: Any, results: list[Any]) -> int:
+    """Put the results into a folder beside the CT; returns the folder's item."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    ct_item = hierarchy.GetItemByDataNode(ct)
+    if not ct_item:
+        # Items appear by themselves only in the application.
+        ct_item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), ct, _PLUGINS[ct.GetClassName()])
+    parent = hierarchy.GetItemParent(ct_item)
+    title = f"{ct.GetName()} DRAMLesion"
+    known = [
+        hierarchy.GetItemParent(hierarchy.GetItemByDataNode(n)) for n in results if _has_item(hierarchy, n)
+    ]
+    folder = next((item for item in known if hierarchy.GetItemName(item) == title), 0)
+    folder = folder or hierarchy.GetItemChildWithName(parent, title)
+    if not folder:
+        folder = hierarchy.CreateFolderItem(parent, title)
+        hierarchy.SetItemOwnerPluginName(folder, "Folder")
+    for node in results:
+        if _has_item(hierarchy, node):
+            hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), folder)
+        else:
+            hierarchy.CreateItem(folder, node, _PLUGINS[node.GetClassName()])
+    return folder
+
+
+def _has_item(hierarchy: Any, node: Any) -> bool:
+    return bool(hierarchy.GetItemByDataNode(node))
+
+
+def write_scene(findings: Findings, path: str | Path, progress: Progress = silent) -> None:
+    """Write a scene that is ready to open in Slicer, in this process, whole or not at all.
+
+    Args:
+        findings: The results.
+        path: The file to make or replace; its name ends in ``.mrb``.
+        progress: Called as the work goes on.
+
+    Raises:
+        SceneUnavailable: slicer-core is not installed or could not write the scene.
+    """
+    from DRAMLesionLib import headless_scene
+
+    with headless_scene.open_scene(findings, progress) as opened:
+        headless_scene.save(opened, path)
+
+
+def write_scene_folder(
+    findings: Findings, folder: str | Path, progress: Progress = silent, timeout_s: float = 600.0
+) -> list[Path]:
+    """Write ``scene.mrb``, ``view_axial.png``, ``view_coronal.png`` and ``view_3d.png`` from a process of its own.
+
+    Args:
+        findings: The results.
+        folder: Where to put them; it exists.
+        progress: Called as the work goes on; what it raises stops the process.
+        timeout_s: When to give up.
+
+    Returns:
+        The files, in that order.
+
+    Raises:
+        SceneUnavailable: slicer-core is not installed, no rendering works here, or the process crashed. Its ``written``
+            says what was finished nevertheless.
+    """
+    from DRAMLesionLib import scene_process
+
+    if not is_available():
+        raise SceneUnavailable(
+            "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
+        )
+    return scene_process.run(findings, Path(folder), progress, timeout_s)

@@ -1,0 +1,61 @@
+# The two commands that people type: `make demo` and `make test`. Everything runs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CT ?=
+SHELL := /bin/bash
+
+# Spinning threads make a shared machine slow; waiting ones cost nothing.
+export OMP_WAIT_POLICY := PASSIVE
+export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
+
+.PHONY: help demo test check format bench clean install install-test
+
+help:
+	@echo "make demo             segment a phantom CT and write demo/"
+	@echo "make demo CT=FILE     the same on a CT of yours"
+	@echo "make test             run the tests"
+	@echo "make check            format check, lint, types"
+	@echo "make format           format the code"
+	@echo "make bench            time the parts"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "DRAMLesion needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# slicer-core has no wheel for some machines: the scene is then left out, and the report says so.
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scene]' || \
+	  echo "slicer-core can't be installed here: the demo will have no Slicer scene"
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
+	@touch $@
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+demo: install
+	$(BIN)/python Scripts/demo.py --out demo $(if $(CT),--ct "$(CT)")
+
+test: install-test
+	$(BIN)/python -m pytest
+
+check: install-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install-test
+	$(BIN)/python Testing/benchmarks/crf.py
+	$(BIN)/python Testing/benchmarks/correction.py
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
