@@ -30,6 +30,7 @@ _BITS, _SYNTAX, _DEFLATED = "0028|0100", "0002|0010", "1.2.840.10008.1.2.1.99"
 _CT_CLASS = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(\.[12])?[\0 ]")
 _ANY_CLASS = b"1.2.840.10008.5.1.4."
 _SUFFIXES = (".dcm", ".dicom", ".ima")
+_GDCM = "GDCMImageIO"
 _UNDEFINED = 0xFFFFFFFF
 
 
@@ -113,13 +114,13 @@ def read_slice(path: Path) -> list[Slice]:
     Raises:
         InputError: It is no DICOM image, or its header is corrupt.
     """
-    import SimpleITK as sitk
-
-    with quiet():
-        kind = sitk.ImageFileReader.GetImageIOFromFileName(str(check_file(path)))
-    if kind != "GDCMImageIO":
-        raise InputError(f"{path}: not an image that can be read: give {FORMATS_TEXT}")
-    reader = read_header(path)
+    try:
+        reader = read_header(path, _GDCM)
+    except InputError as error:
+        with check_file(path).open("rb") as raw:
+            if raw.read(132)[128:] == b"DICM":
+                raise
+        raise InputError(f"{path}: not an image that can be read: give {FORMATS_TEXT}") from error
 
     def tag(key: str) -> str:
         text = reader.GetMetaData(key) if reader.HasMetaDataKey(key) else ""
@@ -180,7 +181,7 @@ def _read_file(one: Slice) -> np.ndarray:
     _check_pixels(one)
     try:
         with quiet():
-            image = sitk.ReadImage(str(one.path))
+            image = sitk.ReadImage(str(one.path), imageIO=_GDCM)
     except RuntimeError as error:
         raise InputError(f"{one.path}: {short_reason(error)}") from error
     return sitk.GetArrayFromImage(image).reshape(-1, one.size[1], one.size[0])

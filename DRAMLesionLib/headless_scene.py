@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DRAMLesionLib.files import atomic_file
+from DRAMLesionLib.files import STAGING_PREFIX, atomic_file
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.scene import (
     HEATMAP_OPACITY,
@@ -249,15 +249,16 @@ def save(opened: OpenScene, path: str | Path) -> None:
         SceneUnavailable: Slicer's writer failed.
         OSError: The file can't be put there.
     """
-    with atomic_file(path) as temporary:
-        # The writer makes its folder from the bundle's name, which the temporary one would put into the bundle.
-        with tempfile.TemporaryDirectory(prefix=".dramlesion-", dir=temporary.parent) as folder:
-            bundle = Path(folder) / Path(path).name
-            if not opened.application.scene.WriteToMRB(str(bundle)):
-                raise SceneUnavailable(
-                    f"{Path(path).name}: Slicer's writer failed: check the disk's free space"
-                )
-            bundle.replace(temporary)
+    path = Path(path)
+    # The bundle takes the name of its folder inside from the file's: it is written under its own name, then moved.
+    with (
+        atomic_file(path) as temporary,
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=STAGING_PREFIX) as name,
+    ):
+        bundle = Path(name) / path.name
+        if not opened.application.scene.WriteToMRB(str(bundle)):
+            raise SceneUnavailable(f"{path.name}: Slicer's writer failed: check the disk's free space")
+        bundle.replace(temporary)
 
 
 def main(arguments: list[str]) -> int:

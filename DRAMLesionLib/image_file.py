@@ -55,8 +55,12 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
-def read_header(path: str | Path) -> "sitk.ImageFileReader":
+def read_header(path: str | Path, image_io: str = "") -> "sitk.ImageFileReader":
     """The reader of an image file, with size, geometry and tags known and no voxel read.
+
+    Args:
+        path: The file.
+        image_io: The name of ITK's reader for it, where the suffix does not tell.
 
     Raises:
         InputError: The file is missing, empty, of another format or has a corrupt header.
@@ -66,6 +70,7 @@ def read_header(path: str | Path) -> "sitk.ImageFileReader":
     path = check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(image_io)
     try:
         with quiet():
             reader.ReadImageInformation()

@@ -19,11 +19,11 @@ COARSE_MM = 2.25
 EDGE_HU = -400.0
 """Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where the outline lies."""
 
-AERATED_HU = -500.0
-"""Below this, inside the body, is lung or gas. Fat stays above even where HU are only approximate."""
+AERATED_HU = (-500.0, -320.0)
+"""Below this, inside the body, is lung or gas: the limits between which the patient's fat chooses."""
 
-GROUND_GLASS_HU = -250.0
-"""Below this, beside a lung and on the side of the ribs, is ground glass of that lung."""
+HAZE_HU = 150.0
+"""So far above the aerated limit, beside a lung and on the side of the ribs, is ground glass of that lung."""
 
 TISSUE_HU = -600.0
 """Above this is body, table or cloth: low, so that subcutaneous fat closes the outline of a thin patient."""
@@ -34,7 +34,7 @@ AIR_HU = -1000.0
 VESSEL_MM = 6.0
 """Radius of the ball that closes vessels and small lesions everywhere."""
 
-POCKET_MM = 20.0
+POCKET_MM = 32.0
 """Radius of the disk that closes lesions at the ribs, in axial slices."""
 
 PLANES = {
@@ -64,13 +64,14 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     spacing = np.array([f * float(s) for f, s in zip(factors, spacing_mm, strict=True)])
 
     body = _body(coarse, spacing)
-    candidates = body & (coarse < AERATED_HU)
+    limit = _aerated_limit(coarse, body, spacing)
+    candidates = body & (coarse < limit)
     airways = _airways(coarse, candidates, _middle(body), spacing)
     aerated = _lung_components(candidates & ~airways, coarse, spacing)
     if not aerated.any():
         return np.zeros(hu.shape, np.uint8)
     lungs = _left_and_right(aerated, coarse, body, spacing)
-    closed = _close(lungs, body & (coarse < GROUND_GLASS_HU) & ~airways, coarse, spacing)
+    closed = _close(lungs, body & ~airways, coarse, min(limit + HAZE_HU, -250.0), spacing)
     return _refine(closed, lungs > 0, coarse, factors, hu.shape)
 
 
@@ -170,6 +171,14 @@ def _body(coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     return ~outside[labels]
 
 
+def _aerated_limit(coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray) -> float:
+    """The HU that parts lung from fat: well below the fat under the skin, which lies at -500 where HU are rough."""
+    depth = ndimage.distance_transform_edt(body, np.array([1e6, *spacing[1:]]))
+    fat = coarse[(depth > 6.0) & (depth < 15.0)]
+    low, high = AERATED_HU
+    return float(np.clip(np.percentile(fat, 5) - 80.0, low, high)) if fat.size else high
+
+
 def _middle(body: np.ndarray) -> float:
     """The body's middle along x, as an index."""
     return float(np.average(np.arange(body.shape[2]), weights=body.any(axis=1).sum(axis=0) + 1e-9))
@@ -188,7 +197,7 @@ def _airways(coarse: np.ndarray, candidates: np.ndarray, middle: float, spacing:
     labels, count = _label_slices(pure_air)
     near = ndimage.grey_dilation(labels, footprint=_in_plane(3.0, spacing))
     far = ndimage.grey_dilation(labels, footprint=_in_plane(7.0, spacing))
-    dense = _share(coarse > AERATED_HU, np.where(near == 0, far, 0), count)
+    dense = _share(coarse > -500.0, np.where(near == 0, far, 0), count)
     aerated = _share(coarse < -800.0, np.where(labels == 0, near, 0), count)
     area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
     possible = (dense > 0.6) & (aerated < 0.35) & (area > 15) & (area < 1000)
@@ -218,7 +227,7 @@ def _lung_components(mask: np.ndarray, coarse: np.ndarray, spacing: np.ndarray) 
     Pieces that hang on a lung by a thin neck are judged by themselves, so fat or gas behind a neck is left out.
     """
     least = max(20.0, 0.03 * mask.sum() * _ml(spacing))
-    cores = _pieces(ndimage.binary_erosion(mask), coarse, least, (AIR_HU + 30, AERATED_HU), spacing)
+    cores = _pieces(ndimage.binary_erosion(mask), coarse, least, (AIR_HU + 30, EDGE_HU + 80), spacing)
     lungs = ndimage.binary_dilation(cores, iterations=2, mask=mask)
     hanging = _pieces(mask & ~lungs, coarse, 0.2, (AIR_HU + 30, -700.0), spacing)
     labels, _ = ndimage.label(lungs | hanging)
@@ -293,11 +302,12 @@ def _cut(component: np.ndarray, coarse: np.ndarray, on_left: np.ndarray, spacing
     return sides
 
 
-def _close(lungs: np.ndarray, hazy: np.ndarray, coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def _close(
+    lungs: np.ndarray, allowed: np.ndarray, coarse: np.ndarray, hazy_hu: float, spacing: np.ndarray
+) -> np.ndarray:
     """Take vessels and dense lesions into each lung; label 1 left, 2 right."""
     closed = np.zeros_like(lungs)
     margin = [int(np.ceil(25.0 / s)) for s in spacing]
-    dense = coarse > GROUND_GLASS_HU
     for side, box in zip((LEFT, RIGHT), ndimage.find_objects(lungs, max_label=2), strict=True):
         if box is None:
             continue
@@ -306,8 +316,8 @@ def _close(lungs: np.ndarray, hazy: np.ndarray, coarse: np.ndarray, spacing: np.
             for b, m, n in zip(box, margin, lungs.shape, strict=True)
         )
         lung = lungs[wide] == side
-        free = (lungs[wide] == 0) & (closed[wide] == 0) & (dense[wide] | hazy[wide])
-        lung |= _reach(lung, hazy[wide] & free, side, spacing)
+        free = (lungs[wide] == 0) & (closed[wide] == 0) & allowed[wide]
+        lung |= _reach(lung, (coarse[wide] < hazy_hu) & free, side, spacing)
         pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]])) & (coarse[wide] < BONE_HU)
         pockets &= _faces_ribs(lung, side)
         whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & free)

@@ -192,20 +192,17 @@ def crop(like: Volume, box: Box | None) -> tuple[Volume, tuple[int, int, int]]:
     """The part of a volume inside a box of its canonical axes, and where it begins in the input's own axes (x, y, z)."""
     if box is None:
         return like, (0, 0, 0)
-    first = np.array([part.start for part in box][::-1], dtype=float)
-    last = np.array([part.stop - 1 for part in box][::-1], dtype=float)
+    ends = [part.indices(length)[:2] for part, length in zip(box, like.array.shape, strict=True)]
+    first = np.array([start for start, _ in ends][::-1], dtype=float)
+    last = np.array([stop - 1 for _, stop in ends][::-1], dtype=float)
     geometry = like.geometry
     to_own = np.linalg.inv(geometry.matrix) @ geometry.canonical().matrix
     corners = np.rint((to_own @ np.array([[*first, 1.0], [*last, 1.0]]).T)[:3]).astype(int)
     low, high = corners.min(axis=1), corners.max(axis=1)
-    origin = geometry.matrix @ [*low, 1.0]
-    i, j, k = (int(value) for value in low)
-    part = dataclasses.replace(
-        geometry,
-        size=tuple(int(value) for value in high - low + 1),
-        origin=tuple(float(value) for value in origin[:3]),
-    )
-    return Volume(like.array[box], like.spacing_mm, part, like.name), (i, j, k)
+    width, height, depth = (int(value) for value in high - low + 1)
+    x, y, z, _ = geometry.matrix @ [*low, 1.0]
+    part = dataclasses.replace(geometry, size=(width, height, depth), origin=(float(x), float(y), float(z)))
+    return Volume(like.array[box], like.spacing_mm, part, like.name), (int(low[0]), int(low[1]), int(low[2]))
 
 
 def _image_from_node(node: Any) -> sitk.Image:

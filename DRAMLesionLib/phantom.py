@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -88,13 +89,11 @@ def make_phantom(
     shape, step = _check_grid(size, spacing)
     _check_numbers(seed, noise_hu)
     like = _frame(shape, step, orientation, direction, origin, seed)
-    streams = np.random.SeedSequence(seed).spawn(5)
-    person_rng, tree_rng, severity_rng, lesion_rng, noise_rng = (np.random.default_rng(s) for s in streams)
+    severity_rng, lesion_rng, noise_rng = _generators(seed)[2:]
     wanted = _check_severity(severity, severity_rng)
-    person = Thorax.random(person_rng)
+    person, tubes = _person(int(seed))
     grid = Grid.centred(shape, step)
     ct, lobes, depth = _paint(person, grid, progress)
-    tubes = phantom_vessels.grow(person, tree_rng)
     phantom_vessels.cut_airways(lobes, grid, tubes)
     progress("Lesions", 0.0)
     kind = phantom_lesions.add_lesions(ct, lobes, depth, grid, person, wanted, lesion_rng)
@@ -147,6 +146,19 @@ def save_phantom(phantom: Phantom, folder: str | Path, progress: Progress = sile
         }
         write_text(staging / "percent.json", json.dumps(facts, indent=2) + "\n")
     progress("Writing the phantom", 1.0)
+
+
+def _generators(seed: int) -> list[np.random.Generator]:
+    """For the person, the vessels, the severity, the lesions and the noise: none depends on what others draw."""
+    return [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(5)]
+
+
+@lru_cache(maxsize=4)
+def _person(seed: int) -> tuple[Thorax, phantom_vessels.Tubes]:
+    """The person of a seed. Kept, since it is the same at every size and growing the vessels takes a while."""
+    person_rng, tree_rng = _generators(seed)[:2]
+    person = Thorax.random(person_rng)
+    return person, phantom_vessels.grow(person, tree_rng)
 
 
 def _paint(person: Thorax, grid: Grid, progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from DRAMLesionLib.phantom_fields import Grid, Noise, capsule, ellipsoid, superellipse, union
 
 # Half width, half depth and middle (y) over z, in mm, of an adult of average size lying on the back.
-_CAVITY = np.array(
+CAVITY = np.array(
     [
         (-330, 138, 92, -8),
         (-160, 139, 93, -6),
@@ -109,13 +109,13 @@ def body(person: Thorax, grid: Grid) -> np.ndarray:
 
 def cavity(person: Thorax, grid: Grid, wobble: np.ndarray | float = 0.0) -> np.ndarray:
     """The inner side of the rib cage, chest and upper abdomen together; ``wobble`` in mm roughens it."""
-    half_x, half_y, middle = person.profile(_CAVITY, grid.z)
+    half_x, half_y, middle = person.profile(CAVITY, grid.z)
     # Beside the spine the lungs reach farther back than in front of it.
     aside = np.minimum(np.abs(grid.x) / half_x, 1)
     depth = np.where(grid.y > middle, half_y * (0.86 + 0.72 * aside * (1 - aside)), half_y)
     distance = superellipse(grid.x, grid.y - middle, half_x, depth, 2.25)
     # Near the apex the wall leans, and a distance along the slice is longer than the true one.
-    above = person.profile(_CAVITY, grid.z + 2)[0]
+    above = person.profile(CAVITY, grid.z + 2)[0]
     lean = 1 / np.sqrt(1 + ((half_x - above) / 2) ** 2)
     return distance * lean + wobble
 
@@ -189,7 +189,7 @@ def heart(person: Thorax, grid: Grid) -> np.ndarray:
 def mediastinum(person: Thorax, grid: Grid) -> np.ndarray:
     """Everything between the lungs: heart, vessels, spine and the septum that joins them."""
     sx = person.scale[0]
-    front = -person.profile(_CAVITY, grid.z)[1]
+    front = -person.profile(CAVITY, grid.z)[1]
     # Fat behind the breastbone: the septum widens to the front.
     septum = np.abs(grid.x - 3) - 3.0 - 13 * np.clip((front + 32 - grid.y) / 30, 0, 1)
     distance = union(heart(person, grid), septum, 16.0)

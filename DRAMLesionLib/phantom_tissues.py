@@ -102,7 +102,7 @@ def _bone(
 
 def _rib_angle(person: Thorax, grid: Grid) -> np.ndarray:
     """0 at the spine, 1 at the breastbone, shape (1, ny, nx) or (nz, ny, nx)."""
-    middle = person.profile(anatomy._CAVITY, grid.z)[2]
+    middle = person.profile(anatomy.CAVITY, grid.z)[2]
     return np.arctan2(np.abs(grid.x), grid.y - middle) / np.float32(np.pi)
 
 
@@ -177,7 +177,7 @@ def _paint_sternum(ct: np.ndarray, person: Thorax, grid: Grid) -> None:
     part = grid.crop(region)
     if 0 in part.shape:
         return
-    _, half_y, middle = person.profile(anatomy._CAVITY, np.minimum(part.z, 112 * sz))
+    _, half_y, middle = person.profile(anatomy.CAVITY, np.minimum(part.z, 112 * sz))
     front = part.y - (middle - half_y - 8 + np.clip(part.z - 70, 0, 90) * 0.12 + part.x * part.x / 160)
     width = np.interp(part.z, (-70 * sz, -40, 70, 118 * sz), (7, 18, 16, 27)).astype(np.float32)
     distance = superellipse(part.x, front, width, 6.0, 3.0)

@@ -52,8 +52,8 @@ class Propagation:
     coarse_mm: float = 3.0
     coarse_hu: float = 110.0
     start_scale: float = 2.0
-    margin: float = 1.0
-    noise: float = 0.4
+    margin: float = 2.0
+    noise: float = 1.0
     stroke_points: int = 64
     context_points: int = 300
     work: int = 24_000_000

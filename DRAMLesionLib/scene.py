@@ -8,8 +8,6 @@ other results with it.
 from __future__ import annotations
 
 import importlib.metadata
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from DRAMLesionLib.mrml import (
     volume_from_node,
 )
 from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.scene_table import PERCENT_COLUMN, REGION_COLUMN, fill_table
 from DRAMLesionLib.seg_nrrd import (
     LESION,
     LOBE_SEGMENTS,
@@ -35,8 +34,21 @@ from DRAMLesionLib.seg_nrrd import (
 
 if TYPE_CHECKING:
     from DRAMLesionLib.findings import Findings
-    from DRAMLesionLib.quantify import Region
     from DRAMLesionLib.volume import Volume
+
+__all__ = [
+    "FindingsNodes",
+    "SceneUnavailable",
+    "add_findings",
+    "is_available",
+    "lobes_from_segmentation",
+    "segment_array",
+    "show_surfaces",
+    "update_segment",
+    "volume_from_node",
+    "write_scene",
+    "write_scene_folder",
+]
 
 ROLE_ATTRIBUTE = "DRAMLesion.Role"
 """What a node is among the results: ``ct``, ``heatmap``, ``colors``, ``lesion``, ``lobes``, ``table`` and so on."""
@@ -51,7 +63,7 @@ HEATMAP_OPACITY = 0.5
 """Of the heatmap over the CT in slice views."""
 LOBES_OPACITY = 0.22
 """Of the lobes' surfaces, so that the lesion inside is seen."""
-HEATMAP_COLORS = (
+HEATMAP_COLORS: tuple[tuple[float, tuple[float, float, float]], ...] = (
     (0.00, (0.10, 0.05, 0.40)),
     (0.20, (0.15, 0.25, 0.75)),
     (0.45, (0.05, 0.65, 0.65)),
@@ -169,9 +181,10 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
     node, new = _result_node(scene, "vtkMRMLColorTableNode", "colors", ct, "Lesion map colors")
     if not new:
         return node
-    places, colors = zip(*HEATMAP_COLORS, strict=True)
+    places = [place for place, _ in HEATMAP_COLORS]
+    points = np.array([color for _, color in HEATMAP_COLORS])
     steps = np.linspace(0.0, 1.0, 256)
-    table = np.stack([np.interp(steps, places, part) for part in zip(*colors, strict=True)], axis=1)
+    table = np.stack([np.interp(steps, places, part) for part in points.T], axis=1)
     storage = scene.AddNewNodeByClass("vtkMRMLColorTableStorageNode")
     # Slicer 5.10 does not know the newer default, a table of comma-separated values.
     storage.SetDefaultWriteFileExtension("ctbl")
@@ -185,8 +198,6 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
 
 
 def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
-    import slicer
-
     name = f"{findings.ct.name} lesion map (dRAM)"
     node, new = _result_node(scene, "vtkMRMLScalarVolumeNode", "heatmap", ct, name)
     fill_volume_node(node, findings.dram.astype(np.float32, copy=False), findings.ct)
@@ -200,15 +211,24 @@ def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
     display.AutoThresholdOff()
     display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
     display.ApplyThresholdOn()
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    if legend is not None:
-        legend.SetTitleText("Lesion map")
-        legend.SetLabelFormat("%.1f")
-        legend.SetNumberOfLabels(6)
-        legend.SetSize(0.12, 0.4)
-        legend.SetPosition(0.97, 0.5)
-        legend.SetVisibility3D(False)
+    _add_legend(node)
     return node
+
+
+def _add_legend(heatmap: Any) -> None:
+    import slicer
+
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(heatmap)
+    legend.SetTitleText("Lesion map")
+    legend.SetLabelFormat("%.1f")
+    legend.SetNumberOfLabels(6)
+    legend.SetSize(0.09, 0.4)
+    legend.SetPosition(0.99, 0.5)
+    legend.SetVisibility3D(False)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetFontSize(15)
+        text.SetShadow(True)
 
 
 def _segmentation_node(scene: Any, role: str, ct: Any, name: str) -> tuple[Any, bool]:
@@ -247,55 +267,11 @@ def _lobes_node(scene: Any, findings: Findings, ct: Any) -> Any:
     return node
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Region], Any]], ...] = (
-    ("Volume (mL)", lambda region: region.volume_ml),
-    ("Lesion (mL)", lambda region: region.lesion_ml),
-    ("Lesion (%)", lambda region: region.percent),
-    ("dRAM (%)", lambda region: region.dram_percent),
-    ("Severity score", lambda region: region.score),
-    ("Ground glass (mL)", lambda region: region.ground_glass_ml),
-    ("Consolidation (mL)", lambda region: region.consolidation_ml),
-    ("Mean HU", lambda region: region.mean_hu),
-    ("Lesion mean HU", lambda region: region.lesion_mean_hu),
-)
-_REGION_COLUMN, _PERCENT_COLUMN = "Region", "Lesion (%)"
-
-
 def _table_node(scene: Any, findings: Findings, ct: Any) -> Any:
     name = f"{findings.ct.name} lesion per lobe"
     node, _ = _result_node(scene, "vtkMRMLTableNode", "table", ct, name)
-    _fill_table(node, findings.quantification.regions)
+    fill_table(node, findings.quantification.regions)
     return node
-
-
-def _fill_table(node: Any, regions: tuple[Region, ...]) -> None:
-    import vtk
-
-    node.RemoveAllColumns()
-    names = vtk.vtkStringArray()
-    names.SetName(_REGION_COLUMN)
-    for region in regions:
-        names.InsertNextValue(region.name)
-    node.AddColumn(names)
-    for title, value_of in _COLUMNS:
-        values = [value_of(region) for region in regions]
-        # A column of numbers can't say "not there" (a lung has no score): then it is text. The chart needs numbers.
-        numbers = title == _PERCENT_COLUMN or None not in values
-        column = vtk.vtkDoubleArray() if numbers else vtk.vtkStringArray()
-        column.SetName(title)
-        for value in values:
-            column.InsertNextValue(_number(value) if numbers else _text(value))
-        node.AddColumn(column)
-    node.SetUseFirstColumnAsRowHeader(True)
-    node.SetLocked(True)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else round(value, 2)
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{round(value, 2):g}"
 
 
 def _chart_nodes(scene: Any, findings: Findings, ct: Any, table: Any) -> tuple[Any, Any]:
@@ -303,8 +279,8 @@ def _chart_nodes(scene: Any, findings: Findings, ct: Any, table: Any) -> tuple[A
     series, _ = _result_node(scene, "vtkMRMLPlotSeriesNode", "series", ct, name)
     series.SetPlotType(series.PlotTypeBar)
     series.SetAndObserveTableNodeID(table.GetID())
-    series.SetLabelColumnName(_REGION_COLUMN)
-    series.SetYColumnName(_PERCENT_COLUMN)
+    series.SetLabelColumnName(REGION_COLUMN)
+    series.SetYColumnName(PERCENT_COLUMN)
     series.SetColor(*LESION.rgb)
     chart, new = _result_node(scene, "vtkMRMLPlotChartNode", "chart", ct, f"{name} chart")
     if new:

@@ -38,9 +38,7 @@ def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) 
         with (work / INPUT_NAME).open("wb") as file:
             pickle.dump(findings, file, protocol=5)
         reason = _try_backends(work, progress, timeout_s)
-        written = [
-            Path(shutil.move(work / made, folder / made)) for made in names if (work / made).is_file()
-        ]
+        written = [Path(shutil.move(work / made, folder / made)) for made in names if (work / made).is_file()]
     if reason:
         raise SceneUnavailable(reason, written)
     return written

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib.dram import dram_logits, lobe_mean, lobe_samples, lung_grid, predict_dram, resample, to_ct_grid
+from DRAMLesionLib.dram import (
+    dram_logits,
+    lobe_mean,
+    lobe_samples,
+    lung_grid,
+    predict_dram,
+    resample,
+    to_ct_grid,
+)
 from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.network import DenseNetwork, NetworkDescription
 

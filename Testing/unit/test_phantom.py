@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from DRAMLesionLib import phantom
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.lungs import segment_lungs
 from DRAMLesionLib.phantom import Phantom, lobe_percent, make_phantom, save_phantom
 from DRAMLesionLib.phantom_fields import Grid, Noise, capsule, coverage
+from DRAMLesionLib.phantom_lesions import random_severity
 from DRAMLesionLib.volume import from_image, read_ct, read_on_grid, to_image
 
 LEFT, RIGHT = (1, 2), (3, 4, 5)
@@ -99,11 +101,15 @@ def test_healthy_has_no_lesion():
 
 
 def test_random_severity_differs_by_seed_and_stays_plausible():
-    all_percent = np.array([small(seed).percent for seed in range(6)])
-    assert len({tuple(row) for row in all_percent}) == 6
-    assert all_percent.min() >= 0
-    assert all_percent.max() <= 71
-    assert (all_percent.max(axis=1) > 0).all()
+    drawn = np.array([random_severity(np.random.default_rng(seed)) for seed in range(300)])
+    assert len({tuple(row) for row in drawn}) == 300
+    assert drawn.min() >= 0
+    assert drawn.max() <= 70
+    assert (drawn.max(axis=1) > 0).all()
+    upper, lower = drawn[:, (0, 2, 3)].mean(), drawn[:, (1, 4)].mean()
+    assert 2 < upper < lower < 20
+    assert small(1).severity != small(2).severity
+    assert small(1).percent == pytest.approx(small(1).severity, abs=0.5)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -163,7 +169,7 @@ def test_lobes_lie_where_they_should():
     assert y[4] < y[5] - 10
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_lobes_have_the_size_of_an_adult(seed):
     made = small(seed)
     millilitres = np.bincount(made.lobes.labels.ravel(), minlength=6)[1:] * np.prod(made.ct.spacing_mm) / 1000
@@ -194,8 +200,10 @@ def test_windpipe_is_air_and_no_lobe():
 
 
 def test_same_seed_same_voxels_and_another_seed_another_person():
+    first = small(1)
+    phantom._person.cache_clear()
     again = make_phantom(**SMALL, seed=1)
-    assert np.array_equal(small(1).ct.array, again.ct.array)
+    assert np.array_equal(first.ct.array, again.ct.array)
     assert np.array_equal(small(1).kind, again.kind)
     assert small(1).percent == again.percent
     assert not np.array_equal(small(1).lobes.labels, small(2).lobes.labels)
@@ -203,8 +211,8 @@ def test_same_seed_same_voxels_and_another_seed_another_person():
 
 
 def test_one_person_at_two_resolutions():
-    coarse = make_phantom((60, 60, 40), (6, 6, 8), seed=3, severity=0)
-    fine = make_phantom((120, 120, 80), (3, 3, 4), seed=3, severity=0)
+    coarse = make_phantom((60, 60, 40), (6, 6, 8), seed=1, severity=0)
+    fine = make_phantom((120, 120, 80), (3, 3, 4), seed=1, severity=0)
     volumes = [
         np.bincount(p.lobes.labels.ravel(), minlength=6)[1:] * np.prod(p.ct.spacing_mm)
         for p in (coarse, fine)
@@ -217,8 +225,8 @@ def test_one_person_at_two_resolutions():
 @pytest.mark.parametrize("orientation", ["RAS", "LPI", "PIR", "SLA", "AIL"])
 def test_orientation_changes_the_file_and_not_the_patient(orientation):
     size, spacing = (40, 44, 36), (9.0, 7.0, 8.0)
-    plain = make_phantom(size, spacing, seed=4)
-    turned = make_phantom(size, spacing, seed=4, orientation=orientation)
+    plain = make_phantom(size, spacing, seed=0)
+    turned = make_phantom(size, spacing, seed=0, orientation=orientation)
     assert turned.ct.geometry.orientation == orientation
     assert np.array_equal(plain.ct.array, turned.ct.array)
     assert np.array_equal(plain.lesion, turned.lesion)
@@ -368,7 +376,7 @@ def test_capsule_and_coverage_are_distances_and_shares():
 
 
 def test_built_in_lungs_find_the_phantoms():
-    made = make_phantom((112, 112, 72), (3.2, 3.2, 4.0), seed=4, severity=(2, 5, 3, 1, 8))
+    made = make_phantom((112, 112, 72), (3.2, 3.2, 4.0), seed=1, severity=(2, 5, 3, 1, 8))
     found = segment_lungs(made.ct.array, made.ct.spacing_mm) > 0
     truth = made.lobes.labels > 0
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.96

@@ -425,8 +425,8 @@ def test_chart_draws_both_bars_in_proportion() -> None:
         found.quantification.regions[0],
         percent=40.0,
         dram_percent=20.0,
-        volume_ml=100.0,
-        ground_glass_ml=40.0,
+        volume_ml=50.0,
+        ground_glass_ml=20.0,
     )
     empty = [
         dataclasses.replace(one, percent=0.0, dram_percent=0.0, ground_glass_ml=0.0)

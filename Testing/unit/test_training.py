@@ -113,14 +113,19 @@ def test_wrong_recipes_name_the_key(tmp_path, text, named):
 
 
 def test_missing_recipe_is_named(tmp_path):
-    with pytest.raises(InputError, match="absent.yaml"):
+    with pytest.raises(InputError, match=r"absent\.yaml"):
         read_recipe(tmp_path / "absent.yaml")
 
 
 def test_data_list_names_every_bad_row_at_once(tmp_path):
     (tmp_path / "ct.nii.gz").touch()
     good = {"image": "ct.nii.gz", "lobes": "ct.nii.gz", "percent": [1, 2, None, 4, 5]}
-    rows = [good, {**good, "image": "gone.nii.gz"}, {**good, "percent": [1, 2, 3]}, {**good, "percent": [1, 2, 3, 4, 500]}]
+    rows = [
+        good,
+        {**good, "image": "gone.nii.gz"},
+        {**good, "percent": [1, 2, 3]},
+        {**good, "percent": [1, 2, 3, 4, 500]},
+    ]
     path = tmp_path / "list.json"
     path.write_text(json.dumps({"training": rows, "validation": [{"lobes": 3, "extra": 1}]}))
     with pytest.raises(InputError) as error:

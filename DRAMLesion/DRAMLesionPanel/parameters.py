@@ -1,0 +1,34 @@
+"""What the panel keeps in the scene."""
+
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+
+@parameterNodeWrapper
+class DRAMLesionParameterNode:
+    """The choices on the panel, saved with the scene.
+
+    inputVolume - The CT.
+    lobes - A segmentation of its lobes; none: they are found.
+    model - A model's name; empty: the default one.
+    device - Where to compute: auto, cpu, cuda:0 and so on.
+    heatmapOpacity - Of the lesion map over the CT, 0 to 1.
+    heatmapThreshold - The lesion map's values below this are not shown, 0 to 1.
+    show3D - Show lesion and lobes in 3-D views.
+    insideLobes - Painting counts inside the lobes alone.
+    autoRefine - Refine after each stroke.
+    trainingFolder - Where accepted cases go.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    lobes: vtkMRMLSegmentationNode
+    model: str = ""
+    device: str = "auto"
+    heatmapOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
+    heatmapThreshold: Annotated[float, WithinRange(0, 1)] = 0.1
+    show3D: bool = True
+    insideLobes: bool = True
+    autoRefine: bool = True
+    trainingFolder: str = ""

@@ -1,0 +1,123 @@
+"""The results of a CT in the scene: find them, fill them, show them.
+
+Which nodes belong to which CT is written on the nodes themselves, so a reopened scene needs nothing else.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from DRAMLesionLib import mrml, scene
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.seg_nrrd import LESION, SURFACE_REPRESENTATION
+
+RECORD_ATTRIBUTE = "DRAMLesion.Record"
+"""Of the lesion segmentation: model, settings, versions and times as JSON."""
+
+_CLASSES = {
+    "heatmap": "vtkMRMLScalarVolumeNode",
+    "lesion": "vtkMRMLSegmentationNode",
+    "lobes": "vtkMRMLSegmentationNode",
+    "table": "vtkMRMLTableNode",
+    "chart": "vtkMRMLPlotChartNode",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The nodes of one CT's results."""
+
+    ctNode: Any
+    heatmapNode: Any
+    lesionSegmentationNode: Any
+    lobesSegmentationNode: Any
+    tableNode: Any
+    chartNode: Any
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Model, settings, versions and times of the run that made them."""
+        return json.loads(self.lesionSegmentationNode.GetAttribute(RECORD_ATTRIBUTE) or "{}")
+
+
+def findResults(ctNode: Any) -> Results | None:
+    """The results of a CT, or None where some are missing."""
+    if ctNode is None:
+        return None
+    found = {role: _find(ctNode, role, kind) for role, kind in _CLASSES.items()}
+    if None in found.values():
+        return None
+    return Results(
+        ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"]
+    )
+
+
+def _find(ctNode: Any, role: str, kind: str) -> Any:
+    for node in slicer.util.getNodesByClass(kind):
+        same = node.GetNodeReferenceID(scene.CT_REFERENCE) == ctNode.GetID()
+        if same and node.GetAttribute(scene.ROLE_ATTRIBUTE) == role:
+            return node
+    return None
+
+
+def addResults(findings: Findings, ctNode: Any) -> Results:
+    """Put findings into the scene beside their CT; those of an earlier run are replaced, nothing else is touched."""
+    nodes = scene.add_findings(slicer.mrmlScene, findings, ctNode)
+    nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
+    return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart)
+
+
+def findingsOf(results: Results) -> Findings:
+    """The library's findings of the nodes as they are now, with the user's edits.
+
+    Raises:
+        InputError: The nodes no longer fit each other.
+    """
+    ct = mrml.volume_from_node(results.ctNode)
+    lobes = mrml.lobes_from_segmentation(results.lobesSegmentationNode, ct, allow_missing=True)
+    dram = mrml.volume_from_node(results.heatmapNode).array
+    if dram.shape != ct.array.shape:
+        raise InputError(f"{results.heatmapNode.GetName()}: is not on the CT's grid: segment the CT again")
+    lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
+    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    return Findings(ct, lobes, dram, lesion, table, results.record)
+
+
+def showInSlices(results: Results, opacity: float, fit: bool = False) -> None:
+    """Show the lesion map over the CT in all slice views."""
+    slicer.util.setSliceViewerLayers(
+        background=results.ctNode, foreground=results.heatmapNode, foregroundOpacity=opacity, fit=fit
+    )
+
+
+def setHeatmapOpacity(results: Results, opacity: float) -> None:
+    """Change the opacity in the slice views that show this lesion map."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetForegroundVolumeID() == results.heatmapNode.GetID():
+            composite.SetForegroundOpacity(opacity)
+
+
+def setHeatmapThreshold(results: Results, threshold: float) -> None:
+    """Hide the lesion map's values below the threshold."""
+    display = results.heatmapNode.GetDisplayNode()
+    display.AutoThresholdOff()
+    display.SetThreshold(threshold, 1.0)
+    display.ApplyThresholdOn()
+
+
+def showSurfaces(results: Results, lesion: bool = True) -> None:
+    """Make the surfaces of lobes (and lesion) for the 3-D views."""
+    results.lobesSegmentationNode.CreateClosedSurfaceRepresentation()
+    if lesion:
+        results.lesionSegmentationNode.CreateClosedSurfaceRepresentation()
+
+
+def hideSurfaces(results: Results, lobes: bool = True) -> None:
+    """Drop the surfaces: while a segment is painted its surface would be made again after each stroke."""
+    results.lesionSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)
+    if lobes:
+        results.lobesSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)

@@ -1,0 +1,193 @@
+"""One segmentation of a CT: its nodes to files, a child process, and its files back to the scene."""
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from DRAMLesionLib import mrml
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.files import STAGING_PREFIX
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lobes import LobeMap
+from DRAMLesionLib.volume import Volume, read_on_grid, to_image
+from DRAMLesionPanel.child_process import LibraryProcess
+from DRAMLesionPanel.estimate import Estimate
+from DRAMLesionPanel.results import Results
+
+Deliver = Callable[[Findings, Any], Results]
+
+
+class RunFailed(Exception):
+    """A run ended with an error; the message is one line for the user."""
+
+
+class SegmentRun:
+    """A segmentation that goes on in a child process.
+
+    Attributes:
+        results: The nodes, once it has succeeded.
+        error: One line for the user, once it has failed.
+        cancelled: Whether it was cancelled.
+        estimate: How far it is.
+    """
+
+    def __init__(
+        self,
+        volumeNode: Any,
+        deliver: Deliver,
+        lobesNode: Any = None,
+        model: str | None = None,
+        device: str = "auto",
+    ) -> None:
+        """Write the inputs and start the process.
+
+        Args:
+            volumeNode: The CT.
+            deliver: Puts the findings into the scene; nothing touches the scene before.
+            lobesNode: Its lobes; None: they are found.
+            model: A model's name or folder; None: the default one.
+            device: See the library's ``find_device``.
+
+        Raises:
+            InputError: The nodes can't be used.
+        """
+        self.results: Results | None = None
+        self.error: str | None = None
+        self.cancelled = False
+        self.estimate = Estimate()
+        self._ctNode, self._deliver = volumeNode, deliver
+        self._process: LibraryProcess | None = None
+        self._message = ""
+        self._ct = mrml.volume_from_node(volumeNode)
+        self._lobes = mrml.lobes_from_segmentation(lobesNode, self._ct) if lobesNode else None
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}run-", dir=slicer.app.temporaryPath))
+        try:
+            self._process = LibraryProcess(self._arguments(model, device), self._folder)
+        except BaseException:
+            self._clean()
+            raise
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._process is None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process ID while it runs."""
+        return self._process.pid if self._process else None
+
+    def poll(self) -> bool:
+        """Take what the child reported; when it has ended, bring its results into the scene.
+
+        Returns:
+            Whether the run is finished.
+        """
+        if self._process is None:
+            return True
+        for event in self._process.events():
+            self._take(event)
+        if self._process.ended():
+            self._finish()
+        return self.finished
+
+    def wait(self, onProgress: Callable[[float, str], None] | None = None) -> Results:
+        """Wait while the application goes on living.
+
+        Raises:
+            RunFailed: It failed or was cancelled.
+        """
+        while not self.poll():
+            if onProgress:
+                onProgress(self.estimate.fraction, self.estimate.text())
+            slicer.app.processEvents()
+            time.sleep(0.02)
+        if self.results is None:
+            raise RunFailed(self.error or _("The segmentation was cancelled."))
+        return self.results
+
+    def cancel(self) -> None:
+        """End the child and all that it started; the scene stays as it is."""
+        if self._process is not None:
+            self._process.kill()
+            self.cancelled = True
+            self._clean()
+
+    def _arguments(self, model: str | None, device: str) -> list[str]:
+        given = self._folder / "ct.nrrd"
+        _write(self._ct.array, self._ct, given)
+        arguments = ["segment", str(given), "--out", str(self._folder / "out"), "--no-scene"]
+        arguments += ["--device", device or "auto"]
+        if model:
+            arguments += ["--model", str(model)]
+        if self._lobes is not None:
+            _write(self._lobes.labels, self._ct, self._folder / "lobes.nrrd")
+            arguments += ["--lobes", str(self._folder / "lobes.nrrd")]
+        return arguments
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            self.estimate.report(str(event.get("stage", "")), float(event.get("fraction", 0.0)))
+        elif event["event"] == "error":
+            self._message = str(event.get("message", ""))
+
+    def _finish(self) -> None:
+        process = self._process
+        assert process is not None
+        log = process.log().strip()
+        if log:
+            logging.info("DRAMLesion: %s", log)
+        try:
+            if process.exitCode != 0:
+                self.error = self._explain(process.exitCode)
+                logging.error("DRAMLesion: %s", self.error)
+            else:
+                self.results = self._deliver(self._findings(), self._ctNode)
+        except InputError as error:
+            self.error = str(error)
+        finally:
+            self._clean()
+
+    def _explain(self, code: int | None) -> str:
+        if not self._message:
+            return _("The work ended unexpectedly (exit code {code}); details are in the log.").format(code=code)
+        # The user knows the nodes, not the temporary files that were made of them.
+        text = self._message.replace(str(self._folder / "ct.nrrd"), self._ct.name)
+        return text.replace(str(self._folder / "lobes.nrrd"), _("lobes"))
+
+    def _findings(self) -> Findings:
+        from DRAMLesionLib.quantify import quantify
+
+        out, ct = self._folder / "out", self._ct
+        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        lobes = self._lobes or LobeMap(
+            read_on_grid(out / "lobes.nii.gz", ct),
+            bool(summary["lobes"]["approximate"]),
+            str(summary["lobes"]["source"]),
+        )
+        dram = read_on_grid(out / "dram.nii.gz", ct, "lesion map")
+        lesion = read_on_grid(out / "lesion.nii.gz", ct, "lesion mask")
+        record = dict(summary["record"])
+        if self._lobes is not None:
+            record["settings"] = {**record.get("settings", {}), "lobes": self._lobes.source}
+        table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
+        return Findings(ct, lobes, dram, lesion, table, record)
+
+    def _clean(self) -> None:
+        self._process = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write(array: Any, like: Volume, path: Path) -> None:
+    import SimpleITK as sitk
+
+    # Uncompressed: it is read once, and compressing a large CT takes longer than finding its lobes.
+    sitk.WriteImage(to_image(array, like), str(path), useCompression=False)
