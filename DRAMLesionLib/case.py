@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import DRAMLesionLib
 from DRAMLesionLib import report, scene, seg_nrrd
-from DRAMLesionLib.crf import refine
 from DRAMLesionLib.device import find_device
 from DRAMLesionLib.dram import predict_dram
 from DRAMLesionLib.files import staged_directory
@@ -21,6 +18,7 @@ from DRAMLesionLib.lobes import find_lobes
 from DRAMLesionLib.model import Model, load_model
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.refined_dram import refine_dram
 from DRAMLesionLib.segmentation import segment_lesion
 from DRAMLesionLib.volume import Volume, read_ct, write_volume
 
@@ -127,7 +125,7 @@ def find_lesions(
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
-            dram = np.asarray(refine(dram, ct.array, ct.spacing_mm, labels > 0), np.float32)
+            dram = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
     with watch.stage("quantify"):
         lesion = segment_lesion(dram, labels, wanted.threshold)
         table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
@@ -176,12 +174,11 @@ def write_findings(
                     written = scene.write_scene_folder(findings, folder, progress)
                     pictures = {path.name: path for path in written if path.suffix == ".png"}
                 except scene.SceneUnavailable as reason:
-                    findings.record["warnings"].append(f"no Slicer scene: {reason}")
+                    findings.record.setdefault("warnings", []).append(f"no Slicer scene: {reason}")
         with watch.stage("report"):
             progress("Writing the report", 0.0)
             report.write_report(findings, folder / "report.html", pictures)
         report.write_summary(findings, folder / "summary.json")
-    progress("Done", 1.0)
 
 
 def versions() -> dict[str, str]:

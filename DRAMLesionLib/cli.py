@@ -62,7 +62,7 @@ def segment(
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
         from DRAMLesionLib.case import OUTPUTS, segment_case
-        from DRAMLesionLib.report import print_table, summary
+        from DRAMLesionLib.report import print_table, summary, warnings_of
 
         findings = segment_case(
             source,
@@ -79,7 +79,7 @@ def segment(
         reporter.result({"out": str(out), **summary(findings)})
         if not json:
             print_table(findings, reporter.console)
-            for warning in findings.record["warnings"]:
+            for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
             reporter.note(f"Results in {out}: {', '.join([*OUTPUTS, *scene])}")
@@ -101,9 +101,13 @@ def phantom(
     with Reporter(json, debug) as reporter:
         from DRAMLesionLib.phantom import make_phantom, save_phantom
 
-        reporter.progress("Making the phantom", 0.0)
         made = make_phantom(
-            size, spacing, seed=seed, orientation=orientation, severity=0 if healthy else None
+            size,
+            spacing,
+            seed=seed,
+            orientation=orientation,
+            severity=0 if healthy else None,
+            progress=reporter.progress,
         )
         save_phantom(made, out, progress=reporter.progress)
         reporter.result({"out": str(out), "percent": list(made.percent)})

@@ -68,7 +68,6 @@ def correct_case(
         report.write_table(findings, folder / "lobes.csv")
         report.write_summary(findings, folder / "summary.json")
         files = sorted(path.name for path in folder.iterdir())
-    progress("Done", 1.0)
     return {
         "files": files,
         "painted_voxels": int((refined.edits > 0).sum()),

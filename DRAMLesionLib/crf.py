@@ -258,7 +258,8 @@ class _Kernels:
             if stop:
                 result[:, slab] = belief.sigmoid() if binary else belief.softmax(0)
                 return
-            values = (belief / 2).tanh_() if binary else belief.softmax(0)
+            # tanh(x / 2), six times faster
+            values = belief.sigmoid().mul_(2).sub_(1) if binary else belief.softmax(0)
             for k in first:
                 for one, core in zip(values * self.scales[k][slab], cores[k], strict=True):
                     self.filters[k].gather(one, features[k], core[slab])

@@ -22,9 +22,10 @@ from typing import Any
 
 import torch
 
-# Eigenvalues below tolerance x SHARE x the largest are dropped: the slab axis costs nearly nothing, so it is kept finer.
+# Eigenvalues below tolerance x share x the largest are dropped: the slab axis costs nearly nothing, so it is kept finer.
 SLAB_AXIS_SHARE = 0.1
-RANGE_SHARE = 0.05
+# The range kernel's error is weighted by the histogram already, so half the tolerance is enough there.
+RANGE_SHARE = 0.5
 # One slab's features, in values; about 2 MB in float32, what a core's cache holds.
 SLAB_VALUES = 1 << 19
 # Features are kept in half precision between iterations up to this size, else looked up again for every slab.
@@ -82,8 +83,9 @@ def axis_order(shape: Sequence[int], sigma_voxels: Sequence[float]) -> tuple[int
 def _workers(process: int, count: int) -> ThreadPoolExecutor:
     """Threads that each run torch single-threaded; one pool per process, since threads do not survive a fork."""
     ready = ThreadPoolExecutor(count, "crf", initializer=torch.set_num_threads, initargs=(1,))
-    list(ready.map(lambda _: torch.empty(1).add_(1), range(4 * count)))
-    torch.set_num_threads(count)
+    all_started = threading.Barrier(count)
+    list(ready.map(lambda _: all_started.wait(), range(count)))
+    torch.set_num_threads(count)  # a thread that sets its own number changes what this one reads, too
     return ready
 
 
@@ -99,8 +101,10 @@ def for_slabs(work: Callable[[slice], None], slabs: Sequence[slice], device: tor
             work(slab)
         return
 
+    inference = torch.is_inference_mode_enabled()
+
     def quiet(slab: slice) -> None:
-        with torch.no_grad():  # the gradient mode and autocast belong to a thread
+        with torch.no_grad(), torch.inference_mode(inference):  # these modes belong to a thread
             work(slab)
 
     list(_workers(os.getpid(), threads).map(quiet, slabs))

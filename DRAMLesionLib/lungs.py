@@ -34,8 +34,17 @@ AIR_HU = -1000.0
 VESSEL_MM = 6.0
 """Radius of the ball that closes vessels and small lesions everywhere."""
 
-POCKET_MM = 32.0
-"""Radius of the disk that closes lesions at the ribs, in axial slices."""
+REACH_MM = 20.0
+"""So deep goes ground glass from what is surely lung."""
+
+POCKET_MM = 20.0
+"""Radius of the disk that closes the outline at the ribs, in axial slices."""
+
+BITE_MM = 50.0
+"""The widest bite of a dense lesion at the ribs that is given back to the lung."""
+
+LEAST_BITE_MM = 4.0
+"""Shallower ones are the ribs' own relief."""
 
 PLANES = {
     "left lower": (-0.0166, 0.6749, -0.7377, 0.0167),
@@ -308,6 +317,7 @@ def _close(
     """Take vessels and dense lesions into each lung; label 1 left, 2 right."""
     closed = np.zeros_like(lungs)
     margin = [int(np.ceil(25.0 / s)) for s in spacing]
+    middle = _middle(allowed[(lungs > 0).any(axis=(1, 2))])
     for side, box in zip((LEFT, RIGHT), ndimage.find_objects(lungs, max_label=2), strict=True):
         if box is None:
             continue
@@ -318,18 +328,52 @@ def _close(
         lung = lungs[wide] == side
         free = (lungs[wide] == 0) & (closed[wide] == 0) & allowed[wide]
         lung |= _reach(lung, (coarse[wide] < hazy_hu) & free, side, spacing)
-        pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]])) & (coarse[wide] < BONE_HU)
-        pockets &= _faces_ribs(lung, side)
+        pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]]))
+        pockets |= _bites(lung, middle - wide[2].start, spacing)
+        pockets &= _faces_ribs(lung, side) & (coarse[wide] < BONE_HU)
         whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & free)
         closed[wide][_fill_holes(whole, spacing) & (free | lung)] = side
     return closed
 
 
 def _reach(lung: np.ndarray, through: np.ndarray, side: int, spacing: np.ndarray) -> np.ndarray:
-    """What is reached from the lung through a mask, up to a pocket's depth: ground glass, but no mediastinal fat."""
-    steps = round(POCKET_MM / float(spacing[1:].mean()))
+    """What is reached from the lung through a mask, up to a depth: ground glass, but no mediastinal fat."""
+    steps = round(REACH_MM / float(spacing[1:].mean()))
     reached = ndimage.binary_dilation(lung, iterations=steps, mask=through | lung)
     return reached & _beyond(lung, side)[0]
+
+
+def _bites(lung: np.ndarray, middle: float, spacing: np.ndarray) -> np.ndarray:
+    """What dense lesions bite out of the lung's outline at the ribs.
+
+    Seen from the middle of the chest the outline is a distance over angle and slice, nearly flat where the ribs are
+    smooth: its grey closing bridges bites up to ``BITE_MM`` wide, and keeps the curve of the chest.
+    """
+    y = (np.arange(lung.shape[1]) - np.average(np.arange(lung.shape[1]), weights=lung.sum((0, 2)))) * spacing[
+        1
+    ]
+    x = (np.arange(lung.shape[2]) - middle) * spacing[2]
+    distance = np.hypot(y[:, None], x[None])
+    count = 120
+    angle = ((np.arctan2(y[:, None], x[None]) / (2 * np.pi) + 0.5) * count).astype(int) % count
+    z, row, column = np.nonzero(lung)
+    outline = np.zeros((len(lung), count), np.float32)
+    np.maximum.at(outline, (z, angle[row, column]), distance[row, column])
+    seen = outline.max(axis=0)
+    if not seen.any():
+        return np.zeros_like(lung)
+    window = (
+        round(BITE_MM / spacing[0]),
+        round(BITE_MM / (2 * np.pi * float(seen[seen > 0].mean()) / count)),
+    )
+    # Beyond the first and last slice the outline goes on as it went, so that a tapering lung does not seem bitten.
+    beyond = min(window[0], len(outline) - 1)
+    padded = np.pad(outline, ((beyond, beyond), (0, 0)), mode="reflect", reflect_type="odd")
+    smooth = ndimage.grey_closing(padded, size=window, mode=("nearest", "wrap"))[
+        beyond : beyond + len(outline)
+    ]
+    limit = np.where(smooth - outline > LEAST_BITE_MM, smooth, 0.0)[:, angle]
+    return (distance[None] <= limit) & (distance[None] > outline[:, angle] - 2.0)
 
 
 def _closing(mask: np.ndarray, radius_mm: float, spacing: np.ndarray) -> np.ndarray:

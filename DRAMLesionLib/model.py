@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import STAGING_PREFIX
+from DRAMLesionLib.files import remove_stale, temporary_prefix
 from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.network import DenseNetwork
 
@@ -157,7 +157,8 @@ def save_model(
 
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder.parent))
+    remove_stale(folder.parent)
+    staging = Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=folder.parent))
     try:
         for part in (METADATA, WEIGHTS, CARD):
             (staging / part).parent.mkdir(exist_ok=True)
@@ -264,13 +265,11 @@ def _metadata(
 
 def _inference() -> dict[str, Any]:
     return {
-        "imports": ["$import DRAMLesionLib.case"],
+        "imports": ["$from DRAMLesionLib.case import segment_case"],
         "bundle_root": ".",
         "image": "ct.nii.gz",
         "lobes": None,
         "output_dir": "$@bundle_root + '/eval'",
         "device": "auto",
-        "run": [
-            "$DRAMLesionLib.case.segment_case(@image, @output_dir, lobes=@lobes, model=@bundle_root, device=@device)"
-        ],
+        "run": ["$segment_case(@image, @output_dir, lobes=@lobes, model=@bundle_root, device=@device)"],
     }

@@ -1,10 +1,50 @@
 """What a model expects and how its map is read: never constants in code, always the model's own description."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.network import NetworkDescription
+
+
+@dataclass(frozen=True)
+class CRFSettings:
+    """How the dense CRF refines a model's map: the parameters of :func:`DRAMLesionLib.crf.refine`.
+
+    Attributes:
+        iterations: Of mean field.
+        gaussian_mm: Width (sigma) of the position kernel, mm.
+        bilateral_mm: Width in space of the position and HU kernel, mm.
+        bilateral_hu: Its width in HU.
+        gaussian_weight: Of the position kernel.
+        bilateral_weight: Of the position and HU kernel.
+    """
+
+    iterations: int = 5
+    gaussian_mm: float = 2.0
+    bilateral_mm: float = 6.0
+    bilateral_hu: float = 120.0
+    gaussian_weight: float = 0.5
+    bilateral_weight: float = 1.5
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "CRFSettings":
+        """Read and check settings.
+
+        Raises:
+            InputError: An entry that is unknown or not a positive number; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings")
+        for key, value in values.items():
+            if key not in cls.__dataclass_fields__:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
+            number = _numbers([value], 1, f"{where}.{key}")[0]
+            if number <= 0 and not (key.endswith("weight") and number == 0):
+                raise InputError(f"{where}.{key}: {value!r} is not positive")
+            if key == "iterations" and value != int(value):
+                raise InputError(f"{where}.{key}: {value!r} is no whole number")
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -18,6 +58,7 @@ class ModelDescription:
         candidate_hu: Voxels darker than this are no candidates for lesion (softly, see
             :func:`~DRAMLesionLib.dram.dram_logits`); None where all are.
         threshold: dRAM value (0..1) above which a voxel counts as lesion.
+        crf: How the CRF refines the map.
         network: The network's size.
     """
 
@@ -26,6 +67,7 @@ class ModelDescription:
     margin_mm: float = 5.0
     candidate_hu: float | None = None
     threshold: float = 0.5
+    crf: CRFSettings = field(default_factory=CRFSettings)
     network: NetworkDescription = field(default_factory=NetworkDescription)
 
     @classmethod
@@ -34,7 +76,7 @@ class ModelDescription:
 
         Args:
             values: ``{"spacing_mm": [z, y, x], "hu_window": [low, high], "margin_mm", "candidate_hu",
-                "threshold", "network"}``.
+                "threshold", "crf", "network"}``.
             where: What to name in an error, for instance ``"metadata.json: dram"``.
 
         Raises:
@@ -69,6 +111,7 @@ class ModelDescription:
             margin_mm=margin,
             candidate_hu=candidate,
             threshold=threshold,
+            crf=CRFSettings.from_dict(values.get("crf", {}), f"{where}.crf"),
             network=network,
         )
 
@@ -80,6 +123,7 @@ class ModelDescription:
             "margin_mm": self.margin_mm,
             "candidate_hu": self.candidate_hu,
             "threshold": self.threshold,
+            "crf": asdict(self.crf),
             "network": self.network.to_dict(),
         }
 

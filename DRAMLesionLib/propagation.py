@@ -12,6 +12,7 @@ look alike (HU at two scales, and the belief that the map began with):
 A few hundred equations and one matrix product: no iterations over the volume, no compiled code.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ Box = tuple[slice, slice, slice]
 
 LESION, NOT_LESION, FORGET = 1, 2, 0
 """Values of edits: painted as lesion, painted as not lesion, no opinion."""
+
+SLAB = 40_000
+"""Kernel values that are worked on at once; OpenBLAS starts its threads at about this many."""
 
 TRUNCATE = 2.5
 """Gaussian smoothing looks this many sigmas far."""
@@ -119,10 +123,28 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
     return new.reshape(patch.belief.shape)
 
 
-def _solve(points: np.ndarray, residual: np.ndarray, noise: float) -> np.ndarray:
-    gram = _kernel(points, points).astype(np.float64)
+def _solve(points: np.ndarray, residual: np.ndarray, noise: float, tolerance: float = 1e-5) -> np.ndarray:
+    """Solve (K + noise I) weights = residual by conjugate gradients: a few dozen steps, since the noise is not small.
+
+    einsum and not BLAS, whose threads wait for each other for seconds when a viewer keeps the cores busy.
+    """
+    gram = np.concatenate([_kernel(points[rows], points) for rows in _slabs(len(points), len(points))])
+    gram = gram.astype(np.float64)
     gram[np.diag_indices_from(gram)] += noise
-    return np.linalg.solve(gram, residual.astype(np.float64)).astype(np.float32)
+    weights = np.zeros(len(points))
+    rest = residual.astype(np.float64)
+    direction, size = rest.copy(), float(np.einsum("i,i", rest, rest))
+    limit = size * tolerance**2
+    for _ in range(2 * len(points)):
+        if size <= limit:
+            break
+        image = np.einsum("ij,j->i", gram, direction)
+        step = size / float(np.einsum("i,i", direction, image))
+        weights += step * direction
+        rest -= step * image
+        previous, size = size, float(np.einsum("i,i", rest, rest))
+        direction = rest + (size / previous) * direction
+    return weights.astype(np.float32)
 
 
 def _points(patch: Patch, near: np.ndarray, settings: Propagation, targets: int) -> np.ndarray:
@@ -174,9 +196,15 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _apply(features: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The correction at each row of features, in slabs that stay in the processor's cache."""
+    """The correction at each row of features."""
     out = np.empty(len(features), np.float32)
-    rows = 4096
-    for begin in range(0, len(features), rows):
-        out[begin : begin + rows] = _kernel(features[begin : begin + rows], points) @ weights
+    for rows in _slabs(len(features), len(points)):
+        out[rows] = np.einsum("ij,j->i", _kernel(features[rows], points), weights)
     return out
+
+
+def _slabs(rows: int, columns: int) -> Iterator[slice]:
+    """Slabs of rows so small that they stay in the processor's cache and BLAS works on them without threads."""
+    step = max(1, SLAB // max(1, columns))
+    for begin in range(0, rows, step):
+        yield slice(begin, begin + step)

@@ -17,12 +17,13 @@ SIZE = (900, 720)
 PEELS = 4
 """Translucent layers that are drawn; each takes a second in software, and deeper ones are hardly seen."""
 
+LEGEND_FORMAT = "%.1f"
+
 _SLICE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLOrientationMarkerDisplayableManager",
     "vtkMRMLRulerDisplayableManager",
-    "vtkMRMLColorLegendDisplayableManager",
 )
 _THREE_D_MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
@@ -49,14 +50,14 @@ def render_scene(opened: OpenScene, folder: str | Path) -> list[Path]:
     """
     paths = [Path(folder) / name for name in PICTURES]
     application = opened.application
-    render_slice(application, application.slice_logics["Red"], paths[0])
-    render_slice(application, application.slice_logics["Green"], paths[1])
+    render_slice(application, application.slice_logics["Red"], opened.nodes.heatmap, paths[0])
+    render_slice(application, application.slice_logics["Green"], opened.nodes.heatmap, paths[1])
     render_three_d(application, paths[2])
     return paths
 
 
-def render_slice(application: Application, view: Any, path: Path) -> None:
-    """Draw one slice view as it stands in the scene, fitted to the picture."""
+def render_slice(application: Application, view: Any, heatmap: Any, path: Path) -> None:
+    """Draw one slice view as it stands in the scene, fitted to the picture, and the heatmap's legend."""
     import slicer
     import vtk
 
@@ -76,10 +77,7 @@ def render_slice(application: Application, view: Any, path: Path) -> None:
     view.SnapSliceOffsetToIJK()
     factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
     group = _managers(application, factory, _SLICE_MANAGERS, renderer, view.GetSliceNode())
-    # The legend's manager hears of a legend that was there before it only when a layer changes.
-    composite = view.GetSliceCompositeNode()
-    composite.SetInteractionFlags(composite.ForegroundVolumeFlag)
-    composite.Modified()
+    _add_legend(heatmap, overlay)
     mapper = vtk.vtkImageMapper()
     mapper.SetColorWindow(255)
     mapper.SetColorLevel(127.5)
@@ -90,6 +88,38 @@ def render_slice(application: Application, view: Any, path: Path) -> None:
     renderer.AddViewProp(actor)
     _save(window, path)
     group.SetMRMLDisplayableNode(None)
+
+
+def _add_legend(heatmap: Any, renderer: Any) -> None:
+    """Draw the heatmap's legend. Slicer's own manager ignores the font size outside of the application."""
+    import vtk
+
+    display = heatmap.GetDisplayNode()
+    table = display.GetColorNode().CreateLookupTableCopy()
+    table.SetTableRange(display.GetWindowLevelMin(), display.GetWindowLevelMax())
+    legend = vtk.vtkScalarBarActor()
+    legend.SetLookupTable(table)
+    legend.SetTitle("Lesion map")
+    legend.SetLabelFormat(LEGEND_FORMAT)
+    legend.SetNumberOfLabels(6)
+    legend.SetMaximumNumberOfColors(256)
+    legend.SetPosition(0.87, 0.28)
+    legend.SetWidth(0.12)
+    legend.SetHeight(0.45)
+    legend.SetBarRatio(0.25)
+    legend.SetUnconstrainedFontSize(True)
+    legend.SetVerticalTitleSeparation(2)
+    legend.SetDrawBackground(True)
+    legend.GetBackgroundProperty().SetColor(0, 0, 0)
+    legend.GetBackgroundProperty().SetOpacity(0.6)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetFontSize(16)
+        text.ItalicOff()
+        text.SetBold(True)
+        text.SetShadow(True)
+        text.SetColor(1, 1, 1)
+    renderer.AddViewProp(legend)
 
 
 def render_three_d(application: Application, path: Path) -> None:

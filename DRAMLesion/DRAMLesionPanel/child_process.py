@@ -2,24 +2,24 @@
 
 import json
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
+EVENTS_NAME = "events.jsonl"
 LOG_NAME = "log.txt"
 
 
 class LibraryProcess:
-    """``python -m DRAMLesionLib ARGUMENTS --json``, whose lines arrive as events.
+    """``python -m DRAMLesionLib ARGUMENTS --json``, whose lines are events.
 
-    A thread reads the pipe into a queue and touches nothing else: Qt and MRML are called from the caller's thread
-    alone. The process leads a group of its own, because Slicer's Python is a launcher that starts the true
-    interpreter: ending the launcher alone would leave that one running.
+    The lines go through a file, so that nothing must wait on a pipe: no thread, which would run late in an
+    application that holds Python's lock, and no full pipe that would stop the child. The process leads a group of
+    its own, because Slicer's Python is a launcher that starts the true interpreter: ending the launcher alone would
+    leave that one running.
     """
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
@@ -27,54 +27,39 @@ class LibraryProcess:
 
         Args:
             arguments: The command and its options.
-            folder: A private folder for its log.
+            folder: A private folder for its events and its log.
         """
-        self._log = Path(folder) / LOG_NAME
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._ended = False
+        self._events, self._log = Path(folder) / EVENTS_NAME, Path(folder) / LOG_NAME
+        self._read = 0
         command = [pythonExecutable(), "-m", "DRAMLesionLib", *arguments, "--json"]
-        with self._log.open("wb") as log:
+        with self._events.open("wb") as events, self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=events,
                 stderr=log,
                 env=_environment(),
-                encoding="utf-8",
-                errors="replace",
                 **_ownGroup(),
             )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     @property
     def pid(self) -> int:
         """The process's ID."""
         return self._process.pid
 
-    @property
-    def exitCode(self) -> int | None:
-        """None while it runs."""
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
         return self._process.poll()
 
     def events(self) -> list[dict[str, Any]]:
-        """What it reported since the last call; lines that are not JSON are left out."""
-        found = []
-        while True:
-            try:
-                line = self._lines.get_nowait()
-            except queue.Empty:
-                return found
-            if line is None:
-                self._ended = True
-                return found
-            event = _parse(line)
-            if event is not None:
-                found.append(event)
-
-    def ended(self) -> bool:
-        """Whether it has ended and all its events were taken."""
-        return self._ended and self._process.poll() is not None
+        """What it reported since the last call: whole lines of JSON; other lines are left out."""
+        with self._events.open("rb") as file:
+            file.seek(self._read)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        found = (_parse(line) for line in whole.splitlines())
+        return [event for event in found if event is not None]
 
     def log(self) -> str:
         """What it wrote to standard error."""
@@ -82,22 +67,15 @@ class LibraryProcess:
 
     def kill(self) -> None:
         """End it and every process that it started, and wait until it is gone."""
-        if self._process.poll() is None:
-            if os.name == "nt":
-                stop = ["taskkill", "/F", "/T", "/PID", str(self.pid)]
-                subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
-            else:
-                # The group's ID is the leader's as long as the leader was not waited for.
-                os.killpg(self.pid, signal.SIGKILL)
+        if self._process.poll() is not None:
+            return
+        if os.name == "nt":
+            stop = ["taskkill", "/F", "/T", "/PID", str(self.pid)]
+            subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
+        else:
+            # Not waited for yet, so its ID and its group's can't have been given to others.
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
-        self._reader.join(timeout=5)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._process.stdout.close()
-        self._lines.put(None)
 
 
 def pythonExecutable() -> str:
@@ -126,9 +104,9 @@ def _ownGroup() -> dict[str, Any]:
     return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None

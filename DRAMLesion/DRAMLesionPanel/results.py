@@ -51,9 +51,7 @@ def findResults(ctNode: Any) -> Results | None:
     found = {role: _find(ctNode, role, kind) for role, kind in _CLASSES.items()}
     if None in found.values():
         return None
-    return Results(
-        ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"]
-    )
+    return Results(ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"])
 
 
 def _find(ctNode: Any, role: str, kind: str) -> Any:

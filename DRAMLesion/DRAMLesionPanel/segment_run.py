@@ -93,10 +93,12 @@ class SegmentRun:
         """
         if self._process is None:
             return True
+        # The exit code first: what is read after it is all that there will be.
+        code = self._process.poll()
         for event in self._process.events():
             self._take(event)
-        if self._process.ended():
-            self._finish()
+        if code is not None:
+            self._finish(code)
         return self.finished
 
     def wait(self, onProgress: Callable[[float, str], None] | None = None) -> Results:
@@ -139,15 +141,15 @@ class SegmentRun:
         elif event["event"] == "error":
             self._message = str(event.get("message", ""))
 
-    def _finish(self) -> None:
+    def _finish(self, code: int) -> None:
         process = self._process
         assert process is not None
         log = process.log().strip()
         if log:
             logging.info("DRAMLesion: %s", log)
         try:
-            if process.exitCode != 0:
-                self.error = self._explain(process.exitCode)
+            if code != 0:
+                self.error = self._explain(code)
                 logging.error("DRAMLesion: %s", self.error)
             else:
                 self.results = self._deliver(self._findings(), self._ctNode)
@@ -156,9 +158,11 @@ class SegmentRun:
         finally:
             self._clean()
 
-    def _explain(self, code: int | None) -> str:
+    def _explain(self, code: int) -> str:
         if not self._message:
-            return _("The work ended unexpectedly (exit code {code}); details are in the log.").format(code=code)
+            return _("The work ended unexpectedly (exit code {code}); details are in the log.").format(
+                code=code
+            )
         # The user knows the nodes, not the temporary files that were made of them.
         text = self._message.replace(str(self._folder / "ct.nrrd"), self._ct.name)
         return text.replace(str(self._folder / "lobes.nrrd"), _("lobes"))

@@ -98,10 +98,10 @@ def _fit(
     figures: dict[str, Any] = {}
     step = 0
     for epoch in range(1, recipe.epochs + 1):
-        losses = []
+        losses: list[dict[str, float]] = []
         for index in order.permutation(len(samples)):
             progress("Training", step / total)
-            loss = _loss(network, recipe, samples[index], vary, step / total, device)
+            loss, parts = _loss(network, recipe, samples[index], vary, step / total, device)
             if not torch.isfinite(loss):
                 raise InputError(
                     f"the loss is not finite at step {step} ({samples[index].name}): lower the learning rate"
@@ -112,9 +112,12 @@ def _fit(
             optimizer.step()
             schedule.step()
             step += 1
-            losses.append(loss.item())
-            log({"epoch": epoch, "step": step, "loss": losses[-1]})
-        figures = {"epoch": epoch, "loss": float(np.mean(losses))}
+            losses.append({"loss": loss.item(), **parts})
+            log({"epoch": epoch, "step": step, **losses[-1]})
+        figures = {
+            "epoch": epoch,
+            **{key: float(np.mean([part[key] for part in losses])) for key in losses[0]},
+        }
         if watched and (epoch % 5 == 0 or epoch == recipe.epochs):
             figures["validation_mae_points"] = _percent_error(network, recipe, watched, device)
         log({**figures, "epoch_done": True})
@@ -129,17 +132,20 @@ def _loss(
     vary: Variation,
     done: float,
     device: torch.device,
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss to descend, and its parts before they are weighted."""
     image, mask = (part.to(device) for part in vary(sample))
     logits = dram_logits(network, image, recipe.model)
     dram = torch.sigmoid(logits)
-    loss = percent_loss(logits, mask, torch.tensor([sample.fraction], device=device))
+    parts = {
+        "percent_loss": percent_loss(logits, mask, torch.tensor([sample.fraction], device=device)),
+        "softness": softness(dram, mask),
+        "roughness": roughness(dram, mask),
+    }
     # The map's shape matters only once its amount is about right.
     rise = min(1.0, max(0.0, (done - recipe.priors_from) / 0.3))
-    if rise:
-        loss = loss + rise * recipe.softness_weight * softness(dram, mask)
-        loss = loss + rise * recipe.roughness_weight * roughness(dram, mask)
-    return loss
+    shape = recipe.softness_weight * parts["softness"] + recipe.roughness_weight * parts["roughness"]
+    return parts["percent_loss"] + rise * shape, {key: value.item() for key, value in parts.items()}
 
 
 @torch.inference_mode()

@@ -57,7 +57,7 @@ def wrong_images(ct, folder):
         "grey",
         (folder / "grey.nii.gz"),
         like(ct, ((hu + 1024) // 12).clip(0, 255).astype(np.uint8)),
-        ["0..255"],
+        ["grey.nii.gz", "expected HU"],
     )
     for name, value in (("nan", np.nan), ("inf", np.inf)):
         values = hu.astype(np.float32)
@@ -126,8 +126,8 @@ def test_a_lobe_without_voxels_unless_it_is_allowed(run, ct, phantom_folder, tmp
     )
     done = run("segment", ct, "--lobes", path, "--allow-missing-lobes", "--out", tmp_path / "o", "--no-scene")
     assert done.code == 0, done.err
-    regions = {r["key"]: r for r in json.loads((tmp_path / "o" / "summary.json").read_text())["regions"]}
-    assert regions["RML"]["percent"] is None and regions["RML"]["volume_ml"] == 0
+    regions = {r["region"]: r for r in json.loads((tmp_path / "o" / "summary.json").read_text())["regions"]}
+    assert regions["RML"]["lesion_percent"] is None and regions["RML"]["volume_ml"] == 0
 
 
 def test_unknown_device(run, ct, tmp_path):
@@ -193,7 +193,7 @@ def test_a_fault_in_the_middle_leaves_nothing(run, ct, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DRAMLesionLib.report, "write_report", full_disk)
     done = run("segment", ct, "--out", tmp_path / "out", "--no-scene")
-    assert done.code == 2 and "No space left" in done.err
+    assert done.code == 2 and "disk is full" in done.err
     assert not list(tmp_path.iterdir())
 
 

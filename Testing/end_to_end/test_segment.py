@@ -52,13 +52,15 @@ def test_the_table_agrees_with_the_images(results):
     lobes, lesion, dram = (array(results / n) for n in ("lobes.nii.gz", "lesion.nii.gz", "dram.nii.gz"))
     summary = json.loads((results / "summary.json").read_text())
     voxel_ml = np.prod(sitk.ReadImage(str(results / "lobes.nii.gz")).GetSpacing()) / 1000
-    regions = {region["key"]: region for region in summary["regions"]}
+    regions = {region["region"]: region for region in summary["regions"]}
     for value, key in enumerate(("LUL", "LLL", "RUL", "RML", "RLL"), 1):
         inside = lobes == value
         assert regions[key]["volume_ml"] == pytest.approx(inside.sum() * voxel_ml, rel=1e-4)
-        assert regions[key]["percent"] == pytest.approx(100 * lesion[inside].mean(), abs=0.01)
+        assert regions[key]["lesion_percent"] == pytest.approx(100 * lesion[inside].mean(), abs=0.01)
         assert regions[key]["dram_percent"] == pytest.approx(100 * dram[inside].mean(), abs=0.01)
-    assert regions["total"]["score"] == sum(regions[k]["score"] for k in ("LUL", "LLL", "RUL", "RML", "RLL"))
+    assert regions["total"]["severity_score"] == sum(
+        regions[k]["severity_score"] for k in ("LUL", "LLL", "RUL", "RML", "RLL")
+    )
     rows = list(csv.reader((results / "lobes.csv").open(encoding="utf-8")))
     assert len(rows) == 1 + len(regions)
 

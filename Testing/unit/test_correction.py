@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -443,9 +444,10 @@ def damage_volumes(folder: Path) -> None:
     (folder / "volumes-1.npz").write_bytes(data)
 
 
-def drop_first_line(folder: Path) -> None:
+def begin_with_undo(folder: Path) -> None:
     lines = (folder / "journal-1.jsonl").read_bytes().splitlines(keepends=True)
-    (folder / "journal-1.jsonl").write_bytes(b'c5a77557 {"op":"undo"}\n' + b"".join(lines))
+    undo = b'{"op":"undo"}'  # valid in itself, but there is nothing to undo yet
+    (folder / "journal-1.jsonl").write_bytes(b"%08x %b\n" % (zlib.crc32(undo), undo) + b"".join(lines))
 
 
 def edit_header(**change):
@@ -461,7 +463,7 @@ def edit_header(**change):
     [
         (damage_line, "line 1 is damaged"),
         (damage_volumes, "volumes-1.npz: is damaged"),
-        (drop_first_line, "damaged|fit each other"),
+        (begin_with_undo, "fit each other"),
         (lambda folder: (folder / "journal-1.jsonl").unlink(), "journal-1.jsonl: is missing"),
         (lambda folder: (folder / "volumes-1.npz").unlink(), "volumes-1.npz: is missing"),
         (lambda folder: (folder / "session.json").unlink(), "holds no correction session"),

@@ -1,0 +1,186 @@
+"""Painting, refining, undo, accepting."""
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from DRAMLesionLib.seg_nrrd import LESION
+from DRAMLesionPanel.correction import Correction
+from DRAMLesionPanel.results import Results
+
+EDITOR_TAG = "DRAMLesion"
+EFFECTS = ["Paint", "Erase", "Scissors"]
+TABLE_DELAY_MS = 700
+"""The table follows when the hand rests: counting a large CT takes longer than a stroke may."""
+
+
+class CorrectSection(VTKObservationMixin):
+    """An embedded segment editor on the lesion, and what follows from its edits."""
+
+    def __init__(self, panel: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self._panel, self._ui = panel, panel.ui
+        self._watched: Any = None
+        self._recognising = False
+        self._tableTimer = qt.QTimer()
+        self._tableTimer.setSingleShot(True)
+        self._tableTimer.setInterval(TABLE_DELAY_MS)
+        self._tableTimer.connect("timeout()", self._onTable)
+        self._ui.segmentEditorWidget.setEffectNameOrder(EFFECTS)
+        self._ui.correctCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
+        self._ui.refineButton.connect("clicked(bool)", self._onRefine)
+        self._ui.undoButton.connect("clicked(bool)", self._onUndo)
+        self._ui.redoButton.connect("clicked(bool)", self._onRedo)
+        self._ui.acceptButton.connect("clicked(bool)", self._onAccept)
+        self._ui.trainingFolderSelector.connect("currentPathChanged(QString)", self._onFolder)
+
+    def isOpen(self) -> bool:
+        """Whether the user corrects."""
+        return not self._ui.correctCollapsibleButton.collapsed
+
+    def showFolder(self) -> None:
+        """Let the training folder follow from the parameter node."""
+        if self._panel.parameters is not None and self._panel.parameters.trainingFolder:
+            self._ui.trainingFolderSelector.currentPath = self._panel.parameters.trainingFolder
+
+    def update(self) -> None:
+        """Watch the lesion of the chosen CT, and enable what can be done now."""
+        results = self._panel.currentResults()
+        node = results.lesionSegmentationNode if results and self.isOpen() else None
+        if node is not self._watched:
+            self._watch(node, results)
+        self._updateButtons(results)
+
+    def enter(self) -> None:
+        """The user came back to the module."""
+        if self._watched is not None:
+            self._ui.segmentEditorWidget.setupViewObservations()
+            self._ui.segmentEditorWidget.installKeyboardShortcuts()
+
+    def leave(self) -> None:
+        """The user left the module: the mouse no longer paints."""
+        self._ui.segmentEditorWidget.setActiveEffect(None)
+        self._ui.segmentEditorWidget.uninstallKeyboardShortcuts()
+        self._ui.segmentEditorWidget.removeViewObservations()
+
+    def closeScene(self) -> None:
+        """Let go of the scene's nodes."""
+        self._tableTimer.stop()
+        self._watch(None, None)
+
+    def _watch(self, node: Any, results: Results | None) -> None:
+        self.removeObservers()
+        self._watched = node
+        editor = self._ui.segmentEditorWidget
+        if node is None:
+            editor.setActiveEffect(None)
+            editor.setSegmentationNode(None)
+            return
+        event = slicer.vtkSegmentation.SourceRepresentationModified
+        self.addObserver(node.GetSegmentation(), event, self._onSegmentModified)
+        editor.setMRMLSegmentEditorNode(_editorNode())
+        editor.setSegmentationNode(node)
+        editor.setSourceVolumeNode(results.ctNode)
+        editor.setCurrentSegmentID(LESION.id)
+        correction = self._panel.logic.correction(results)
+        correction.recognise(self._panel.parameters.insideLobes)
+
+    def _updateButtons(self, results: Results | None) -> None:
+        correction = self._panel.logic.openCorrection(results)
+        ui = self._ui
+        ui.correctCollapsibleButton.enabled = results is not None
+        ui.refineButton.enabled = bool(correction and correction.canRefine)
+        ui.undoButton.enabled = bool(correction and correction.canUndo)
+        ui.redoButton.enabled = bool(correction and correction.canRedo)
+        ui.acceptButton.enabled = results is not None and bool(ui.trainingFolderSelector.currentPath)
+
+    def _onCollapsed(self, _collapsed: bool) -> None:
+        if self._panel.parameters is None:
+            return
+        with self._panel.reported(waitCursor=True):
+            self.update()
+            results = self._panel.currentResults()
+            if results is not None:
+                self._panel.results.showSurfaces(results)
+
+    def _onSegmentModified(self, _caller: Any, _event: Any) -> None:
+        correction = self._panel.logic.openCorrection(self._panel.currentResults())
+        if correction is None or correction.busy or self._recognising:
+            return
+        # An effect may report several times while it applies one stroke: wait until it is through.
+        self._recognising = True
+        qt.QTimer.singleShot(0, self._onStroke)
+
+    def _onStroke(self) -> None:
+        self._recognising = False
+        results = self._panel.currentResults()
+        correction = self._panel.logic.openCorrection(results)
+        if correction is None or correction.busy:
+            return
+        with self._panel.reported():
+            if correction.recognise(self._panel.parameters.insideLobes):
+                if self._panel.parameters.autoRefine:
+                    correction.refine()
+                self._tableTimer.start()
+        self._updateButtons(results)
+
+    def _onRefine(self, _checked: bool = False) -> None:
+        self._change(Correction.refine)
+
+    def _onUndo(self, _checked: bool = False) -> None:
+        self._change(Correction.undo)
+
+    def _onRedo(self, _checked: bool = False) -> None:
+        self._change(Correction.redo)
+
+    def _change(self, action: Any) -> None:
+        results = self._panel.currentResults()
+        if results is None:
+            return
+        with self._panel.reported():
+            correction = self._panel.logic.correction(results)
+            correction.recognise(self._panel.parameters.insideLobes)
+            if action(correction):
+                self._tableTimer.start()
+        self._updateButtons(results)
+
+    def _onTable(self) -> None:
+        results = self._panel.currentResults()
+        if results is not None:
+            with self._panel.reported():
+                self._panel.logic.updateTable(results)
+            self._panel.update()
+
+    def _onAccept(self, _checked: bool = False) -> None:
+        from DRAMLesionLib.accepted_case import save_accepted_case
+
+        results = self._panel.currentResults()
+        if results is None:
+            return
+        with self._panel.reported(waitCursor=True):
+            correction = self._panel.logic.correction(results)
+            correction.recognise(self._panel.parameters.insideLobes)
+            folder = self._panel.parameters.trainingFolder
+            case = save_accepted_case(folder, correction.findings(), correction.edits)
+            self._ui.trainingFolderSelector.addCurrentPathToHistory()
+            self._panel.showStatus(_("Accepted: {folder}").format(folder=case))
+
+    def _onFolder(self, path: str) -> None:
+        if self._panel.parameters is not None:
+            self._panel.parameters.trainingFolder = path
+            self._updateButtons(self._panel.currentResults())
+
+
+def _editorNode() -> Any:
+    """The embedded editor's own parameter node, apart from that of the Segment Editor module."""
+    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
+        node.SetSingletonTag(EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    return node

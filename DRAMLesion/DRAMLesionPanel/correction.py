@@ -1,0 +1,274 @@
+"""Correcting the lesion of one CT: edits are recognised in the segment, refined by the library, and put back.
+
+Nothing here knows the widgets. The segment is compared with what it was when last seen: voxels that were added are a
+stroke of lesion, voxels that were removed one of not lesion.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from DRAMLesionLib import mrml
+from DRAMLesionLib.belief import bounding_box
+from DRAMLesionLib.correction import CorrectionSession
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.propagation import LESION as PAINTED_LESION
+from DRAMLesionLib.propagation import NOT_LESION as PAINTED_NOT_LESION
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.seg_nrrd import LESION
+from DRAMLesionPanel.results import Results
+from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
+
+Box = tuple[slice, slice, slice]
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One change of the segment by the user that was not refined yet; arrays are those of the box, uint8."""
+
+    box: Box
+    before: np.ndarray
+    after: np.ndarray
+
+    def parts(self) -> list[tuple[int, np.ndarray]]:
+        """What was painted: value and mask, without empty ones."""
+        added, removed = self.after > self.before, self.after < self.before
+        painted = [(PAINTED_LESION, added), (PAINTED_NOT_LESION, removed)]
+        return [(value, mask) for value, mask in painted if mask.any()]
+
+
+class Correction:
+    """The edits of one CT's lesion and what follows from them.
+
+    Attributes:
+        results: The nodes.
+        busy: True while the segment is changed from here: an observer has nothing to recognise then.
+    """
+
+    def __init__(self, results: Results) -> None:
+        """Begin with the nodes as they are; strokes that the scene holds are made again.
+
+        Raises:
+            InputError: The nodes don't fit each other.
+        """
+        self.results = results
+        self.busy = False
+        self._ct = mrml.volume_from_node(results.ctNode)
+        self._lobes = mrml.lobes_from_segmentation(
+            results.lobesSegmentationNode, self._ct, allow_missing=True
+        )
+        self._dram = mrml.volume_from_node(results.heatmapNode).array
+        self._record = results.record
+        self._session = self._newSession()
+        self._groups: list[int] = []
+        self._undoneGroups: list[int] = []
+        for stroke in readStrokes(results.lesionSegmentationNode):
+            self._session.paint(voxelsOf(stroke), stroke.value)
+            self._groups.append(1)
+        self._seen = self._session.label
+        self._pending: list[Edit] = []
+        self._undone: list[Edit] = []
+
+    @property
+    def canUndo(self) -> bool:
+        """Whether there is something to take back."""
+        return bool(self._pending or self._groups)
+
+    @property
+    def canRedo(self) -> bool:
+        """Whether there is something to make again."""
+        return bool(self._undone or self._undoneGroups)
+
+    @property
+    def canRefine(self) -> bool:
+        """Whether there are edits that were not refined yet."""
+        return bool(self._pending)
+
+    @property
+    def hasEdits(self) -> bool:
+        """Whether the user changed anything."""
+        return self.canUndo
+
+    @property
+    def edits(self) -> np.ndarray:
+        """uint8 (z, y, x): 1 painted as lesion, 2 as not lesion, refined or not; 0 elsewhere."""
+        edits = self._session.edits
+        for edit in self._pending:
+            for value, mask in edit.parts():
+                edits[edit.box][mask] = value
+        return edits
+
+    def recognise(self, insideLobes: bool) -> bool:
+        """Take what the user changed since the last call as an edit.
+
+        Args:
+            insideLobes: Give back to the segment what was changed outside the lobes.
+
+        Returns:
+            Whether there was an edit.
+        """
+        now = mrml.segment_array(self.results.lesionSegmentationNode, LESION.id, self._ct)
+        if insideLobes:
+            now = self._withoutOutside(now)
+        changed = now != self._seen
+        if not changed.any():
+            return False
+        box = bounding_box(changed)
+        self._pending.append(Edit(box, self._seen[box].copy(), now[box].copy()))
+        self._undone.clear()
+        self._undoneGroups.clear()
+        self._seen[box] = now[box]
+        return True
+
+    def refine(self) -> bool:
+        """Let the lesion follow from the edits around them.
+
+        Returns:
+            Whether there was something to refine.
+        """
+        if not self._pending:
+            return False
+        for edit in self._pending:
+            for value, mask in edit.parts():
+                start = [side.start for side in edit.box]
+                voxels = tuple(index + s for index, s in zip(np.nonzero(mask), start, strict=True))
+                self._put(*self._session.paint(voxels, value))
+            self._groups.append(len(edit.parts()))
+        self._pending.clear()
+        self._undone.clear()
+        self._undoneGroups.clear()
+        self.saveStrokes()
+        return True
+
+    def undo(self) -> bool:
+        """Take the last edit back: one that was not refined yet, else the last refined one with what it moved."""
+        if self._pending:
+            edit = self._pending.pop()
+            self._undone.append(edit)
+            self._put(edit.box, edit.before)
+            return True
+        if not self._groups:
+            return False
+        count = self._groups.pop()
+        self._undoneGroups.append(count)
+        self._step(self._session.undo, count)
+        return True
+
+    def redo(self) -> bool:
+        """Make the edit again that was taken back last."""
+        if self._undoneGroups:
+            count = self._undoneGroups.pop()
+            self._groups.append(count)
+            self._step(self._session.redo, count)
+            return True
+        if not self._undone:
+            return False
+        edit = self._undone.pop()
+        self._pending.append(edit)
+        self._put(edit.box, edit.after)
+        return True
+
+    def findings(self) -> Findings:
+        """The results as they are now."""
+        table = quantify(self._ct.array, self._lobes, self._seen, self._ct.spacing_mm, self._dram)
+        return Findings(self._ct, self._lobes, self._dram, self._seen.copy(), table, self._record)
+
+    def carryOver(self, findings: Findings) -> Findings:
+        """Take the results of a new run on the same CT and apply all edits to them.
+
+        Args:
+            findings: Of the new run.
+
+        Returns:
+            The same with the corrected lesion.
+        """
+        sameLobes = np.array_equal(findings.lobes.labels, self._lobes.labels)
+        strokes = self._session.strokes
+        threshold = _threshold(self._record)
+        self._ct, self._lobes, self._dram, self._record = (
+            findings.ct,
+            findings.lobes,
+            findings.dram,
+            findings.record,
+        )
+        if sameLobes and _threshold(findings.record) == threshold:
+            self._session.replace_probability(findings.dram, findings.record)
+        else:
+            self._session = self._newSession()
+            self._undoneGroups.clear()
+            for stroke in strokes:
+                self._session.paint(voxelsOf(stroke), stroke.value)
+        self._seen = self._session.label
+        self._pending = [self._again(edit) for edit in self._pending]
+        self._undone.clear()
+        return self.findings()
+
+    def _again(self, edit: Edit) -> Edit:
+        """The same edit on another label; the label seen gets it."""
+        before = self._seen[edit.box].copy()
+        after = before.copy()
+        for value, mask in edit.parts():
+            after[mask] = 1 if value == PAINTED_LESION else 0
+        self._seen[edit.box] = after
+        return Edit(edit.box, before, after)
+
+    def _newSession(self) -> CorrectionSession:
+        return CorrectionSession(
+            _hu(self._ct.array),
+            self._lobes,
+            self._dram,
+            self._ct.spacing_mm,
+            threshold=_threshold(self._record),
+            provenance=self._record,
+            ct=self._ct,
+        )
+
+    def _withoutOutside(self, now: np.ndarray) -> np.ndarray:
+        outside = (now != self._seen) & (self._lobes.labels == 0)
+        if outside.any():
+            now[outside] = self._seen[outside]
+            box = bounding_box(outside)
+            with self.working():
+                mrml.update_segment(self._node, LESION.id, now[box], self._ct, box)
+        return now
+
+    def _step(self, move: Callable[[], Any], count: int) -> None:
+        for _number in range(count):
+            update = move()
+            if update is not None:
+                self._put(*update)
+        self.saveStrokes()
+
+    def _put(self, box: Box, label: np.ndarray) -> None:
+        """Show the label in a box."""
+        with self.working():
+            mrml.update_segment(self._node, LESION.id, label, self._ct, box)
+        self._seen[box] = label
+
+    def saveStrokes(self) -> None:
+        with self.working():
+            writeStrokes(self._node, self._session.strokes)
+
+    @property
+    def _node(self) -> Any:
+        return self.results.lesionSegmentationNode
+
+    @contextmanager
+    def working(self) -> Any:
+        before, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = before
+
+
+def _threshold(record: dict[str, Any]) -> float:
+    return float(record.get("settings", {}).get("threshold", DEFAULT_THRESHOLD))
+
+
+def _hu(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype == np.int16 else array.astype(np.float32)

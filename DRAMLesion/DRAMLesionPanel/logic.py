@@ -1,0 +1,71 @@
+"""What the module can do without its panel."""
+
+from typing import Any
+
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.scene_table import fill_table
+from DRAMLesionPanel.correction import Correction
+from DRAMLesionPanel.results import Results, addResults, findingsOf, findResults
+from DRAMLesionPanel.segment_run import SegmentRun
+
+
+class PanelLogic:
+    """Runs segmentations and keeps the corrections of the CTs in the scene."""
+
+    def __init__(self) -> None:
+        self._corrections: dict[str, Correction] = {}
+
+    def startSegmentation(
+        self, volumeNode: Any, lobesNode: Any = None, model: str | None = None, device: str = "auto"
+    ) -> SegmentRun:
+        """Start a run; its ``poll`` must be called until it is finished.
+
+        Raises:
+            InputError: The nodes can't be used.
+        """
+        return SegmentRun(volumeNode, self._deliver, lobesNode, model, device)
+
+    def correction(self, results: Results) -> Correction:
+        """The correction of a CT's lesion; the first call for a CT prepares it, which takes a moment.
+
+        Raises:
+            InputError: The nodes don't fit each other.
+        """
+        key = results.ctNode.GetID()
+        known = self._corrections.get(key)
+        if known is None or known.results != results:
+            self._corrections[key] = Correction(results)
+        return self._corrections[key]
+
+    def openCorrection(self, results: Results | None) -> Correction | None:
+        """The correction of a CT if it was prepared already."""
+        known = self._corrections.get(results.ctNode.GetID()) if results else None
+        return known if known is not None and known.results == results else None
+
+    def currentFindings(self, results: Results) -> Findings:
+        """The results with the user's edits."""
+        known = self.openCorrection(results)
+        return known.findings() if known else findingsOf(results)
+
+    def updateTable(self, results: Results) -> None:
+        """Let table and chart follow from the lesion as it is now."""
+        fill_table(results.tableNode, self.currentFindings(results).quantification.regions)
+
+    def forget(self) -> None:
+        """Drop what belongs to a scene that is closed."""
+        self._corrections.clear()
+
+    def _deliver(self, findings: Findings, ctNode: Any) -> Results:
+        """Put new findings into the scene; edits of an earlier run on this CT are applied to them."""
+        old = findResults(ctNode)
+        correction = self.correction(old) if old else None
+        if correction is not None:
+            correction.recognise(insideLobes=False)
+            if correction.hasEdits:
+                findings = correction.carryOver(findings)
+                with correction.working():
+                    results = addResults(findings, ctNode)
+                correction.saveStrokes()
+                return results
+            self._corrections.pop(ctNode.GetID())
+        return addResults(findings, ctNode)

@@ -1,0 +1,115 @@
+"""The panel: its sections, what they share, and one line of status."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionPanel.correct_section import CorrectSection
+from DRAMLesionPanel.input_section import InputSection
+from DRAMLesionPanel.install_section import InstallSection
+from DRAMLesionPanel.logic import PanelLogic
+from DRAMLesionPanel.results import Results, findResults
+from DRAMLesionPanel.results_section import ResultsSection
+from DRAMLesionPanel.run_section import RunSection
+
+COLORS = {"error": "#d03030", "warning": "#b87800", "": ""}
+"""Readable on light and dark windows."""
+
+
+class Panel:
+    """Connects the sections with each other and with the parameter node.
+
+    Attributes:
+        ui: The widgets by their names in the .ui file.
+        logic: What works without the panel.
+        parameters: The parameter node, None while a scene is closed.
+    """
+
+    def __init__(self, ui: Any, logic: PanelLogic, resourcePath: Any) -> None:
+        """Prepare the widgets; :meth:`setParameters` brings them to life."""
+        self.ui, self.logic, self.resourcePath = ui, logic, resourcePath
+        self.parameters: Any = None
+        self._updating = False
+        self.inputs = InputSection(self)
+        self.run = RunSection(self)
+        self.results = ResultsSection(self)
+        self.correct = CorrectSection(self)
+        self.install = InstallSection(self)
+
+    def setParameters(self, parameters: Any) -> None:
+        """Show another parameter node, or none."""
+        self.parameters = parameters
+        self.inputs.showChoices()
+        self.correct.showFolder()
+        self.update()
+
+    def update(self) -> None:
+        """Let the widgets follow from the parameter node and the scene."""
+        if self._updating or self.parameters is None:
+            return
+        self._updating = True
+        try:
+            with self.reported():
+                self.inputs.update()
+                self.run.update()
+                self.results.update()
+                self.correct.update()
+        finally:
+            self._updating = False
+
+    def currentResults(self) -> Results | None:
+        """The results of the chosen CT."""
+        return findResults(self.parameters.inputVolume) if self.parameters else None
+
+    def showStatus(self, text: str, kind: str = "") -> None:
+        """Show one line; ``kind`` is empty, ``warning`` or ``error``."""
+        self.ui.statusLabel.text = text
+        self.ui.statusLabel.styleSheet = f"color: {COLORS[kind]}" if kind else ""
+
+    @contextmanager
+    def reported(self, waitCursor: bool = False) -> Iterator[None]:
+        """Show what goes wrong in the block as one line, with details in the log; no pop-up."""
+        try:
+            if waitCursor:
+                with slicer.util.WaitCursor():
+                    yield
+            else:
+                yield
+        except InputError as error:
+            self.showStatus(str(error), "error")
+        except OSError as error:
+            logging.exception("DRAMLesion")
+            name = f"{error.filename}: " if error.filename else ""
+            self.showStatus(f"{name}{error.strerror or error}", "error")
+        except Exception as error:
+            logging.exception("DRAMLesion")
+            self.showStatus(
+                _("{name}: {error}; details are in the log.").format(name=type(error).__name__, error=error),
+                "error",
+            )
+
+    def enter(self) -> None:
+        """The user opened the module."""
+        self.correct.enter()
+        self.update()
+
+    def leave(self) -> None:
+        """The user went to another module; a run goes on."""
+        self.correct.leave()
+
+    def closeScene(self) -> None:
+        """The scene is about to be closed."""
+        self.run.cancel()
+        self.correct.closeScene()
+        self.logic.forget()
+        self.parameters = None
+
+    def cleanup(self) -> None:
+        """The panel goes away."""
+        self.closeScene()
+        self.inputs.cleanup()

@@ -1,0 +1,106 @@
+"""Lesion map, surfaces, table, chart and report."""
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from DRAMLesionLib.scene_table import PERCENT_COLUMN, REGION_COLUMN
+from DRAMLesionPanel import results as shown
+from DRAMLesionPanel.results import Results
+
+
+class ResultsSection:
+    """Shows the results of the chosen CT."""
+
+    def __init__(self, panel: Any) -> None:
+        self._panel, self._ui = panel, panel.ui
+        self._state: tuple[Any, ...] = ()
+        self._ui.chartButton.connect("clicked(bool)", self._onChart)
+        self._ui.reportButton.connect("clicked(bool)", self._onReport)
+
+    def update(self) -> None:
+        """Let table, sliders and surfaces follow from the chosen CT and the parameters."""
+        results, parameters = self._panel.currentResults(), self._panel.parameters
+        self._ui.resultsCollapsibleButton.enabled = results is not None
+        self._ui.resultsTableView.setMRMLTableNode(results.tableNode if results else None)
+        self._ui.summaryLabel.text = summary(results) if results else _("No results yet.")
+        if results is None:
+            self._state = ()
+            return
+        state = (
+            results.heatmapNode.GetID(),
+            parameters.heatmapOpacity,
+            parameters.heatmapThreshold,
+            parameters.show3D,
+        )
+        if state == self._state:
+            return
+        old, self._state = self._state, state
+        shown.setHeatmapOpacity(results, parameters.heatmapOpacity)
+        shown.setHeatmapThreshold(results, parameters.heatmapThreshold)
+        if not old or (old[0], old[3]) != (state[0], state[3]):
+            self.showSurfaces(results)
+
+    def showNew(self, results: Results) -> None:
+        """Show the results of a run that just ended."""
+        parameters = self._panel.parameters
+        with self._panel.reported(waitCursor=True):
+            shown.showInSlices(results, parameters.heatmapOpacity if parameters else 0.5, fit=True)
+            shown.setHeatmapThreshold(results, parameters.heatmapThreshold if parameters else 0.1)
+            self.showSurfaces(results)
+
+    def showSurfaces(self, results: Results) -> None:
+        """Make or drop the surfaces; that of the lesion only while it is not painted."""
+        if not self._panel.parameters or not self._panel.parameters.show3D:
+            shown.hideSurfaces(results)
+        elif self._panel.correct.isOpen():
+            shown.hideSurfaces(results, lobes=False)
+            shown.showSurfaces(results, lesion=False)
+        else:
+            shown.showSurfaces(results)
+
+    def _onChart(self, _checked: bool = False) -> None:
+        results = self._panel.currentResults()
+        if results is not None:
+            with self._panel.reported():
+                slicer.modules.plots.logic().ShowChartInLayout(results.chartNode)
+
+    def _onReport(self, _checked: bool = False) -> None:
+        results = self._panel.currentResults()
+        if results is None:
+            return
+        name = f"{results.ctNode.GetName()} report.html"
+        path = qt.QFileDialog.getSaveFileName(
+            self._ui.reportButton, _("Save report"), name, _("Report (*.html)")
+        )
+        # One Qt binding gives the path, another the path and the filter.
+        path = path[0] if isinstance(path, tuple) else path
+        if path:
+            self.saveReport(results, path)
+
+    def saveReport(self, results: Results, path: str) -> None:
+        """Write the report with the results as they are now."""
+        from DRAMLesionLib.report import write_report
+
+        with self._panel.reported(waitCursor=True):
+            write_report(self._panel.logic.currentFindings(results), path)
+            self._panel.showStatus(_("Report saved: {path}").format(path=path))
+
+
+def summary(results: Results) -> str:
+    """The total in one line, from the table as it is now."""
+    table = results.tableNode.GetTable()
+    regions = table.GetColumnByName(REGION_COLUMN)
+    score = table.GetColumnByName("Severity score")
+    percent = table.GetColumnByName(PERCENT_COLUMN)
+    if regions is None or score is None or percent is None or not regions.GetNumberOfValues():
+        return ""
+    last = regions.GetNumberOfValues() - 1
+    text = _("Lesion: {percent:.1f} % of the lungs, severity score {score} of 25").format(
+        percent=float(percent.GetValue(last)), score=str(score.GetValue(last)).removesuffix(".0")
+    )
+    if "approximate" in results.lobesSegmentationNode.GetName():
+        text += _("; the lobes are approximate")
+    return text

@@ -1,0 +1,86 @@
+"""Segment, Cancel, progress."""
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from DRAMLesionPanel.segment_run import SegmentRun
+
+POLL_MS = 100
+
+
+class RunSection:
+    """Starts runs and follows them."""
+
+    def __init__(self, panel: Any) -> None:
+        self._panel, self._ui = panel, panel.ui
+        self._run: SegmentRun | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", self._poll)
+        self._ui.segmentButton.connect("clicked(bool)", self._onSegment)
+        self._ui.cancelButton.connect("clicked(bool)", self._onCancel)
+        self._ui.progressBar.hide()
+
+    @property
+    def current(self) -> SegmentRun | None:
+        """The run that goes on, if any."""
+        return self._run
+
+    def update(self) -> None:
+        """Enable what can be done now."""
+        running = self._run is not None
+        parameters = self._panel.parameters
+        ready = bool(parameters and parameters.inputVolume) and not self._panel.install.missing
+        self._ui.segmentButton.enabled = ready and not running
+        self._ui.cancelButton.enabled = running
+        self._ui.inputsCollapsibleButton.enabled = not running
+        self._ui.progressBar.setVisible(running)
+
+    def cancel(self) -> None:
+        """End a run that goes on."""
+        if self._run is not None:
+            self._timer.stop()
+            self._run.cancel()
+            self._run = None
+
+    def _onSegment(self, _checked: bool = False) -> None:
+        parameters = self._panel.parameters
+        if parameters is None or self._run is not None:
+            return
+        self._ui.progressBar.value = 0
+        with self._panel.reported(waitCursor=True):
+            self._run = self._panel.logic.startSegmentation(
+                parameters.inputVolume, parameters.lobes, parameters.model or None, parameters.device
+            )
+            self._panel.showStatus(self._run.estimate.text())
+            self._timer.start()
+        self.update()
+
+    def _onCancel(self, _checked: bool = False) -> None:
+        self.cancel()
+        self._panel.showStatus(_("Cancelled; the scene is as it was."))
+        self.update()
+
+    def _poll(self) -> None:
+        run = self._run
+        if run is None:
+            return
+        finished = True
+        with self._panel.reported():
+            finished = run.poll()
+        if not finished:
+            self._ui.progressBar.value = round(100 * run.estimate.fraction)
+            self._panel.showStatus(run.estimate.text())
+            return
+        self._timer.stop()
+        self._run = None
+        if run.error:
+            self._panel.showStatus(run.error, "error")
+        elif run.results is not None:
+            self._panel.showStatus(
+                "; ".join(str(w) for w in run.results.record.get("warnings", ())), "warning"
+            )
+            self._panel.results.showNew(run.results)
+        self._panel.update()

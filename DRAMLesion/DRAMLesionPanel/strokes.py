@@ -1,0 +1,45 @@
+"""The strokes of a correction as text on the lesion's node, so that a saved scene holds them."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from DRAMLesionLib.edits import Stroke
+
+STROKES_ATTRIBUTE = "DRAMLesion.Strokes"
+"""JSON: a list of ``[value, [[start, stop] of z, y, x], voxels]``, oldest first."""
+
+
+def writeStrokes(node: Any, strokes: Iterable[Stroke]) -> None:
+    """Put strokes on a node, in their order."""
+    rows = [
+        [
+            stroke.value,
+            [[side.start, side.stop] for side in stroke.box],
+            base64.b64encode(zlib.compress(np.packbits(stroke.voxels).tobytes())).decode("ascii"),
+        ]
+        for stroke in strokes
+    ]
+    node.SetAttribute(STROKES_ATTRIBUTE, json.dumps(rows) if rows else None)
+
+
+def readStrokes(node: Any) -> list[Stroke]:
+    """The strokes on a node, oldest first."""
+    found = []
+    for value, ends, text in json.loads(node.GetAttribute(STROKES_ATTRIBUTE) or "[]"):
+        shape = tuple(stop - start for start, stop in ends)
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+        voxels = np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape)
+        z, y, x = (slice(start, stop) for start, stop in ends)
+        found.append(Stroke(value, (z, y, x), voxels))
+    return found
+
+
+def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
+    """The painted voxels as index arrays (z, y, x) of the whole volume."""
+    where = np.nonzero(stroke.voxels)
+    return tuple(index + side.start for index, side in zip(where, stroke.box, strict=True))

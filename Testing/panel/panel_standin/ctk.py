@@ -1,0 +1,126 @@
+"""Stand-ins for the ctk widgets that the panel uses."""
+
+import qt
+from PySide6.QtCore import Property, Signal
+
+
+def _value(kind, name, default):
+    """A property that only remembers its value."""
+    key = f"_{name}"
+
+    def get(self):
+        return getattr(self, key, default)
+
+    def put(self, value):
+        setattr(self, key, value)
+
+    return Property(kind, get, put)
+
+
+@qt.custom
+class ctkCollapsibleButton(qt.QAbstractButton):
+    """A titled frame that folds."""
+
+    contentsCollapsed = Signal(bool)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._folded = False
+        self.setContentsMargins(4, 28, 4, 4)
+        self.clicked.connect(lambda *_: self._fold(not self._folded))
+
+    def _fold(self, folded):
+        if folded == self._folded:
+            return
+        self._folded = folded
+        self.setMaximumHeight(26 if folded else 16777215)
+        for child in self.children():
+            if isinstance(child, qt.QWidget):
+                child.setVisible(not folded)
+        self.contentsCollapsed.emit(folded)
+
+    def sizeHint(self):
+        hint = self.layout().sizeHint() if self.layout() else qt.QSize(100, 26)
+        return qt.QSize(hint.width(), 26) if self._folded else hint
+
+    def showEvent(self, event):
+        super().showEvent(event)
+        for child in self.children():
+            if isinstance(child, qt.QWidget) and self._folded:
+                child.hide()
+
+    def paintEvent(self, event):
+        painter = qt.QPainter(self)
+        head = qt.QRect(0, 2, self.width, 22)
+        painter.fillRect(head, self.palette.color(qt.QPalette.Button))
+        arrow = "▸" if self._folded else "▾"
+        painter.setPen(
+            self.palette.color(
+                qt.QPalette.Active if self.enabled else qt.QPalette.Disabled, qt.QPalette.ButtonText
+            )
+        )
+        painter.drawText(head.adjusted(6, 0, 0, 0), qt.Qt.AlignVCenter, f"{arrow}  {self.text}")
+        painter.end()
+
+    collapsed = Property(bool, lambda self: self._folded, lambda self, value: self._fold(bool(value)))
+
+
+@qt.custom
+class ctkSliderWidget(qt.QWidget):
+    """A slider with a spin box."""
+
+    valueChanged = Signal(float)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._slider, self._box = qt.QSlider(qt.Qt.Horizontal), qt.QDoubleSpinBox()
+        self._slider.setRange(0, 1000)
+        row.addWidget(self._slider, 1)
+        row.addWidget(self._box)
+        self._slider.sliderMoved.connect(
+            lambda place: self._box.setValue(self.minimum + (self.maximum - self.minimum) * place / 1000)
+        )
+        self._box.valueChanged.connect(self._follow)
+
+    def _follow(self, value):
+        span = self.maximum - self.minimum
+        self._slider.setValue(round(1000 * (value - self.minimum) / span) if span else 0)
+        self.valueChanged.emit(value)
+
+    def setValue(self, value):
+        self._box.setValue(value)
+
+    value = Property(float, lambda self: self._box.value, setValue)
+    minimum = Property(float, lambda self: self._box.minimum, lambda self, v: self._box.setMinimum(v))
+    maximum = Property(float, lambda self: self._box.maximum, lambda self, v: self._box.setMaximum(v))
+    decimals = Property(int, lambda self: self._box.decimals, lambda self, v: self._box.setDecimals(v))
+    singleStep = Property(
+        float, lambda self: self._box.singleStep, lambda self, v: self._box.setSingleStep(v)
+    )
+    pageStep = _value(float, "pageStep", 0.1)
+
+
+@qt.custom
+class ctkPathLineEdit(qt.QWidget):
+    """A path with a browse button."""
+
+    currentPathChanged = Signal(str)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._edit, self._browse = qt.QLineEdit(), qt.QToolButton()
+        self._browse.text = "..."
+        row.addWidget(self._edit, 1)
+        row.addWidget(self._browse)
+        self._edit.textChanged.connect(self.currentPathChanged)
+
+    def addCurrentPathToHistory(self):
+        pass
+
+    currentPath = Property(str, lambda self: self._edit.text, lambda self, value: self._edit.setText(value))
+    filters = _value(int, "filters", 0)
+    settingKey = _value(str, "settingKey", "")

@@ -1,0 +1,107 @@
+"""``import qt`` as in Slicer: all of Qt in one module, with PythonQt's ways of reaching properties and signals."""
+
+import inspect
+import types
+
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+KEEPS_ITS_METHOD = {"layout"}
+"""Properties whose getter PythonQt code calls."""
+
+
+def _propertyOf(name):
+    def get(self):
+        return self.property(name)
+
+    def put(self, value):
+        if not self.setProperty(name, value):
+            raise ValueError(f"{type(self).__name__}.{name} can't be {value!r}")
+
+    return property(get, put)
+
+
+def _addProperties(cls):
+    """Make a class's own Qt properties attributes, as in PythonQt, where they hide the getters."""
+    meta = cls.staticMetaObject
+    for index in range(meta.propertyOffset(), meta.propertyCount()):
+        name = meta.property(index).name()
+        if name not in KEEPS_ITS_METHOD:
+            setattr(cls, name, _propertyOf(name))
+
+
+def _signal(self, signature):
+    name, _, arguments = signature.partition("(")
+    types_ = arguments.rstrip(")")
+    signal = getattr(self, name)
+    try:
+        return signal[types_] if types_ else signal
+    except (KeyError, IndexError, TypeError):
+        return signal
+
+
+def _connect(self, signature, receiver):
+    """``widget.connect("clicked(bool)", function)``; the function gets as many arguments as it takes."""
+    given = signature.partition("(")[2].rstrip(")")
+    count = given.count(",") + 1 if given else 0
+    takes = [p for p in inspect.signature(receiver).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    count = min(count, len(takes))
+
+    def slot(*arguments):
+        receiver(*arguments[:count])
+
+    self.__dict__.setdefault("_slots", {})[signature, receiver] = slot
+    _signal(self, signature).connect(slot)
+    return True
+
+
+def _disconnect(self, signature, receiver):
+    slot = self.__dict__.get("_slots", {}).pop((signature, receiver), None)
+    if slot is not None:
+        _signal(self, signature).disconnect(slot)
+    return slot is not None
+
+
+_plainAttribute = QtCore.QObject.__getattribute__
+
+
+def _attribute(self, name):
+    # PySide6 answers these two in C++ whatever the class says.
+    if name == "connect":
+        return types.MethodType(_connect, self)
+    if name == "disconnect":
+        return types.MethodType(_disconnect, self)
+    return _plainAttribute(self, name)
+
+
+def _install():
+    for module in (QtCore, QtGui, QtWidgets, QtUiTools):
+        # PySide6 makes its classes when they are first asked for: the module's dictionary does not have them all.
+        for name in dir(module):
+            if name.startswith("_"):
+                continue
+            value = getattr(module, name)
+            globals().setdefault(name, value)
+            if inspect.isclass(value) and issubclass(value, QtCore.QObject):
+                _addProperties(value)
+    QtCore.QObject.name = _propertyOf("objectName")
+    QtCore.QObject.className = lambda self: self.metaObject().className()
+    QtCore.QObject.__getattribute__ = _attribute
+
+
+_install()
+customWidgets = []
+
+
+class QUiLoader(QtUiTools.QUiLoader):
+    """Knows the stand-ins of Slicer's widgets."""
+
+    def __init__(self):
+        super().__init__()
+        for cls in customWidgets:
+            self.registerCustomWidget(cls)
+
+
+def custom(cls):
+    """Class decorator: may be named in .ui files."""
+    customWidgets.append(cls)
+    return cls

@@ -1,0 +1,234 @@
+"""Stand-ins for the qMRML widgets that the panel uses; ``slicer`` gets them as attributes."""
+
+import qt
+import shiboken6
+import slicer
+from PySide6.QtCore import Property, Signal
+
+
+def _remembered(kind, name, default):
+    def get(self):
+        return self.settings.get(name, default)
+
+    def put(self, value):
+        self.settings[name] = value
+        self.refresh()
+
+    return Property(kind, get, put)
+
+
+class _SceneUser:
+    """Mixin: setMRMLScene reaches all widgets below, as the connections in the .ui do in Slicer."""
+
+    def mrmlScene(self):
+        return getattr(self, "_scene", None)
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        for child in self.findChildren(qt.QWidget):
+            if isinstance(child, _SceneUser) and child.mrmlScene() is not scene:
+                child.setMRMLScene(scene)
+
+
+def _inSlicer(cls):
+    setattr(slicer, cls.__name__, cls)
+    return qt.custom(cls)
+
+
+@_inSlicer
+class qMRMLWidget(qt.QWidget, _SceneUser):
+    """The root of a panel."""
+
+    mrmlSceneChanged = Signal(object)
+    isEntered = True
+
+
+@_inSlicer
+class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
+    """Chooses one of the scene's nodes."""
+
+    currentNodeChanged = Signal(object)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.settings = {}
+        self._tags, self._refreshing = [], False
+        self._box = qt.QComboBox()
+        self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        row = qt.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._box)
+        self._box.currentIndexChanged.connect(self._onIndex)
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        for event in (
+            scene.NodeAddedEvent,
+            scene.NodeRemovedEvent,
+            scene.EndCloseEvent,
+            scene.EndImportEvent,
+        ):
+            scene.AddObserver(event, lambda *_: self.refresh())
+        self.refresh()
+
+    def refresh(self):
+        if not shiboken6.isValid(self) or self.mrmlScene() is None:
+            return
+        before = self.currentNodeID
+        self._refreshing = True
+        self._box.clear()
+        if self.noneEnabled:
+            self._box.addItem(self.noneDisplay or "None", "")
+        for node in slicer.util.getNodesByClass("vtkMRMLNode"):
+            fits = node.GetClassName() in self.nodeTypes or (
+                self.showChildNodeTypes and any(node.IsA(kind) for kind in self.nodeTypes)
+            )
+            if fits and not node.GetHideFromEditors():
+                self._box.addItem(node.GetName(), node.GetID())
+        self._box.setCurrentIndex(max(0, self._box.findData(before)) if self._box.count else -1)
+        self._refreshing = False
+        if self.currentNodeID != before:
+            self.currentNodeChanged.emit(self.currentNode())
+
+    def _onIndex(self, _index):
+        if not self._refreshing:
+            self.currentNodeChanged.emit(self.currentNode())
+
+    def currentNode(self):
+        return self.mrmlScene().GetNodeByID(self.currentNodeID) if self.currentNodeID else None
+
+    def setCurrentNode(self, node):
+        self.refresh()
+        self._box.setCurrentIndex(max(0, self._box.findData(node.GetID() if node else "")))
+
+    currentNodeID = Property(str, lambda self: self._box.currentData or "")
+    nodeTypes = _remembered("QStringList", "nodeTypes", [])
+    noneEnabled = _remembered(bool, "noneEnabled", False)
+    noneDisplay = _remembered(str, "noneDisplay", "")
+    addEnabled = _remembered(bool, "addEnabled", True)
+    removeEnabled = _remembered(bool, "removeEnabled", True)
+    showChildNodeTypes = _remembered(bool, "showChildNodeTypes", True)
+
+
+@_inSlicer
+class qMRMLTableView(qt.QTableView, _SceneUser):
+    """Shows a table node and follows it."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._node, self._tag = None, None
+        self.setModel(qt.QStandardItemModel())
+
+    def setMRMLTableNode(self, node):
+        if node is self._node:
+            return
+        if self._node is not None:
+            self._node.RemoveObserver(self._tag)
+        self._node = node
+        if node is not None:
+            self._tag = node.AddObserver("ModifiedEvent", lambda *_: self._fill())
+        self._fill()
+
+    def mrmlTableNode(self):
+        return self._node
+
+    def _fill(self):
+        if not shiboken6.isValid(self):
+            return
+        model = self.model()
+        model.clear()
+        if self._node is None:
+            return
+        table = self._node.GetTable()
+        for column in range(table.GetNumberOfColumns()):
+            values = [table.GetValue(row, column).ToString() for row in range(table.GetNumberOfRows())]
+            model.appendColumn([qt.QStandardItem(value) for value in values])
+        names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+        model.setHorizontalHeaderLabels(names)
+        self.resizeColumnsToContents()
+
+
+@_inSlicer
+class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
+    """The embedded editor: buttons for show, the real editor logic underneath."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.settings, self._effect, self._effects = {}, None, []
+        self.logic = slicer.vtkSlicerSegmentEditorLogic()
+        column = qt.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self._table = qt.QTableWidget(0, 1)
+        self._table.setHorizontalHeaderLabels(["Segment"])
+        self._table.horizontalHeader().setStretchLastSection(True)
+        self._table.setFixedHeight(70)
+        column.addWidget(self._table)
+        self._buttons = qt.QHBoxLayout()
+        column.addLayout(self._buttons)
+
+    def refresh(self):
+        pass
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        self.logic.SetMRMLScene(scene)
+
+    def setMRMLSegmentEditorNode(self, node):
+        self.logic.SetSegmentEditorNode(node)
+
+    def setSegmentationNode(self, node):
+        if self.logic.GetSegmentEditorNode() is not None:
+            self.logic.SetSegmentationNode(node)
+        ids = node.GetSegmentation().GetSegmentIDs() if node else []
+        self._table.setRowCount(len(ids))
+        for row, segmentID in enumerate(ids):
+            name = node.GetSegmentation().GetSegment(segmentID).GetName()
+            self._table.setItem(row, 0, qt.QTableWidgetItem(name))
+
+    def segmentationNode(self):
+        return self.logic.GetSegmentationNode()
+
+    def setSourceVolumeNode(self, node):
+        self.logic.SetSourceVolumeNode(node)
+
+    def setCurrentSegmentID(self, segmentID):
+        self.logic.SetCurrentSegmentID(segmentID)
+
+    def currentSegmentID(self):
+        return self.logic.GetCurrentSegmentID()
+
+    def setEffectNameOrder(self, names):
+        self._effects = list(names)
+        for name in names:
+            button = qt.QToolButton()
+            button.text = name
+            self._buttons.addWidget(button)
+        self._buttons.addStretch(1)
+
+    def setActiveEffect(self, effect):
+        self._effect = effect
+
+    def activeEffect(self):
+        return self._effect
+
+    def setupViewObservations(self):
+        pass
+
+    def removeViewObservations(self):
+        pass
+
+    def installKeyboardShortcuts(self, _parent=None):
+        pass
+
+    def uninstallKeyboardShortcuts(self):
+        pass
+
+    segmentationNodeSelectorVisible = _remembered(bool, "segmentationNodeSelectorVisible", True)
+    sourceVolumeNodeSelectorVisible = _remembered(bool, "sourceVolumeNodeSelectorVisible", True)
+    addRemoveSegmentButtonsVisible = _remembered(bool, "addRemoveSegmentButtonsVisible", True)
+    switchToSegmentationsButtonVisible = _remembered(bool, "switchToSegmentationsButtonVisible", True)
+    specifyGeometryButtonVisible = _remembered(bool, "specifyGeometryButtonVisible", True)
+    show3DButtonVisible = _remembered(bool, "show3DButtonVisible", True)
+    maskingSectionVisible = _remembered(bool, "maskingSectionVisible", True)
+    undoEnabled = _remembered(bool, "undoEnabled", True)
+    unorderedEffectsVisible = _remembered(bool, "unorderedEffectsVisible", True)
