@@ -172,9 +172,11 @@ def write_findings(
                 progress("Making the Slicer scene", 0.0)
                 try:
                     written = scene.write_scene_folder(findings, folder, progress)
-                    pictures = {path.name: path for path in written if path.suffix == ".png"}
                 except scene.SceneUnavailable as reason:
-                    findings.record.setdefault("warnings", []).append(f"no Slicer scene: {reason}")
+                    written = reason.written
+                    lacking = "no pictures of the Slicer scene" if written else "no Slicer scene"
+                    findings.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
+                pictures = {path.name: path for path in written if path.suffix == ".png"}
         with watch.stage("report"):
             progress("Writing the report", 0.0)
             report.write_report(findings, folder / "report.html", pictures)

@@ -77,7 +77,9 @@ def refine(
     if backend not in BACKENDS:
         raise InputError(f"backend: {backend!r} is unknown; use one of {', '.join(BACKENDS)}")
     spacing = _checked_spacing(spacing_mm)
-    _check_numbers(gaussian_mm=gaussian_mm, bilateral_mm=bilateral_mm, bilateral_hu=bilateral_hu, tolerance=tolerance)
+    _check_numbers(
+        gaussian_mm=gaussian_mm, bilateral_mm=bilateral_mm, bilateral_hu=bilateral_hu, tolerance=tolerance
+    )
     if iterations < 0 or min(gaussian_weight, bilateral_weight) < 0:
         raise InputError(
             f"iterations, gaussian_weight, bilateral_weight: got {iterations}, {gaussian_weight}, {bilateral_weight}; "
@@ -131,7 +133,11 @@ class DenseCRF(torch.nn.Module):
         self.bilateral_weight = torch.nn.Parameter(torch.tensor(float(bilateral_weight)))
 
     def forward(
-        self, logits: torch.Tensor, hu: torch.Tensor, spacing_mm: Sequence[float], mask: torch.Tensor | None = None
+        self,
+        logits: torch.Tensor,
+        hu: torch.Tensor,
+        spacing_mm: Sequence[float],
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Refines logits.
 
@@ -243,7 +249,9 @@ class _Kernels:
         unary = torch.logit(prior, SMALLEST) if binary else prior.clamp_(min=SMALLEST).log_()
         result = torch.empty_like(unary)
         first = [k for k in range(2) if weights[k] > 0]
-        cores = {k: unary.new_empty(len(unary), self.filters[k].shape[0], self.filters[k].core_size) for k in first}
+        cores = {
+            k: unary.new_empty(len(unary), self.filters[k].shape[0], self.filters[k].core_size) for k in first
+        }
         mixed: dict[int, list[torch.Tensor]] = {}
 
         def visit(slab: slice, start: bool, stop: bool) -> None:
@@ -287,11 +295,15 @@ def _checked_volumes(
     inside = None if mask is None else torch.as_tensor(mask).to(device) > 0
     shape = tuple(probability.shape)
     if len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[0] < 2):
-        raise InputError(f"probability: shape {shape}; use (z, y, x), or (classes, z, y, x) with at least 2 classes")
+        raise InputError(
+            f"probability: shape {shape}; use (z, y, x), or (classes, z, y, x) with at least 2 classes"
+        )
     if tuple(image.shape) != shape[-3:]:
         raise InputError(f"hu: shape {tuple(image.shape)}, probability has {shape[-3:]}; use the same grid")
     if inside is not None and tuple(inside.shape) != shape[-3:]:
-        raise InputError(f"mask: shape {tuple(inside.shape)}, probability has {shape[-3:]}; use the same grid")
+        raise InputError(
+            f"mask: shape {tuple(inside.shape)}, probability has {shape[-3:]}; use the same grid"
+        )
     if inside is not None and not inside.any():
         raise InputError("mask: it is empty; give lobes with at least one voxel")
     volume = probability.float()

@@ -1,12 +1,15 @@
 """What one CT gave: everything that reports, scenes and the panel show."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.geometry import Geometry
 from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.quantify import Quantification
+from DRAMLesionLib.quantify import Quantification, quantify
 from DRAMLesionLib.volume import Volume
 
 
@@ -32,3 +35,40 @@ class Findings:
     lesion: np.ndarray
     quantification: Quantification
     record: dict[str, Any] = field(default_factory=dict)
+
+
+def pack(findings: Findings, path: str | Path) -> None:
+    """Write findings to one ``.npz`` file, for another process of this machine to :func:`unpack`."""
+    ct = findings.ct
+    words = {
+        "spacing_mm": ct.spacing_mm,
+        "geometry": asdict(ct.geometry),
+        "name": ct.name,
+        "path": str(ct.path) if ct.path else None,
+        "warnings": ct.warnings,
+        "approximate": findings.lobes.approximate,
+        "source": findings.lobes.source,
+        "record": findings.record,
+    }
+    arrays = {
+        "hu": ct.array,
+        "lobes": findings.lobes.labels,
+        "dram": findings.dram,
+        "lesion": findings.lesion,
+        "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def unpack(path: str | Path) -> Findings:
+    """Read what :func:`pack` wrote. Nothing in the file is executed."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    words = json.loads(arrays["words"].tobytes())
+    geometry = Geometry(**{key: tuple(value) for key, value in words["geometry"].items()})
+    spacing_mm = tuple(words["spacing_mm"])
+    where = Path(words["path"]) if words["path"] else None
+    ct = Volume(arrays["hu"], spacing_mm, geometry, words["name"], where, tuple(words["warnings"]))
+    lobes = LobeMap(arrays["lobes"], words["approximate"], words["source"])
+    table = quantify(ct.array, lobes, arrays["lesion"], spacing_mm, arrays["dram"])
+    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"])

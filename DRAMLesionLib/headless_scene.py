@@ -7,17 +7,17 @@ As a program (``python -m DRAMLesionLib.headless_scene FOLDER scene|pictures``) 
 from __future__ import annotations
 
 import contextlib
-import pickle
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from DRAMLesionLib.files import STAGING_PREFIX, atomic_file
+from DRAMLesionLib.findings import Findings, unpack
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.scene import (
     HEATMAP_OPACITY,
@@ -28,10 +28,7 @@ from DRAMLesionLib.scene import (
     show_surfaces,
 )
 
-if TYPE_CHECKING:
-    from DRAMLesionLib.findings import Findings
-
-INPUT_NAME = "findings.pickle"
+INPUT_NAME = "findings.npz"
 SCENE_NAME = "scene.mrb"
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
@@ -266,8 +263,7 @@ def main(arguments: list[str]) -> int:
     from DRAMLesionLib import rendering
 
     folder, what = Path(arguments[0]), arguments[1]
-    with (folder / INPUT_NAME).open("rb") as file:
-        findings = pickle.load(file)
+    findings = unpack(folder / INPUT_NAME)
     try:
         with open_scene(findings, _report) as opened:
             if what == "scene":

@@ -6,22 +6,18 @@ The child gets the findings through a private temporary folder and tells its pro
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from DRAMLesionLib.findings import Findings, pack
 from DRAMLesionLib.headless_scene import INPUT_NAME, SCENE_NAME
 from DRAMLesionLib.progress import Progress
 from DRAMLesionLib.rendering import PICTURES
 from DRAMLesionLib.scene import SceneUnavailable
-
-if TYPE_CHECKING:
-    from DRAMLesionLib.findings import Findings
 
 BACKEND_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
 LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
@@ -35,8 +31,7 @@ def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) 
     names = [SCENE_NAME, *PICTURES]
     with tempfile.TemporaryDirectory(prefix="dramlesion-findings-") as name:
         work = Path(name)
-        with (work / INPUT_NAME).open("wb") as file:
-            pickle.dump(findings, file, protocol=5)
+        pack(findings, work / INPUT_NAME)
         reason = _try_backends(work, progress, timeout_s)
         written = [Path(shutil.move(work / made, folder / made)) for made in names if (work / made).is_file()]
     if reason:

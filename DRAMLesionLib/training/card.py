@@ -1,25 +1,11 @@
 """The model card that goes with a bundle."""
 
+from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.training.recipe import Recipe
 
-CARD = """# {name} {version}
-
-Lesion map (dRAM), lobe percentages and lesion mask of COVID-19 on chest CT. **Research use only, not for diagnosis.**
-
-| | |
-|---|---|
-| Method | dense regression activation map: a 3D U-Net gives one logit per voxel; the mean of its sigmoid over a lobe regresses the lobe's lesion percentage (arXiv 2105.11748) |
-| Labels | one percentage per lobe; no voxel label was used |
-| Training data | {data} |
-| Lobes | {lobes} lobes of {scans} scans |
-| Input | one lobe, {spacing} mm (z, y, x), {low:g} to {high:g} HU as 0 to 1, outside the lobe 0 |
-| Training | {epochs} epochs, AdamW, one-cycle schedule with peak {rate:g}, seed {seed}; {figures} |
-| Intended use | research on the extent of COVID-19 pneumonia on chest CT of adults; a reader checks and corrects each result |
-| Limits | few scans of one source; other diseases, scanners, children, contrast and thick slices were not tested |
-| Licence of the weights | {licence} |
-"""
+TEMPLATE = Path(__file__).parents[1] / "templates" / "model_card.md"
 
 
 def model_card(recipe: Recipe, scans: int, lobes: int, figures: dict[str, Any]) -> str:
@@ -36,7 +22,7 @@ def model_card(recipe: Recipe, scans: int, lobes: int, figures: dict[str, Any]) 
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in figures.items()
     )
-    return CARD.format(
+    return TEMPLATE.read_text(encoding="utf-8").format(
         name=recipe.name,
         version=recipe.version,
         data=recipe.data,

@@ -230,7 +230,7 @@ def worth(case: Case, strokes: int, limit: int, walker_strokes: int) -> list[str
         "painting alone": (plain(case), limit, strokes, 10),
     }
     if walker_strokes:
-        runs["random walker"] = (walker(case), walker_strokes, walker_strokes, 1)
+        runs["random walker"] = (walker(case), walker_strokes, min(strokes, walker_strokes), 1)
     rows = []
     for name, (method, most, least, relabel) in runs.items():
         rows.append(row(case, name, follow(case, method, most, least, relabel), most))
@@ -248,7 +248,9 @@ def main() -> None:
     options.add_argument("--cases", nargs="*", default=[*TRAINING, *TEST])
     options.add_argument("--strokes", type=int, default=40, help="at least")
     options.add_argument("--limit", type=int, default=300, help="strokes at most, until the IoU is 0.70")
-    options.add_argument("--walker", type=int, default=20, help="strokes of the random walker, which is slow")
+    options.add_argument(
+        "--walker", type=int, default=100, help="strokes of the random walker at most, 0 leaves it out"
+    )
     options.add_argument("--skip-speed", action="store_true")
     options.add_argument("--out", type=Path, default=HERE / "correction.md")
     given = options.parse_args()

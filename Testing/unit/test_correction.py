@@ -670,7 +670,7 @@ class Steps(RuleBasedStateMachine):
 
 TestSteps = Steps.TestCase
 TestSteps.settings = settings(
-    max_examples=12, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
