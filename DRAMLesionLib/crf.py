@@ -24,7 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from DRAMLesionLib.crf_filter import KernelProduct, LowRankFilter, axis_order, for_slabs, range_features
+from DRAMLesionLib.crf_filter import (
+    KernelProduct,
+    LowRankFilter,
+    axis_order,
+    conduct,
+    for_slabs,
+    range_features,
+)
 from DRAMLesionLib.errors import InputError
 
 BACKENDS = ("lowrank", "pydensecrf")
@@ -99,7 +106,10 @@ def refine(
 
             refined = mean_field(part, image, spacing, inside, sigmas, weights, iterations)
         else:
-            refined = _Kernels(image, spacing, inside, sigmas, tolerance).solve(part, weights, iterations)
+            refined = conduct(
+                lambda: _Kernels(image, spacing, inside, sigmas, tolerance).solve(part, weights, iterations),
+                given.device,
+            )
         answer[(..., *box)] = refined
     return answer.numpy() if isinstance(probability, np.ndarray) else answer
 
@@ -180,7 +190,9 @@ class DenseCRF(torch.nn.Module):
             return logits  # a crop without lobe: nothing to do, and nothing to stop a training for
         image = hu.detach().to(logits.dtype).clamp(*HU_WINDOW)
         with torch.no_grad():
-            kernels = _Kernels(image, spacing, mask, self.sigmas, self.tolerance)
+            kernels = conduct(
+                lambda: _Kernels(image, spacing, mask, self.sigmas, self.tolerance), image.device
+            )
         weights = (self.gaussian_weight.to(logits.dtype), self.bilateral_weight.to(logits.dtype))
         return kernels.unrolled(logits, weights, self.iterations)
 

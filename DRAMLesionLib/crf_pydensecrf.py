@@ -1,7 +1,8 @@
 """The dense CRF by the pydensecrf package (permutohedral lattice): optional, to compare with and as a second opinion.
 
 The package needs a C++ compiler to install (``pip install pydensecrf2``), so nothing depends on it. Its kernels are
-exp(-|f_i - f_j|^2 / 2) over features that the caller scales: here position in mm and HU, each over its standard deviation.
+exp(-|f_i - f_j|^2 / 2) over features that the caller scales: here position in mm and HU, each over its standard
+deviation.
 """
 
 from __future__ import annotations

@@ -170,6 +170,8 @@ def save_model(
         (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
         (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
+        for path in staging.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         staging.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

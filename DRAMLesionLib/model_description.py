@@ -21,11 +21,11 @@ class CRFSettings:
     """
 
     iterations: int = 5
-    gaussian_mm: float = 2.0
-    bilateral_mm: float = 6.0
-    bilateral_hu: float = 120.0
+    gaussian_mm: float = 3.0
+    bilateral_mm: float = 9.0
+    bilateral_hu: float = 80.0
     gaussian_weight: float = 0.5
-    bilateral_weight: float = 1.5
+    bilateral_weight: float = 2.0
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "CRFSettings":

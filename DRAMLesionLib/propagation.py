@@ -13,7 +13,7 @@ A few hundred equations and one matrix product: no iterations over the volume, n
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -36,7 +36,9 @@ class Propagation:
 
     Attributes:
         reach_mm: Nothing further than this from the stroke changes.
-        distance_mm: Sigma of the kernel over distance.
+        distance_mm: Sigma of the kernel over distance where nothing was painted before: one stroke goes far.
+        crowded_mm: The same where much was painted: later strokes are about details.
+        crowd_ml: How much painted volume within the reach counts as much.
         fine_mm: Sigma of the smoothing behind the fine HU feature.
         fine_hu: Sigma of the kernel over the fine HU feature.
         coarse_mm: Sigma of the smoothing behind the coarse HU feature.
@@ -49,8 +51,10 @@ class Propagation:
         work: Kernel values per stroke, at most (bounds the time on fine grids by taking fewer points).
     """
 
-    reach_mm: float = 25.0
-    distance_mm: float = 11.0
+    reach_mm: float = 30.0
+    distance_mm: float = 13.0
+    crowded_mm: float = 5.0
+    crowd_ml: float = 4.0
     fine_mm: float = 1.0
     fine_hu: float = 130.0
     coarse_mm: float = 3.0
@@ -105,7 +109,7 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         lung that the stroke doesn't touch.
     """
     touched = np.unique(patch.lung[patch.stroke])
-    distance = ndimage.distance_transform_edt(~patch.stroke, sampling=patch.spacing_mm)
+    distance = _distance(patch.stroke, patch.spacing_mm, settings.reach_mm)
     near = (distance <= settings.reach_mm) & (patch.lung > 0) & np.isin(patch.lung, touched)
     targets = np.flatnonzero(near)
     new = patch.belief.copy().reshape(-1)
@@ -115,12 +119,21 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         new[targets] += share * (patch.start.reshape(-1)[targets] - new[targets])
     points = _points(patch, near, settings, targets.size)
     if points.size:
-        features = _features(patch, settings)
+        settings = replace(settings, distance_mm=_width_mm(patch, targets, settings))
+        features = _features(patch, settings, targets)
+        at_points = features[np.searchsorted(targets, points)]
         wanted = np.where(patch.edits.reshape(-1)[points] == LESION, 1.0, -1.0).astype(np.float32)
         residual = wanted * np.maximum(settings.margin - wanted * new[points], 0.0)
-        weights = _solve(features[points], residual, settings.noise)
-        new[targets] += _apply(features[targets], features[points], weights)
+        weights = _solve(at_points, residual, settings.noise)
+        new[targets] += _apply(features, at_points, weights)
     return new.reshape(patch.belief.shape)
+
+
+def _width_mm(patch: Patch, targets: np.ndarray, settings: Propagation) -> float:
+    """Sigma over distance for this stroke, by how much was painted within its reach."""
+    painted_ml = np.count_nonzero(patch.edits.reshape(-1)[targets]) * float(np.prod(patch.spacing_mm)) / 1000
+    share = min(1.0, painted_ml / settings.crowd_ml)
+    return settings.distance_mm + share * (settings.crowded_mm - settings.distance_mm)
 
 
 def _solve(points: np.ndarray, residual: np.ndarray, noise: float, tolerance: float = 1e-5) -> np.ndarray:
@@ -163,21 +176,33 @@ def _evenly(indices: np.ndarray, count: int) -> np.ndarray:
     return indices[np.linspace(0, indices.size - 1, count).astype(np.intp)] if count else indices[:0]
 
 
-def _features(patch: Patch, settings: Propagation) -> np.ndarray:
+def _distance(stroke: np.ndarray, spacing_mm: tuple[float, float, float], reach_mm: float) -> np.ndarray:
+    """Distance to the stroke in mm; infinite outside the box that the reach makes around it."""
+    distance = np.full(stroke.shape, np.inf, np.float32)
+    box = []
+    for axis in range(3):
+        hit = np.flatnonzero(stroke.any(axis=tuple(other for other in range(3) if other != axis)))
+        pad = int(np.ceil(reach_mm / spacing_mm[axis]))
+        box.append(slice(max(0, int(hit[0]) - pad), int(hit[-1]) + 1 + pad))
+    near = (box[0], box[1], box[2])
+    distance[near] = ndimage.distance_transform_edt(~stroke[near], sampling=spacing_mm)
+    return distance
+
+
+def _features(patch: Patch, settings: Propagation, voxels: np.ndarray) -> np.ndarray:
     """float32 (voxels, 6): position, HU at two scales and first belief, each in units of its kernel's sigma."""
     shape, spacing = patch.belief.shape, np.asarray(patch.spacing_mm, np.float32)
-    grid = np.empty((*shape, 6), np.float32)
-    for axis in range(3):
-        line = (np.arange(shape[axis]) - shape[axis] / 2) * spacing[axis] / settings.distance_mm
-        grid[..., axis] = line.reshape([-1 if a == axis else 1 for a in range(3)])
+    rows = np.empty((voxels.size, 6), np.float32)
+    for axis, index in enumerate(np.unravel_index(voxels, shape)):
+        rows[:, axis] = (index - shape[axis] / 2) * (spacing[axis] / settings.distance_mm)
     inside = (patch.lung > 0).astype(np.float32)
-    hu = np.clip(patch.hu, -1000.0, 200.0).astype(np.float32) * inside
+    hu = np.clip(patch.hu, -1000, 200).astype(np.float32) * inside
     for column, (sigma_mm, width) in enumerate(
         ((settings.fine_mm, settings.fine_hu), (settings.coarse_mm, settings.coarse_hu)), start=3
     ):
-        grid[..., column] = _smooth_inside(hu, inside, sigma_mm / spacing) / width
-    grid[..., 5] = patch.start / settings.start_scale
-    return grid.reshape(-1, 6)
+        rows[:, column] = _smooth_inside(hu, inside, sigma_mm / spacing).reshape(-1)[voxels] / width
+    rows[:, 5] = patch.start.reshape(-1)[voxels] / settings.start_scale
+    return rows
 
 
 def _smooth_inside(values: np.ndarray, inside: np.ndarray, sigmas: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ class PanelLogic:
         Raises:
             InputError: The nodes can't be used.
         """
-        return SegmentRun(volumeNode, self._deliver, lobesNode, model, device)
+        return SegmentRun(volumeNode, self.deliver, lobesNode, model, device)
 
     def correction(self, results: Results) -> Correction:
         """The correction of a CT's lesion; the first call for a CT prepares it, which takes a moment.
@@ -55,7 +55,7 @@ class PanelLogic:
         """Drop what belongs to a scene that is closed."""
         self._corrections.clear()
 
-    def _deliver(self, findings: Findings, ctNode: Any) -> Results:
+    def deliver(self, findings: Findings, ctNode: Any) -> Results:
         """Put new findings into the scene; edits of an earlier run on this CT are applied to them."""
         old = findResults(ctNode)
         correction = self.correction(old) if old else None

@@ -17,7 +17,7 @@ from DRAMLesionPanel.results import Results, findResults
 from DRAMLesionPanel.results_section import ResultsSection
 from DRAMLesionPanel.run_section import RunSection
 
-COLORS = {"error": "#d03030", "warning": "#b87800", "": ""}
+COLORS = {"error": "#d03030", "warning": "#b87800"}
 """Readable on light and dark windows."""
 
 
@@ -69,7 +69,8 @@ class Panel:
     def showStatus(self, text: str, kind: str = "") -> None:
         """Show one line; ``kind`` is empty, ``warning`` or ``error``."""
         self.ui.statusLabel.text = text
-        self.ui.statusLabel.styleSheet = f"color: {COLORS[kind]}" if kind else ""
+        self.ui.statusLabel.styleSheet = f"color: {COLORS[kind]}" if kind and text else ""
+        self.ui.statusLabel.setVisible(bool(text))
 
     @contextmanager
     def reported(self, waitCursor: bool = False) -> Iterator[None]:

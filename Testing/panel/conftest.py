@@ -41,44 +41,76 @@ def module(application):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
-    """A folder with one small untrained model; child processes find it, too."""
+    """A folder with one small model that marks what is bright inside the lobes; child processes find it, too."""
     import torch
 
     from DRAMLesionLib.model import save_model
     from DRAMLesionLib.model_description import ModelDescription
     from DRAMLesionLib.network import DenseNetwork, NetworkDescription
 
+    small = NetworkDescription(features=(2, 2, 4, 4, 4, 2))
+    description = ModelDescription(spacing_mm=(8.0, 8.0, 8.0), candidate_hu=-600.0, network=small)
+    network = DenseNetwork(small, head_bias=2.0)
+    torch.nn.init.zeros_(network.unet.final_conv.weight)
     folder = tmp_path_factory.mktemp("models")
-    description = ModelDescription(
-        spacing_mm=(9.0, 9.0, 9.0), network=NetworkDescription(features=(4, 4, 8, 8, 8, 4))
-    )
-    torch.manual_seed(0)
-    save_model(
-        folder / "tiny",
-        DenseNetwork(description.network),
-        description,
-        name="tiny",
-        version="0",
-        card="Untrained.",
-        summary="Untrained, for tests.",
-        data="none",
-        licence="none",
-    )
+    words = {"version": "0", "card": "-", "summary": "For tests.", "data": "none", "licence": "none"}
+    save_model(folder / "tiny", network, description, name="tiny", **words)
     os.environ["DRAMLESION_MODELS"] = str(folder)
     return folder
 
 
+@pytest.fixture(scope="session")
+def phantom():
+    from DRAMLesionLib.phantom import make_phantom
+
+    return make_phantom((56, 56, 48), (6.4, 6.4, 6.2), seed=3, orientation="RAS")
+
+
+@pytest.fixture(scope="session")
+def findings(phantom, models):
+    """What the library finds in the phantom with the small model."""
+    from DRAMLesionLib.case import find_lesions
+    from DRAMLesionLib.model import load_model
+
+    return find_lesions(phantom.ct, load_model(models / "tiny"), crf=False)
+
+
 @pytest.fixture
-def panel(module, models, application):
-    """The opened panel on an empty scene."""
+def ct(phantom, application):
+    """The phantom's node in an empty scene."""
     import slicer
-    from panel_standin.application import openPanel
+
+    from DRAMLesionLib.mrml import fill_volume_node
 
     slicer.mrmlScene.Clear(0)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom CT")
+    fill_volume_node(node, phantom.ct.array, phantom.ct)
+    node.CreateDefaultDisplayNodes()
+    yield node
+    slicer.mrmlScene.Clear(0)
+
+
+@pytest.fixture
+def panel(module, models, application, ct, monkeypatch):
+    """The opened panel with the phantom chosen; it doesn't ask for models and devices, which takes seconds."""
+    from DRAMLesionPanel.input_section import InputSection
+    from panel_standin.application import openPanel
+
+    monkeypatch.setattr(InputSection, "examine", lambda self: None)
     widget = openPanel(module)
+    monkeypatch.undo()
+    widget.panel.parameters.model = "tiny"
     yield widget
     widget.exit()
     widget.cleanup()
     widget.parent.deleteLater()
-    slicer.mrmlScene.Clear(0)
     application.processEvents()
+
+
+@pytest.fixture
+def segmented(panel, ct, findings):
+    """The panel with results, put in without a child process."""
+    results = panel.logic.panelLogic.deliver(findings, ct)
+    panel.panel.results.showNew(results)
+    panel.panel.update()
+    return panel
