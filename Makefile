@@ -42,7 +42,7 @@ demo: install
 	$(BIN)/python Scripts/demo.py --out demo $(if $(CT),--ct "$(CT)")
 
 test: install-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: install-test
 	$(BIN)/ruff format --check .

@@ -9,12 +9,15 @@ KEEPS_ITS_METHOD = {"layout"}
 """Properties whose getter PythonQt code calls."""
 
 
+_read, _write = QtCore.QObject.property, QtCore.QObject.setProperty
+
+
 def _propertyOf(name):
     def get(self):
-        return self.property(name)
+        return _read(self, name)
 
     def put(self, value):
-        if not self.setProperty(name, value):
+        if not _write(self, name, value):
             raise ValueError(f"{type(self).__name__}.{name} can't be {value!r}")
 
     return property(get, put)
