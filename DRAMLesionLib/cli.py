@@ -127,6 +127,10 @@ def refine(
     ] = None,
     series: Annotated[str | None, typer.Option(help="UID of the DICOM series.")] = None,
     crf: Annotated[bool, typer.Option("--crf", help="Sharpen the map by the dense CRF first.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=0.99, help="Of the map; else the one it was segmented with, or 0.5."),
+    ] = None,
     allow_missing_lobes: MissingLobes = False,
     json: Json = False,
     debug: Debug = False,
@@ -143,6 +147,7 @@ def refine(
             edits=edits,
             series=series,
             crf=crf,
+            threshold=threshold,
             allow_missing_lobes=allow_missing_lobes,
             progress=reporter.progress,
         )

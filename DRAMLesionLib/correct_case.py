@@ -1,5 +1,6 @@
 """Correction without a viewer: a CT, its lobes, a map and painted voxels give a corrected label on disk."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def correct_case(
     edits: str | Path | None = None,
     series: str | None = None,
     crf: bool = False,
+    threshold: float | None = None,
     allow_missing_lobes: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -36,6 +38,7 @@ def correct_case(
         edits: Label map on the CT's grid: 1 lesion, 2 not lesion, 0 not painted; None for none.
         series: UID of the DICOM series, where the folder holds several.
         crf: Sharpen the map by the dense CRF first; a map that ``segment`` wrote already is.
+        threshold: Of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5.
         allow_missing_lobes: Accept a lobe without voxels.
         progress: Told the stage and how much of it is done.
 
@@ -50,12 +53,16 @@ def correct_case(
     lobes = read_lobes(lobes_path, ct, allow_missing=allow_missing_lobes)
     lesion_map = read_on_grid(map_path, ct, "map")
     painted = None if edits is None else read_on_grid(edits, ct, "edits")
+    threshold = _threshold(Path(map_path)) if threshold is None else threshold
     provenance = {
+        "threshold": threshold,
         "map": Path(map_path).name,
         "edits": Path(edits).name if edits else None,
         "versions": versions(),
     }
-    refined = refine_case(ct, lobes, lesion_map, painted, progress, crf=crf, provenance=provenance)
+    refined = refine_case(
+        ct, lobes, lesion_map, painted, progress, crf=crf, threshold=threshold, provenance=provenance
+    )
     table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
     record: dict[str, Any] = {"settings": provenance, "versions": versions(), "warnings": list(ct.warnings)}
     findings = Findings(ct, lobes, refined.probability, refined.label, table, record)
@@ -75,3 +82,12 @@ def correct_case(
         "changed_voxels": refined.changed,
         "seconds": round(refined.seconds, 3),
     }
+
+
+def _threshold(map_path: Path) -> float:
+    """The threshold that the map's own run used, where its summary lies beside it."""
+    try:
+        summary = json.loads((map_path.parent / "summary.json").read_text(encoding="utf-8"))
+        return float(summary["record"]["settings"]["threshold"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.5

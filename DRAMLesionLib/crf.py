@@ -93,24 +93,26 @@ def refine(
             "use values of at least 0"
         )
     given = torch.as_tensor(probability)
-    volume, image, inside = _checked_volumes(given, hu, mask)
-    box = _bounding_box(inside) if inside is not None else tuple(slice(0, n) for n in image.shape)
-    answer = torch.zeros(given.shape, dtype=torch.float32, device=given.device)
-    part, image = volume[(..., *box)], image[box].float().clamp(*HU_WINDOW)
-    inside = None if inside is None else inside[box]
     sigmas = (gaussian_mm, bilateral_mm, bilateral_hu)
     weights = (float(gaussian_weight), float(bilateral_weight))
-    with torch.no_grad(), torch.autocast(given.device.type, enabled=False):
+
+    def work() -> torch.Tensor:
+        volume, image, inside = _checked_volumes(given, hu, mask)
+        box = _bounding_box(inside) if inside is not None else tuple(slice(0, n) for n in image.shape)
+        part, image = volume[(..., *box)], image[box].float().clamp(*HU_WINDOW)
+        inside = None if inside is None else inside[box]
         if backend == "pydensecrf":
             from DRAMLesionLib.crf_pydensecrf import mean_field
 
             refined = mean_field(part, image, spacing, inside, sigmas, weights, iterations)
         else:
-            refined = conduct(
-                lambda: _Kernels(image, spacing, inside, sigmas, tolerance).solve(part, weights, iterations),
-                given.device,
-            )
+            refined = _Kernels(image, spacing, inside, sigmas, tolerance).solve(part, weights, iterations)
+        answer = torch.zeros(given.shape, dtype=torch.float32, device=given.device)
         answer[(..., *box)] = refined
+        return answer
+
+    with torch.no_grad(), torch.autocast(given.device.type, enabled=False):
+        answer = conduct(work, given.device)
     return answer.numpy() if isinstance(probability, np.ndarray) else answer
 
 

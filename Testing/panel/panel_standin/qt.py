@@ -5,20 +5,20 @@ import types
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-KEEPS_ITS_METHOD = {"layout"}
-"""Properties whose getter PythonQt code calls."""
+KEEPS_ITS_METHOD = {"layout", "sizeHint", "minimumSizeHint"}
+"""Properties whose getter PythonQt code calls, or that C++ reads by a virtual method: that would look for an override in
+Python, find the property, and so on without end."""
 
 
-_read, _write = QtCore.QObject.property, QtCore.QObject.setProperty
+def _attributeOf(qtProperty):
+    """A Python property that reads and writes a Qt property of the C++ class itself, whatever a subclass declares."""
 
-
-def _propertyOf(name):
     def get(self):
-        return _read(self, name)
+        return qtProperty.read(self)
 
     def put(self, value):
-        if not _write(self, name, value):
-            raise ValueError(f"{type(self).__name__}.{name} can't be {value!r}")
+        if not qtProperty.write(self, value):
+            raise ValueError(f"{type(self).__name__}.{qtProperty.name()} can't be {value!r}")
 
     return property(get, put)
 
@@ -27,9 +27,9 @@ def _addProperties(cls):
     """Make a class's own Qt properties attributes, as in PythonQt, where they hide the getters."""
     meta = cls.staticMetaObject
     for index in range(meta.propertyOffset(), meta.propertyCount()):
-        name = meta.property(index).name()
-        if name not in KEEPS_ITS_METHOD:
-            setattr(cls, name, _propertyOf(name))
+        qtProperty = meta.property(index)
+        if qtProperty.name() not in KEEPS_ITS_METHOD:
+            setattr(cls, qtProperty.name(), _attributeOf(qtProperty))
 
 
 def _signal(self, signature):
@@ -86,7 +86,7 @@ def _install():
             globals().setdefault(name, value)
             if inspect.isclass(value) and issubclass(value, QtCore.QObject):
                 _addProperties(value)
-    QtCore.QObject.name = _propertyOf("objectName")
+    QtCore.QObject.name = QtCore.QObject.objectName
     QtCore.QObject.className = lambda self: self.metaObject().className()
     QtCore.QObject.__getattribute__ = _attribute
 
