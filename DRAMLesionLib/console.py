@@ -64,6 +64,7 @@ class Reporter:
 
     def result(self, values: dict[str, Any]) -> None:
         """End the bars; with JSON, print the result."""
+        self._finish_stage()
         self._stop()
         if self._json:
             self._print({"event": "result", **values})

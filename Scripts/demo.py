@@ -1,6 +1,7 @@
 """The demo: make a phantom CT (or take the user's), run the main job on it, say where to look."""
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,14 @@ def main() -> None:
         dramlesion("phantom", "--out", str(arguments.out / "phantom"))
         ct = str(arguments.out / "phantom" / "ct.nii.gz")
     dramlesion("segment", ct, "--out", str(arguments.out))
+    if arguments.ct is None:
+        known = json.loads((arguments.out / "phantom" / "percent.json").read_text(encoding="utf-8"))[
+            "percent"
+        ]
+        print(
+            "The phantom's true percentages:",
+            ", ".join(f"{lobe} {value:.1f}" for lobe, value in known.items()),
+        )
 
 
 if __name__ == "__main__":

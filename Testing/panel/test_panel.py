@@ -93,7 +93,7 @@ def stroke(panel, application, voxels: np.ndarray, add: bool) -> None:
     vtk_to_numpy(modifier.GetPointData().GetScalars())[:] = own.ravel()
     logic = panel.ui.segmentEditorWidget.logic
     mode = logic.ModificationModeAdd if add else logic.ModificationModeRemove
-    logic.ModifySegmentByLabelmap(results.lesionSegmentationNode, "lesion", modifier, mode)
+    logic.ModifySegmentByLabelmap(results.lesionSegmentationNode, "lesion", modifier, mode, True, False)
     for _ in range(3):
         application.processEvents()
 
@@ -336,8 +336,13 @@ def test_a_new_run_keeps_the_edits(segmented, application, ct, findings):
 
 
 def test_edits_of_another_module_survive_a_new_run(segmented, application, ct, findings):
+    from DRAMLesionLib import mrml
+
     voxels, place = ball(segmented, lobe=1, wanted=0)
-    stroke(segmented, application, voxels, add=True)
+    painted = lesion_of(segmented) | voxels
+    mrml.update_segment(
+        segmented.panel.currentResults().lesionSegmentationNode, "lesion", painted, findings.ct
+    )
     assert segmented.logic.panelLogic.openCorrection(segmented.panel.currentResults()) is None
     segmented.logic.panelLogic.deliver(findings, ct)
     assert lesion_of(segmented)[place] == 1
@@ -376,6 +381,7 @@ def test_a_saved_scene_brings_the_panel_back(segmented, application, tmp_path, f
     stroke(segmented, application, voxels, add=True)
     corrected = lesion_of(segmented)
     scene = slicer.mrmlScene
+    (tmp_path / "bundle").mkdir()
     assert scene.SaveSceneToSlicerDataBundleDirectory(str(tmp_path / "bundle"))
     segmented.ui.correctCollapsibleButton.collapsed = True
     scene.Clear(0)

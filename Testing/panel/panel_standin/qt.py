@@ -1,12 +1,14 @@
 """``import qt`` as in Slicer: all of Qt in one module, with PythonQt's ways of reaching properties and signals."""
 
+import ctypes
 import inspect
+import sys
 import types
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-KEEPS_ITS_METHOD = {"layout", "sizeHint", "minimumSizeHint"}
-"""Properties whose getter PythonQt code calls, or that C++ reads by a virtual method: that would look for an override in
+KEEPS_ITS_METHOD = {"layout", "singleShot", "sizeHint", "minimumSizeHint"}
+"""Properties whose method of the same name PythonQt code calls, or that C++ reads by a virtual method: that would look for an override in
 Python, find the property, and so on without end."""
 
 
@@ -76,7 +78,14 @@ def _attribute(self, name):
     return _plainAttribute(self, name)
 
 
+def _keepNone():
+    """PySide6 6.12 gives back a reference to None too many for an empty QVariant. Since Python 3.12 that is harmless."""
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 def _install():
+    _keepNone()
     for module in (QtCore, QtGui, QtWidgets, QtUiTools):
         # PySide6 makes its classes when they are first asked for: the module's dictionary does not have them all.
         for name in dir(module):
