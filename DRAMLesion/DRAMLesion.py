@@ -40,6 +40,15 @@ class DRAMLesion(ScriptedLoadableModule):
         parent.acknowledgementText = _(
             "The method is by the Diagnostic Image Analysis Group, Radboud University Medical Center, Nijmegen."
         )
+        slicer.app.connect("startupCompleted()", loadTerminology)
+
+
+def loadTerminology():
+    """Let Slicer name lobes and lesion by the terms that the results carry."""
+    import DRAMLesionLib
+
+    path = Path(DRAMLesionLib.__file__).parent / "terminologies" / "DRAMLesion.term.json"
+    slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(path))
 
 
 class DRAMLesionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -64,6 +73,7 @@ class DRAMLesionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose),
             (slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose),
             (slicer.mrmlScene.EndImportEvent, self.onSceneEndClose),
+            (slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved),
         ):
             self.addObserver(slicer.mrmlScene, event, method)
         self.initializeParameterNode()
@@ -88,6 +98,10 @@ class DRAMLesionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         self.initializeParameterNode()
+
+    def onNodeRemoved(self, caller, event):
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self.panel.update()
 
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())

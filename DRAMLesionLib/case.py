@@ -26,6 +26,7 @@ OUTPUTS = {
     "lesion.nii.gz": "lesion mask, 1 lesion",
     "lesion.seg.nrrd": "the same as a Slicer segmentation",
     "dram.nii.gz": "lesion map (dRAM), 0 to 1",
+    "refined_dram.nii.gz": "the map after the CRF",
     "lobes.nii.gz": "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
     "lobes.csv": "table per lobe, per lung and in total",
     "summary.json": "the table with settings, versions and times",
@@ -122,12 +123,13 @@ def find_lesions(
         dram = predict_dram(
             model.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
         )
+    refined = None
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
-            dram = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
+            refined = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
     with watch.stage("quantify"):
-        lesion = segment_lesion(dram, labels, wanted.threshold)
+        lesion = segment_lesion(dram if refined is None else refined, labels, wanted.threshold)
         table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
     record: dict[str, Any] = {
         "model": {"name": model.name, "version": model.version, "checksum": model.checksum},
@@ -136,7 +138,7 @@ def find_lesions(
         "seconds": watch.seconds,
         "warnings": list(ct.warnings),
     }
-    return Findings(ct, lobe_map, dram, lesion, table, record)
+    return Findings(ct, lobe_map, dram, lesion, table, record, refined)
 
 
 def write_findings(
@@ -163,6 +165,8 @@ def write_findings(
             progress("Writing the results", 0.0)
             write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
             write_volume(findings.dram, ct, folder / "dram.nii.gz")
+            if findings.refined is not None:
+                write_volume(findings.refined, ct, folder / "refined_dram.nii.gz")
             write_volume(findings.lobes.labels, ct, folder / "lobes.nii.gz")
             seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
             report.write_table(findings, folder / "lobes.csv")

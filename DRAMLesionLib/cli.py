@@ -82,7 +82,8 @@ def segment(
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
-            reporter.note(f"Results in {out}: {', '.join([*OUTPUTS, *scene])}")
+            names = [name for name in OUTPUTS if (out / name).exists()]
+            reporter.note(f"Results in {out}: {', '.join([*names, *scene])}")
             reporter.note(f"Start with {out / 'report.html'}")
 
 
@@ -118,7 +119,7 @@ def phantom(
 def refine(
     ct: Annotated[Path, typer.Argument(metavar="CT", help="NIfTI, NRRD or MHA file, or DICOM folder.")],
     map_path: Annotated[
-        Path, typer.Option("--map", help="Lesion map 0..1 on the CT's grid, such as dram.nii.gz.")
+        Path, typer.Option("--map", help="Lesion map 0..1 on the CT's grid, such as refined_dram.nii.gz.")
     ],
     lobes: Annotated[Path, typer.Option(help="Lobes on the CT's grid.")],
     out: Out,

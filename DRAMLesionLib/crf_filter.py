@@ -81,14 +81,18 @@ def axis_order(shape: Sequence[int], sigma_voxels: Sequence[float]) -> tuple[int
     return first, second, last
 
 
+_creating = threading.Lock()
+
+
 @lru_cache(maxsize=8)
 def _workers(process: int, count: int, name: str) -> ThreadPoolExecutor:
     """Threads that each run torch single-threaded; pools of one process, since threads do not survive a fork."""
-    before = torch.get_num_threads()
-    ready = ThreadPoolExecutor(count, f"crf-{name}", initializer=torch.set_num_threads, initargs=(1,))
-    all_started = threading.Barrier(count)
-    list(ready.map(lambda _: all_started.wait(), range(count)))
-    torch.set_num_threads(before)  # a thread that sets its own number changes what this one reads, too
+    with _creating:
+        before = torch.get_num_threads()
+        ready = ThreadPoolExecutor(count, f"crf-{name}", initializer=torch.set_num_threads, initargs=(1,))
+        all_started = threading.Barrier(count)
+        list(ready.map(lambda _: all_started.wait(), range(count)))
+        torch.set_num_threads(before)  # a thread that sets its own number changes what this one reads, too
     return ready
 
 

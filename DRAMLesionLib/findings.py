@@ -22,11 +22,12 @@ class Findings:
     Attributes:
         ct: The CT in HU.
         lobes: The five lobes, and whether they are approximate.
-        dram: float32, 0..1: the heatmap that is shown (refined dRAM where the CRF ran), 0 outside the lobes.
-        lesion: uint8, 1 lesion.
+        dram: float32, 0..1: the network's map, which is shown as the heatmap; 0 outside the lobes.
+        lesion: uint8, 1 lesion: the refined dRAM (without CRF the dRAM) cut at the model's threshold.
         quantification: Per lobe, per lung and in total.
         record: What ``summary.json`` adds to the table: versions, model checksum, settings, seconds per stage,
             warnings. JSON values only.
+        refined: float32, 0..1: the dRAM after the CRF; None where it did not run.
     """
 
     ct: Volume
@@ -35,6 +36,7 @@ class Findings:
     lesion: np.ndarray
     quantification: Quantification
     record: dict[str, Any] = field(default_factory=dict)
+    refined: np.ndarray | None = None
 
 
 def pack(findings: Findings, path: str | Path) -> None:
@@ -57,6 +59,8 @@ def pack(findings: Findings, path: str | Path) -> None:
         "lesion": findings.lesion,
         "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
     }
+    if findings.refined is not None:
+        arrays["refined"] = findings.refined
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
@@ -71,4 +75,6 @@ def unpack(path: str | Path) -> Findings:
     ct = Volume(arrays["hu"], spacing_mm, geometry, words["name"], where, tuple(words["warnings"]))
     lobes = LobeMap(arrays["lobes"], words["approximate"], words["source"])
     table = quantify(ct.array, lobes, arrays["lesion"], spacing_mm, arrays["dram"])
-    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"])
+    return Findings(
+        ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"], arrays.get("refined")
+    )

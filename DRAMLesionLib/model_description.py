@@ -24,8 +24,8 @@ class CRFSettings:
     gaussian_mm: float = 3.0
     bilateral_mm: float = 9.0
     bilateral_hu: float = 80.0
-    gaussian_weight: float = 0.5
-    bilateral_weight: float = 2.0
+    gaussian_weight: float = 1.5
+    bilateral_weight: float = 6.0
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "CRFSettings":

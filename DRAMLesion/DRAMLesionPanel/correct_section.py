@@ -50,9 +50,14 @@ class CorrectSection(VTKObservationMixin):
         """Watch the lesion of the chosen CT, and enable what can be done now."""
         results = self._panel.currentResults()
         node = results.lesionSegmentationNode if results and self.isOpen() else None
-        if node is not self._watched:
+        known = self._panel.logic.openCorrection(results)
+        if node is not self._watched or (node is not None and known is None):
             self._watch(node, results)
         self._updateButtons(results)
+
+    def restart(self) -> None:
+        """The lesion was made anew: the editor must choose its segment again."""
+        self._watch(None, None)
 
     def enter(self) -> None:
         """The user came back to the module."""

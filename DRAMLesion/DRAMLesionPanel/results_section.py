@@ -10,6 +10,12 @@ from DRAMLesionLib.scene_table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionPanel import results as shown
 from DRAMLesionPanel.results import Results
 
+SCORE_COLUMN = "Severity score"
+
+FIRST_COLUMNS = (PERCENT_COLUMN, SCORE_COLUMN)
+"""What a reader looks for, where the panel is narrow."""
+ROW_HEIGHT = 24
+
 
 class ResultsSection:
     """Shows the results of the chosen CT."""
@@ -17,6 +23,7 @@ class ResultsSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
+        self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -25,6 +32,7 @@ class ResultsSection:
         results, parameters = self._panel.currentResults(), self._panel.parameters
         self._ui.resultsCollapsibleButton.enabled = results is not None
         self._ui.resultsTableView.setMRMLTableNode(results.tableNode if results else None)
+        self._moveColumns()
         self._ui.summaryLabel.text = summary(results) if results else _("No results yet.")
         if results is None:
             self._state = ()
@@ -38,6 +46,8 @@ class ResultsSection:
         if state == self._state:
             return
         old, self._state = self._state, state
+        if old and old[0] != state[0]:
+            shown.showInSlices(results, parameters.heatmapOpacity)
         shown.setHeatmapOpacity(results, parameters.heatmapOpacity)
         shown.setHeatmapThreshold(results, parameters.heatmapThreshold)
         if not old or (old[0], old[3]) != (state[0], state[3]):
@@ -60,6 +70,13 @@ class ResultsSection:
             shown.showSurfaces(results, lesion=False)
         else:
             shown.showSurfaces(results)
+
+    def _moveColumns(self) -> None:
+        model, header = self._ui.resultsTableView.model(), self._ui.resultsTableView.horizontalHeader()
+        titles = [model.headerData(index, qt.Qt.Horizontal) for index in range(model.columnCount())]
+        wanted = [titles.index(title) for title in FIRST_COLUMNS if title in titles]
+        for place, index in enumerate(wanted):
+            header.moveSection(header.visualIndex(index), place)
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()
@@ -93,7 +110,7 @@ def summary(results: Results) -> str:
     """The total in one line, from the table as it is now."""
     table = results.tableNode.GetTable()
     regions = table.GetColumnByName(REGION_COLUMN)
-    score = table.GetColumnByName("Severity score")
+    score = table.GetColumnByName(SCORE_COLUMN)
     percent = table.GetColumnByName(PERCENT_COLUMN)
     if regions is None or score is None or percent is None or not regions.GetNumberOfValues():
         return ""

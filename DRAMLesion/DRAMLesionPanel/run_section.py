@@ -82,5 +82,6 @@ class RunSection:
             self._panel.showStatus(
                 "; ".join(str(w) for w in run.results.record.get("warnings", ())), "warning"
             )
+            self._panel.correct.restart()
             self._panel.results.showNew(run.results)
         self._panel.update()

@@ -151,6 +151,8 @@ class SegmentRun:
             if code != 0:
                 self.error = self._explain(code)
                 logging.error("DRAMLesion: %s", self.error)
+            elif self._ctNode.GetScene() is None:
+                self.error = _("{name}: was removed from the scene.").format(name=self._ct.name)
             else:
                 self.results = self._deliver(self._findings(), self._ctNode)
         except InputError as error:

@@ -25,7 +25,7 @@ def edits(results, phantom_folder, tmp_path):
 
 
 def refine(run, phantom_folder, results, out, *more):
-    command = ("refine", phantom_folder / "ct.nii.gz", "--map", results / "dram.nii.gz")
+    command = ("refine", phantom_folder / "ct.nii.gz", "--map", results / "refined_dram.nii.gz")
     return run(*command, "--lobes", results / "lobes.nii.gz", "--out", out, "--json", *more)
 
 

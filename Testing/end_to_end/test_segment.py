@@ -33,6 +33,24 @@ def test_images_have_the_input_geometry(results, phantom_folder, name):
     np.testing.assert_allclose(image.GetDirection(), ct.GetDirection(), atol=1e-6)
 
 
+def test_the_mask_is_the_refined_map_cut_at_the_model_threshold(results):
+    threshold = json.loads((results / "summary.json").read_text())["record"]["settings"]["threshold"]
+    refined, lesion = array(results / "refined_dram.nii.gz"), array(results / "lesion.nii.gz")
+    np.testing.assert_array_equal(lesion, refined > threshold)
+    assert not np.array_equal(refined, array(results / "dram.nii.gz"))
+
+
+def test_without_crf_the_mask_is_the_map_cut(run, phantom_folder, tmp_path):
+    done = run(
+        "segment", phantom_folder / "ct.nii.gz", "--out", tmp_path / "o", "--no-scene", "--no-crf", "--json"
+    )
+    assert done.code == 0 and not (tmp_path / "o" / "refined_dram.nii.gz").exists()
+    threshold = done.events[-1]["record"]["settings"]["threshold"]
+    np.testing.assert_array_equal(
+        array(tmp_path / "o" / "lesion.nii.gz"), array(tmp_path / "o" / "dram.nii.gz") > threshold
+    )
+
+
 def test_the_map_is_a_fraction_inside_the_lobes(results):
     dram, lobes, lesion = (array(results / n) for n in ("dram.nii.gz", "lobes.nii.gz", "lesion.nii.gz"))
     assert dram.dtype == np.float32

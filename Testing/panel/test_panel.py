@@ -240,7 +240,7 @@ def test_report_has_the_results_of_now(segmented, application, tmp_path):
     segmented.panel.results.saveReport(results, str(tmp_path / "report.html"))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     ml = segmented.logic.panelLogic.currentFindings(results).quantification["RUL"].lesion_ml
-    assert "Research use only" in text and f"{ml:.1f}" in text
+    assert "Research use only" in text and f"{ml:.0f}" in text
 
 
 def test_a_stroke_is_refined_undone_and_redone(segmented, application):
@@ -333,6 +333,25 @@ def test_a_new_run_keeps_the_edits(segmented, application, ct, findings):
     for _ in range(2):
         segmented.ui.undoButton.click()
     assert lesion_of(segmented).sum() == 0
+
+
+def test_painting_goes_on_after_a_new_run(segmented, application, ct, findings):
+    open_correction(segmented, application)
+    segmented.logic.panelLogic.deliver(findings, ct)
+    segmented.panel.correct.restart()
+    segmented.panel.update()
+    assert segmented.ui.segmentEditorWidget.currentSegmentID() == "lesion"
+    voxels, centre = ball(segmented, lobe=3, wanted=0)
+    stroke(segmented, application, voxels, add=True)
+    assert segmented.ui.undoButton.enabled and lesion_of(segmented)[centre] == 1
+
+
+def test_removed_results_leave_the_panel(segmented):
+    import slicer
+
+    slicer.mrmlScene.RemoveNode(segmented.panel.currentResults().heatmapNode)
+    assert not segmented.ui.resultsCollapsibleButton.enabled
+    assert segmented.ui.segmentButton.enabled
 
 
 def test_edits_of_another_module_survive_a_new_run(segmented, application, ct, findings):

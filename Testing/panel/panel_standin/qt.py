@@ -8,8 +8,8 @@ import types
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 KEEPS_ITS_METHOD = {"layout", "singleShot", "sizeHint", "minimumSizeHint"}
-"""Properties whose method of the same name PythonQt code calls, or that C++ reads by a virtual method: that would look for an override in
-Python, find the property, and so on without end."""
+"""Properties whose method of the same name PythonQt code calls, or that C++ reads by a virtual method: that would look
+for an override in Python, find the property, and so on without end."""
 
 
 def _attributeOf(qtProperty):

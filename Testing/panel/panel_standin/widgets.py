@@ -140,10 +140,15 @@ class qMRMLTableView(qt.QTableView, _SceneUser):
         if self._node is None:
             return
         table = self._node.GetTable()
-        for column in range(table.GetNumberOfColumns()):
-            values = [table.GetValue(row, column).ToString() for row in range(table.GetNumberOfRows())]
-            model.appendColumn([qt.QStandardItem(value) for value in values])
-        names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+        rows, columns = range(table.GetNumberOfRows()), range(table.GetNumberOfColumns())
+        values = [[table.GetValue(row, column).ToString() for row in rows] for column in columns]
+        names = [table.GetColumnName(column) for column in columns]
+        if self._node.GetUseFirstColumnAsRowHeader():
+            model.setVerticalHeaderLabels(values.pop(0))
+            names.pop(0)
+        for column, texts in enumerate(values):
+            for row, text in enumerate(texts):
+                model.setItem(row, column, qt.QStandardItem(text))
         model.setHorizontalHeaderLabels(names)
         self.resizeColumnsToContents()
 

@@ -1,0 +1,98 @@
+"""Draw the panel in each of its states into Documentation/, on a phantom, in the tests' stand-in for Slicer.
+
+    python Scripts/screenshots.py [--out FOLDER] [--scale 1.5]
+
+The widgets that Slicer brings along look a little different there.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LONGEST_RUN_S = 600.0
+
+
+def wait(application, until, seconds: float = LONGEST_RUN_S) -> None:
+    """Let the application live until a condition holds."""
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            sys.exit("the panel did not get on")
+        application.processEvents()
+        time.sleep(0.02)
+
+
+def grab(widget, path: Path) -> None:
+    """Save a picture of the panel, as tall as it needs to be."""
+    import qt
+
+    host = widget.parent
+    for _ in range(3):
+        qt.QApplication.processEvents()
+    host.resize(host.width, max(host.layout().sizeHint().height(), 200))
+    qt.QApplication.processEvents()
+    host.grab().save(str(path))
+    print(path)
+
+
+def paint(widget, application, findings) -> None:
+    """A stroke of lesion in the right upper lobe, and refine."""
+    from DRAMLesionLib import mrml
+
+    place = np.argwhere((findings.lobes.labels == 3) & (findings.lesion == 0))
+    z, y, x = place[len(place) // 2]
+    node = widget.panel.currentResults().lesionSegmentationNode
+    box = (slice(z, z + 2), slice(y - 2, y + 3), slice(x - 2, x + 3))
+    mrml.update_segment(node, "lesion", np.ones((2, 5, 5), np.uint8), findings.ct, box)
+    wait(application, lambda: widget.ui.undoButton.enabled, 30)
+
+
+def main() -> None:
+    """Draw all states."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "Documentation")
+    parser.add_argument("--scale", default="1")
+    arguments = parser.parse_args()
+    os.environ |= {"QT_QPA_PLATFORM": "offscreen", "QT_SCALE_FACTOR": arguments.scale}
+    sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing" / "panel")]
+    from panel_standin.application import loadModule, openPanel, start
+
+    application = start()
+    import slicer
+
+    from DRAMLesionLib.mrml import fill_volume_node
+    from DRAMLesionLib.phantom import make_phantom
+
+    module = loadModule(REPOSITORY / "DRAMLesion" / "DRAMLesion.py")
+    phantom = make_phantom((96, 96, 80), (3.7, 3.7, 3.7))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom CT")
+    fill_volume_node(node, phantom.ct.array, phantom.ct)
+    widget = openPanel(module)
+    wait(application, lambda: widget.ui.deviceSelector.count > 1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    grab(widget, arguments.out / "panel_inputs.png")
+    widget.ui.segmentButton.click()
+    wait(application, lambda: not widget.panel.run.current or widget.ui.progressBar.value >= 40)
+    grab(widget, arguments.out / "panel_running.png")
+    wait(application, lambda: widget.panel.run.current is None)
+    results = widget.panel.currentResults()
+    if results is None:
+        sys.exit(widget.ui.statusLabel.text)
+    grab(widget, arguments.out / "panel_results.png")
+    widget.ui.correctCollapsibleButton.collapsed = False
+    with tempfile.TemporaryDirectory() as folder:
+        widget.ui.trainingFolderSelector.currentPath = folder
+        paint(widget, application, widget.logic.panelLogic.currentFindings(results))
+        widget.ui.trainingFolderSelector.currentPath = "/data/training"
+    grab(widget, arguments.out / "panel_correct.png")
+    widget.cleanup()
+
+
+if __name__ == "__main__":
+    main()
