@@ -1,18 +1,25 @@
 """Correction without a viewer: a CT, its lobes, a map and painted voxels give a corrected label on disk."""
 
 import json
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from DRAMLesionLib import report, seg_nrrd
 from DRAMLesionLib.case import versions
-from DRAMLesionLib.correction import refine_case
+from DRAMLesionLib.correction import CorrectionSession, sharpened
+from DRAMLesionLib.edits import pieces
+from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import staged_directory
 from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import read_lobes
+from DRAMLesionLib.lobes import LobeMap, read_lobes
 from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.propagation import FORGET, LESION, NOT_LESION
 from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import read_ct, read_on_grid, write_volume
+from DRAMLesionLib.volume import Volume, read_ct, read_on_grid, write_volume
 
 
 def correct_case(
@@ -82,6 +89,102 @@ def correct_case(
         "changed_voxels": refined.changed,
         "seconds": round(refined.seconds, 3),
     }
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What :func:`refine_case` gives; arrays are (z, y, x) on the CT's grid.
+
+    Attributes:
+        probability: float32, 0..1: the map as given (or sharpened by the CRF), moved where edits moved it.
+        label: uint8, 1 lesion.
+        edits: uint8, 0, 1 lesion, 2 not lesion.
+        strokes: How many pieces the edits were painted in.
+        changed: Voxels whose label differs from the map cut at the threshold.
+        seconds: Of the whole.
+        session: To go on with.
+    """
+
+    probability: np.ndarray
+    label: np.ndarray
+    edits: np.ndarray
+    strokes: int
+    changed: int
+    seconds: float
+    session: CorrectionSession
+
+
+def refine_case(
+    ct: Volume,
+    lobes: LobeMap,
+    probability: np.ndarray,
+    edits: np.ndarray | None = None,
+    progress: Progress = silent,
+    *,
+    crf: bool = False,
+    threshold: float = 0.5,
+    provenance: dict[str, Any] | None = None,
+    directory: str | Path | None = None,
+) -> Refined:
+    """Correct a map around painted voxels without a viewer.
+
+    A file of edits has no order; they are painted in pieces of 3 cm from the first slice to the last.
+
+    Args:
+        ct: The CT.
+        lobes: Its lobes.
+        probability: float (z, y, x), 0..1.
+        edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
+        progress: Told how many pieces were painted.
+        crf: Sharpen the map by the dense CRF first (a map that ``segment`` wrote already is).
+        threshold: The map's.
+        provenance: See :class:`CorrectionSession`.
+        directory: See :class:`CorrectionSession`.
+
+    Raises:
+        InputError: See :class:`CorrectionSession`; or edits with other values.
+    """
+    begin = time.perf_counter()
+    if edits is not None:
+        edits = np.asarray(edits)
+        if edits.shape != ct.array.shape:
+            raise InputError(
+                f"edits: shape {edits.shape}, the CT has {ct.array.shape}: give them on the CT's grid"
+            )
+        if not np.isin(edits, (FORGET, LESION, NOT_LESION)).all():
+            raise InputError("edits: other values than 0, 1 and 2: give 1 for lesion and 2 for not lesion")
+    if crf:
+        progress("Sharpening the map", 0.0)
+        probability = sharpened(probability, ct.array, lobes.labels, ct.spacing_mm)
+    session = CorrectionSession(
+        ct.array,
+        lobes,
+        probability,
+        ct.spacing_mm,
+        threshold=threshold,
+        provenance={**(provenance or {}), "crf": crf},
+        directory=directory,
+        ct=ct,
+    )
+    before = session.label
+    strokes = [] if edits is None else pieces(edits, ct.spacing_mm)
+    for count, (voxels, value) in enumerate(strokes):
+        progress("Applying the edits", count / len(strokes))
+        session.paint(voxels, value)
+    if directory is not None:
+        session.save(directory)
+    inside = (lobes.labels > 0) | session.changed
+    moved = np.where(session.changed, session.probability, np.asarray(probability, np.float32))
+    label = session.label
+    return Refined(
+        np.where(inside, moved, np.float32(0)),
+        label,
+        session.edits,
+        len(strokes),
+        int((label != before).sum()),
+        time.perf_counter() - begin,
+        session,
+    )
 
 
 def _threshold(map_path: Path) -> float:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import datetime
 import json
-import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,11 @@ import DRAMLesionLib
 from DRAMLesionLib import belief as steps
 from DRAMLesionLib.correction_state import State, repaint, write_labels
 from DRAMLesionLib.correction_store import Store, read_header, read_session
-from DRAMLesionLib.edits import Change, History, Stroke, pieces, read_stroke
+from DRAMLesionLib.edits import Change, History, Stroke, read_stroke
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.lobes import LobeMap
 from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.propagation import FORGET, LESION, NOT_LESION, Box, Propagation
+from DRAMLesionLib.propagation import FORGET, Box, Propagation
 
 if TYPE_CHECKING:
     from DRAMLesionLib.volume import Volume
@@ -98,7 +97,7 @@ class CorrectionSession:
             "name": ct.name if ct is not None else None,
         }
         if crf:
-            probability = _sharpened(probability, hu, labels, spacing_mm)
+            probability = sharpened(probability, hu, labels, spacing_mm)
         start = steps.start_belief(probability, labels, threshold, label)
         self._state = State.begin(hu, labels.astype(np.uint8), (z, y, x), settings, start)
         self._history = History()
@@ -229,7 +228,7 @@ class CorrectionSession:
         """
         old, settings = self._state, self._header["settings"]
         if settings["crf"]:
-            probability = _sharpened(probability, old.hu, old.lobes, old.spacing_mm)
+            probability = sharpened(probability, old.hu, old.lobes, old.spacing_mm)
         state = old.with_start(steps.start_belief(probability, old.lobes, settings["threshold"], label))
         header = {**self._header, "provenance": [*self._header["provenance"], _provenance(provenance)]}
         history = repaint(state, self._history.done, self._history.undone, progress)
@@ -301,105 +300,14 @@ class CorrectionSession:
         store.write_all(header, volumes, history.records())
 
 
-@dataclass(frozen=True)
-class Refined:
-    """What :func:`refine_case` gives; arrays are (z, y, x) on the CT's grid.
-
-    Attributes:
-        probability: float32, 0..1: the map as given (or sharpened by the CRF), moved where edits moved it.
-        label: uint8, 1 lesion.
-        edits: uint8, 0, 1 lesion, 2 not lesion.
-        strokes: How many pieces the edits were painted in.
-        changed: Voxels whose label differs from the map cut at the threshold.
-        seconds: Of the whole.
-        session: To go on with.
-    """
-
-    probability: np.ndarray
-    label: np.ndarray
-    edits: np.ndarray
-    strokes: int
-    changed: int
-    seconds: float
-    session: CorrectionSession
-
-
-def refine_case(
-    ct: Volume,
-    lobes: LobeMap,
-    probability: np.ndarray,
-    edits: np.ndarray | None = None,
-    progress: Progress = silent,
-    *,
-    crf: bool = False,
-    threshold: float = 0.5,
-    provenance: dict[str, Any] | None = None,
-    directory: str | Path | None = None,
-) -> Refined:
-    """Correct a map around painted voxels without a viewer.
-
-    A file of edits has no order; they are painted in pieces of 3 cm from the first slice to the last.
-
-    Args:
-        ct: The CT.
-        lobes: Its lobes.
-        probability: float (z, y, x), 0..1.
-        edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
-        progress: Told how many pieces were painted.
-        crf: Sharpen the map by the dense CRF first (a map that ``segment`` wrote already is).
-        threshold: The map's.
-        provenance: See :class:`CorrectionSession`.
-        directory: See :class:`CorrectionSession`.
-
-    Raises:
-        InputError: See :class:`CorrectionSession`; or edits with other values.
-    """
-    begin = time.perf_counter()
-    if edits is not None:
-        edits = np.asarray(edits)
-        if edits.shape != ct.array.shape:
-            raise InputError(
-                f"edits: shape {edits.shape}, the CT has {ct.array.shape}: give them on the CT's grid"
-            )
-        if not np.isin(edits, (FORGET, LESION, NOT_LESION)).all():
-            raise InputError("edits: other values than 0, 1 and 2: give 1 for lesion and 2 for not lesion")
-    if crf:
-        progress("Sharpening the map", 0.0)
-        probability = _sharpened(probability, ct.array, lobes.labels, ct.spacing_mm)
-    session = CorrectionSession(
-        ct.array,
-        lobes,
-        probability,
-        ct.spacing_mm,
-        threshold=threshold,
-        provenance={**(provenance or {}), "crf": crf},
-        directory=directory,
-        ct=ct,
-    )
-    before = session.label
-    strokes = [] if edits is None else pieces(edits, ct.spacing_mm)
-    for count, (voxels, value) in enumerate(strokes):
-        progress("Applying the edits", count / len(strokes))
-        session.paint(voxels, value)
-    if directory is not None:
-        session.save(directory)
-    inside = (lobes.labels > 0) | session.changed
-    moved = np.where(session.changed, session.probability, np.asarray(probability, np.float32))
-    label = session.label
-    return Refined(
-        np.where(inside, moved, np.float32(0)),
-        label,
-        session.edits,
-        len(strokes),
-        int((label != before).sum()),
-        time.perf_counter() - begin,
-        session,
-    )
-
-
-def _sharpened(
+def sharpened(
     probability: np.ndarray, hu: np.ndarray, lobes: np.ndarray, spacing_mm: tuple[float, float, float]
 ) -> np.ndarray:
+    """A map after the dense CRF inside the lobes, arrays (z, y, x).
+
+    Raises:
+        InputError: The map is no probability inside the lobes.
+    """
     from DRAMLesionLib.crf import refine
 
     probability = np.asarray(probability, np.float32)

@@ -35,7 +35,8 @@ def grab(widget, path: Path) -> None:
     host = widget.parent
     for _ in range(3):
         qt.QApplication.processEvents()
-    host.resize(host.width, max(host.layout().sizeHint().height(), 200))
+    layout = host.layout()
+    host.resize(host.width, max(layout.sizeHint().height(), layout.totalHeightForWidth(host.width)))
     qt.QApplication.processEvents()
     host.grab().save(str(path))
     print(path)

@@ -97,6 +97,8 @@ class CorrectSection(VTKObservationMixin):
         correction = self._panel.logic.openCorrection(results)
         ui = self._ui
         ui.correctCollapsibleButton.enabled = results is not None
+        if results is None:
+            ui.correctCollapsibleButton.collapsed = True
         ui.refineButton.enabled = bool(correction and correction.canRefine)
         ui.undoButton.enabled = bool(correction and correction.canUndo)
         ui.redoButton.enabled = bool(correction and correction.canRedo)

@@ -30,7 +30,9 @@ class ResultsSection:
     def update(self) -> None:
         """Let table, sliders and surfaces follow from the chosen CT and the parameters."""
         results, parameters = self._panel.currentResults(), self._panel.parameters
-        self._ui.resultsCollapsibleButton.enabled = results is not None
+        if self._ui.resultsCollapsibleButton.enabled != (results is not None):
+            self._ui.resultsCollapsibleButton.enabled = results is not None
+            self._ui.resultsCollapsibleButton.collapsed = results is None
         self._ui.resultsTableView.setMRMLTableNode(results.tableNode if results else None)
         self._moveColumns()
         self._ui.summaryLabel.text = summary(results) if results else _("No results yet.")

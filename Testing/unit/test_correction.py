@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from scipy import ndimage
 
-from DRAMLesionLib.correction import CorrectionSession, refine_case
+from DRAMLesionLib.correct_case import refine_case
+from DRAMLesionLib.correction import CorrectionSession
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.lobes import LobeMap
 from DRAMLesionLib.propagation import Propagation

@@ -27,6 +27,9 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         super().__init__(parent)
         self._folded = False
         self.setContentsMargins(4, 28, 4, 4)
+        policy = qt.QSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Minimum)
+        policy.setHeightForWidth(True)
+        self.sizePolicy = policy
         self.clicked.connect(lambda *_: self._fold(not self._folded))
 
     def _fold(self, folded):
@@ -42,6 +45,15 @@ class ctkCollapsibleButton(qt.QAbstractButton):
     def sizeHint(self):
         hint = self.layout().sizeHint() if self.layout() else qt.QSize(100, 26)
         return qt.QSize(hint.width(), 26) if self._folded else hint
+
+    def minimumSizeHint(self):
+        return self.sizeHint()
+
+    def hasHeightForWidth(self):
+        return not self._folded and self.layout() is not None and self.layout().hasHeightForWidth()
+
+    def heightForWidth(self, width):
+        return self.layout().totalHeightForWidth(width) if self.hasHeightForWidth() else -1
 
     def showEvent(self, event):
         super().showEvent(event)

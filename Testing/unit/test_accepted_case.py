@@ -1,0 +1,91 @@
+"""Accepted cases in the training folder."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from DRAMLesionLib import accepted_case
+from DRAMLesionLib.accepted_case import save_accepted_case
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lobes import read_lobes
+from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.training.datalist import read_datalist
+from DRAMLesionLib.volume import read_ct, read_on_grid
+
+
+def findings_of(seed: int = 0, lesion: np.ndarray | None = None) -> Findings:
+    made = make_phantom((32, 28, 24), (11, 11, 12), seed=seed, orientation="PIR")
+    lesion = made.lesion if lesion is None else lesion
+    table = quantify(made.ct.array, made.lobes, lesion, made.ct.spacing_mm)
+    ct = replace(made.ct, name="Patient 1/CT")
+    return Findings(
+        ct, made.lobes, lesion.astype(np.float32), lesion, table, {"model": {"name": "m", "checksum": "c"}}
+    )
+
+
+def edits_of(findings: Findings) -> np.ndarray:
+    edits = np.zeros(findings.ct.array.shape, np.uint8)
+    edits[10, 10, 8:12], edits[11, 10, 8:10] = 1, 2
+    return edits
+
+
+def test_everything_is_read_back_as_it_was(tmp_path):
+    findings = findings_of()
+    edits = edits_of(findings)
+    case = save_accepted_case(tmp_path / "training", findings, edits)
+    ct = read_ct(case / "ct.nrrd")
+    np.testing.assert_array_equal(ct.array, findings.ct.array)
+    assert ct.geometry.difference(findings.ct.geometry) is None
+    np.testing.assert_array_equal(
+        read_lobes(case / "lobes.nrrd", ct, allow_missing=True).labels, findings.lobes.labels
+    )
+    np.testing.assert_array_equal(read_on_grid(case / "lesion.nrrd", ct), findings.lesion)
+    np.testing.assert_array_equal(read_on_grid(case / "edits.nrrd", ct), edits)
+    facts = json.loads((case / "case.json").read_text(encoding="utf-8"))
+    assert facts["record"]["model"]["checksum"] == "c"
+    assert facts["painted_voxels"] == {"lesion": 4, "not_lesion": 2}
+    (scan,) = read_datalist(tmp_path / "training" / "datalist.json").training
+    known = [region.percent for region in findings.quantification.lobes]
+    assert scan.percent == pytest.approx(tuple(known), abs=1e-3)
+
+
+def test_the_same_ct_replaces_its_case_and_another_of_its_name_does_not(tmp_path):
+    first = findings_of(seed=0)
+    nothing = findings_of(seed=0, lesion=np.zeros_like(first.lesion))
+    other = findings_of(seed=1)
+    edits = edits_of(first)
+    place = save_accepted_case(tmp_path, first, edits)
+    assert save_accepted_case(tmp_path, nothing, edits) == place
+    assert save_accepted_case(tmp_path, other, edits) != place
+    assert read_on_grid(place / "lesion.nrrd", read_ct(place / "ct.nrrd")).sum() == 0
+    scans = read_datalist(tmp_path / "datalist.json").training
+    assert sorted(scan.image.parent.name for scan in scans) == ["Patient_1_CT", "Patient_1_CT_2"]
+    assert {path.name for path in tmp_path.iterdir()} == {"Patient_1_CT", "Patient_1_CT_2", "datalist.json"}
+
+
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
+    findings = findings_of()
+    edits = edits_of(findings)
+    place = save_accepted_case(tmp_path, findings, edits)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(*_arguments, **_named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(accepted_case, "_facts", full)
+    with pytest.raises(OSError, match="No space"):
+        save_accepted_case(tmp_path, findings, edits)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert place.is_dir()
+
+
+def test_a_data_list_of_another_kind_is_not_overwritten(tmp_path):
+    (tmp_path / "datalist.json").write_text('["mine"]')
+    findings = findings_of()
+    with pytest.raises(InputError, match="choose another folder"):
+        save_accepted_case(tmp_path, findings, edits_of(findings))
+    assert [path.name for path in tmp_path.iterdir()] == ["datalist.json"]
