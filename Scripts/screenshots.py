@@ -49,9 +49,11 @@ def paint(widget, application, findings) -> None:
     place = np.argwhere((findings.lobes.labels == 3) & (findings.lesion == 0))
     z, y, x = place[len(place) // 2]
     node = widget.panel.currentResults().lesionSegmentationNode
-    box = (slice(z, z + 2), slice(y - 2, y + 3), slice(x - 2, x + 3))
-    mrml.update_segment(node, "lesion", np.ones((2, 5, 5), np.uint8), findings.ct, box)
+    box = (slice(z, z + 4), slice(y - 4, y + 5), slice(x - 4, x + 5))
+    mrml.update_segment(node, "lesion", np.ones((4, 9, 9), np.uint8), findings.ct, box)
     wait(application, lambda: widget.ui.undoButton.enabled, 30)
+    table = widget.ui.summaryLabel.text
+    wait(application, lambda: widget.ui.summaryLabel.text != table, 30)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from DRAMLesionLib.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.propagation import NOT_LESION as PAINTED_NOT_LESION
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.seg_nrrd import LESION
-from DRAMLesionPanel.results import Results
+from DRAMLesionPanel.results import Results, refinedOf
 from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
 
 Box = tuple[slice, slice, slice]
@@ -62,6 +62,7 @@ class Correction:
             results.lobesSegmentationNode, self._ct, allow_missing=True
         )
         self._dram = mrml.volume_from_node(results.heatmapNode).array
+        self._refined = refinedOf(results)
         self._record = results.record
         self._session = self._newSession()
         self._groups: list[int] = []
@@ -175,7 +176,9 @@ class Correction:
     def findings(self) -> Findings:
         """The results as they are now."""
         table = quantify(self._ct.array, self._lobes, self._seen, self._ct.spacing_mm, self._dram)
-        return Findings(self._ct, self._lobes, self._dram, self._seen.copy(), table, self._record)
+        return Findings(
+            self._ct, self._lobes, self._dram, self._seen.copy(), table, self._record, self._refined
+        )
 
     def carryOver(self, findings: Findings) -> Findings:
         """Take the results of a new run on the same CT and apply all edits to them.
@@ -189,14 +192,10 @@ class Correction:
         sameLobes = np.array_equal(findings.lobes.labels, self._lobes.labels)
         strokes = self._session.strokes
         threshold = _threshold(self._record)
-        self._ct, self._lobes, self._dram, self._record = (
-            findings.ct,
-            findings.lobes,
-            findings.dram,
-            findings.record,
-        )
+        self._ct, self._lobes, self._record = findings.ct, findings.lobes, findings.record
+        self._dram, self._refined = findings.dram, findings.refined
         if sameLobes and _threshold(findings.record) == threshold:
-            self._session.replace_probability(findings.dram, findings.record)
+            self._session.replace_probability(self._map, findings.record)
         else:
             self._session = self._newSession()
             self._undoneGroups.clear()
@@ -220,7 +219,7 @@ class Correction:
         return CorrectionSession(
             _hu(self._ct.array),
             self._lobes,
-            self._dram,
+            self._map,
             self._ct.spacing_mm,
             threshold=_threshold(self._record),
             provenance=self._record,
@@ -252,6 +251,11 @@ class Correction:
     def saveStrokes(self) -> None:
         with self.working():
             writeStrokes(self._node, self._session.strokes)
+
+    @property
+    def _map(self) -> np.ndarray:
+        """What the lesion was cut from."""
+        return self._dram if self._refined is None else self._refined
 
     @property
     def _node(self) -> Any:

@@ -7,16 +7,17 @@ from slicer.i18n import tr as _
 
 SHARES = {
     "Reading the CT": 0.03,
-    "Lobes": 0.22,
-    "Computing the dRAM": 0.40,
-    "Refining the dRAM": 0.20,
-    "Writing the results": 0.05,
-    "Writing the report": 0.10,
+    "Lobes": 0.15,
+    "Computing the dRAM": 0.48,
+    "Refining the dRAM": 0.14,
+    "Writing the results": 0.06,
+    "Writing the report": 0.14,
 }
-"""Roughly how the time of a run divides, in the order of the stages."""
+"""Roughly how the time of a run on a CPU divides, in the order of the stages."""
 
 MINIMUM_SECONDS = 3.0
-"""Before this much time has passed an estimate would jump about."""
+MINIMUM_FRACTION = 0.05
+"""Before this an estimate would jump about."""
 
 
 class Estimate:
@@ -26,12 +27,24 @@ class Estimate:
         """Start the clock."""
         self._clock = clock
         self._start = clock()
+        self._end: float | None = None
         self.fraction = 0.0
         self.stage = ""
 
     def report(self, stage: str, fraction: float) -> None:
         """Take what the library reports; a stage that is unknown here keeps the fraction where it is."""
+        if not self.stage:
+            # Python and its packages took the time until here, which says nothing of the rest.
+            self._start = self._clock()
         self.stage = stage
+        before = self.fraction
+        self._advance(stage, fraction)
+        elapsed = self._clock() - self._start
+        if self.fraction > before and elapsed > MINIMUM_SECONDS and self.fraction > MINIMUM_FRACTION:
+            # Between two reports the clock counts down to this.
+            self._end = self._clock() + elapsed * (1 - self.fraction) / self.fraction
+
+    def _advance(self, stage: str, fraction: float) -> None:
         if stage == "Done":
             self.fraction = 1.0
         elif stage in SHARES:
@@ -41,10 +54,7 @@ class Estimate:
 
     def remainingSeconds(self) -> float | None:
         """None while it can't be told."""
-        elapsed = self._clock() - self._start
-        if elapsed < MINIMUM_SECONDS or self.fraction < 0.05:
-            return None
-        return elapsed * (1 - self.fraction) / self.fraction
+        return None if self._end is None else max(1.0, self._end - self._clock())
 
     def text(self) -> str:
         """For people: the stage and the time that is left."""
@@ -53,5 +63,5 @@ class Estimate:
         if seconds is None:
             return stage
         if seconds < 90:
-            return _("{stage}, about {seconds} s left").format(stage=stage, seconds=max(1, round(seconds)))
+            return _("{stage}, about {seconds} s left").format(stage=stage, seconds=round(seconds))
         return _("{stage}, about {minutes} min left").format(stage=stage, minutes=round(seconds / 60))

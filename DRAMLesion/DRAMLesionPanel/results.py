@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 
 from DRAMLesionLib import mrml, scene
@@ -17,6 +18,9 @@ from DRAMLesionLib.seg_nrrd import LESION, SURFACE_REPRESENTATION
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
 """Of the lesion segmentation: model, settings, versions and times as JSON."""
+
+REFINED = "refined"
+"""The role of the refined map's node."""
 
 _CLASSES = {
     "heatmap": "vtkMRMLScalarVolumeNode",
@@ -37,6 +41,8 @@ class Results:
     lobesSegmentationNode: Any
     tableNode: Any
     chartNode: Any
+    refinedNode: Any = None
+    """The lesion map after the CRF, which the lesion was cut from; None where the CRF did not run."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -51,7 +57,10 @@ def findResults(ctNode: Any) -> Results | None:
     found = {role: _find(ctNode, role, kind) for role, kind in _CLASSES.items()}
     if None in found.values():
         return None
-    return Results(ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"])
+    refined = _find(ctNode, REFINED, "vtkMRMLScalarVolumeNode")
+    return Results(
+        ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"], refined
+    )
 
 
 def _find(ctNode: Any, role: str, kind: str) -> Any:
@@ -66,7 +75,31 @@ def addResults(findings: Findings, ctNode: Any) -> Results:
     """Put findings into the scene beside their CT; those of an earlier run are replaced, nothing else is touched."""
     nodes = scene.add_findings(slicer.mrmlScene, findings, ctNode)
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
-    return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart)
+    refined = _refinedNode(findings, ctNode, nodes.folder)
+    return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart, refined)
+
+
+def _refinedNode(findings: Findings, ctNode: Any, folder: int) -> Any:
+    """Keep the refined map with the other results: corrections go on from it, in a reopened scene, too."""
+    node = _find(ctNode, REFINED, "vtkMRMLScalarVolumeNode")
+    if findings.refined is None:
+        if node is not None:
+            slicer.mrmlScene.RemoveNode(node)
+        return None
+    if node is None:
+        name = f"{findings.ct.name} refined lesion map"
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        node.SetAttribute(scene.ROLE_ATTRIBUTE, REFINED)
+        node.SetNodeReferenceID(scene.CT_REFERENCE, ctNode.GetID())
+        node.CreateDefaultDisplayNodes()
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, folder)
+        else:
+            hierarchy.CreateItem(folder, node, "Volumes")
+    mrml.fill_volume_node(node, findings.refined, findings.ct)
+    return node
 
 
 def findingsOf(results: Results) -> Findings:
@@ -82,7 +115,12 @@ def findingsOf(results: Results) -> Findings:
         raise InputError(f"{results.heatmapNode.GetName()}: is not on the CT's grid: segment the CT again")
     lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
     table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    return Findings(ct, lobes, dram, lesion, table, results.record)
+    return Findings(ct, lobes, dram, lesion, table, results.record, refinedOf(results))
+
+
+def refinedOf(results: Results) -> np.ndarray | None:
+    """The refined map, None where the CRF did not run."""
+    return mrml.volume_from_node(results.refinedNode).array if results.refinedNode else None
 
 
 def showInSlices(results: Results, opacity: float, fit: bool = False) -> None:

@@ -185,7 +185,9 @@ class SegmentRun:
         if self._lobes is not None:
             record["settings"] = {**record.get("settings", {}), "lobes": self._lobes.source}
         table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-        return Findings(ct, lobes, dram, lesion, table, record)
+        refined = out / "refined_dram.nii.gz"
+        after = read_on_grid(refined, ct, "refined lesion map") if refined.is_file() else None
+        return Findings(ct, lobes, dram, lesion, table, record, after)
 
     def _clean(self) -> None:
         self._process = None

@@ -72,7 +72,7 @@ def findings(phantom, models):
     from DRAMLesionLib.case import find_lesions
     from DRAMLesionLib.model import load_model
 
-    return find_lesions(phantom.ct, load_model(models / "tiny"), crf=False)
+    return find_lesions(phantom.ct, load_model(models / "tiny"))
 
 
 @pytest.fixture

@@ -146,6 +146,8 @@ def test_segments_by_a_click(panel, application, ct, findings):
     assert composite.GetForegroundVolumeID() == results.heatmapNode.GetID()
     assert lesion_of(panel).sum() > 0
     assert not own_folders()
+    open_correction(panel, application)
+    assert not panel.ui.undoButton.enabled, "the results alone must not look like edits"
 
 
 def test_segments_without_the_panel(module, models, ct):
@@ -159,6 +161,28 @@ def test_segments_without_the_panel(module, models, ct):
     assert results.lobesSegmentationNode.GetSegmentation().GetNumberOfSegments() == 5
     assert slicer.util.arrayFromVolume(results.heatmapNode).shape == slicer.util.arrayFromVolume(ct).shape
     assert any("Lobes" in text for _, text in heard)
+
+
+def test_the_time_left_counts_down_and_the_bar_never_goes_back(module):
+    from DRAMLesionPanel.estimate import Estimate
+
+    now = [0.0]
+    estimate = Estimate(lambda: now[0])
+    now[0] = 60.0
+    estimate.report("Reading the CT", 0.0)
+    assert estimate.remainingSeconds() is None
+    now[0] = 70.0
+    estimate.report("Computing the dRAM", 2 / 3)
+    assert estimate.fraction == pytest.approx(0.5)
+    assert estimate.remainingSeconds() == pytest.approx(10.0)
+    now[0] = 73.0
+    assert estimate.remainingSeconds() == pytest.approx(7.0)
+    assert estimate.text() == "Computing the dRAM, about 7 s left"
+    estimate.report("Something new", 0.0)
+    estimate.report("Lobes", 0.0)
+    assert estimate.fraction == pytest.approx(0.5)
+    now[0] = 100.0
+    assert estimate.remainingSeconds() == 1.0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Slicer's launcher")
@@ -214,6 +238,17 @@ def test_sliders_act_at_once(segmented):
     assert results.heatmapNode.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.35)
 
 
+def test_the_bar_chart_is_shown_in_the_layout(segmented):
+    import slicer
+
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    segmented.ui.chartButton.click()
+    assert segmented.ui.statusLabel.styleSheet == "", segmented.ui.statusLabel.text
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActivePlotChartID() == segmented.panel.currentResults().chartNode.GetID()
+
+
 def test_surfaces_follow_the_check_box_and_give_way_to_painting(segmented, application):
     results = segmented.panel.currentResults()
 
@@ -245,6 +280,7 @@ def test_report_has_the_results_of_now(segmented, application, tmp_path):
 
 def test_a_stroke_is_refined_undone_and_redone(segmented, application):
     open_correction(segmented, application)
+    assert not segmented.ui.undoButton.enabled and not segmented.ui.refineButton.enabled
     before = lesion_of(segmented)
     voxels, centre = ball(segmented, lobe=5, wanted=0)
     stroke(segmented, application, voxels, add=True)
@@ -325,7 +361,8 @@ def test_a_new_run_keeps_the_edits(segmented, application, ct, findings):
     voxels, pending = ball(segmented, lobe=1, wanted=0)
     stroke(segmented, application, voxels, add=True)
     count = len(node_ids())
-    empty = replace(findings, dram=np.zeros_like(findings.dram), lesion=np.zeros_like(findings.lesion))
+    nothing = np.zeros_like(findings.dram)
+    empty = replace(findings, dram=nothing, refined=nothing, lesion=np.zeros_like(findings.lesion))
     segmented.logic.panelLogic.deliver(empty, ct)
     after = lesion_of(segmented)
     assert after[added] == 1 and after[pending] == 1 and after.sum() < findings.lesion.sum()

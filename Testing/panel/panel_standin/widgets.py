@@ -143,7 +143,7 @@ class qMRMLTableView(qt.QTableView, _SceneUser):
         rows, columns = range(table.GetNumberOfRows()), range(table.GetNumberOfColumns())
         values = [[table.GetValue(row, column).ToString() for row in rows] for column in columns]
         names = [table.GetColumnName(column) for column in columns]
-        if self._node.GetUseFirstColumnAsRowHeader():
+        if values and self._node.GetUseFirstColumnAsRowHeader():
             model.setVerticalHeaderLabels(values.pop(0))
             names.pop(0)
         for column, texts in enumerate(values):
