@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test check format bench clean install install-test
+.PHONY: help demo test check format bench screenshots clean install install-test
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
@@ -18,6 +18,7 @@ help:
 	@echo "make check            format check, lint, types"
 	@echo "make format           format the code"
 	@echo "make bench            time the parts"
+	@echo "make screenshots      picture the panel in each state into Documentation/"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -56,6 +57,9 @@ format: install-test
 bench: install-test
 	$(BIN)/python Testing/benchmarks/crf.py
 	$(BIN)/python Testing/benchmarks/correction.py
+
+screenshots: install-test
+	$(BIN)/python Scripts/screenshots.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info
