@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ class Reporter:
         line, code = _explain(error)
         if self._json:
             self._print({"event": "error", "message": line, "code": code})
+            if code == 1:  # nobody can ask for --debug through a panel: its log has to tell
+                traceback.print_exception(error)
         print(f"Error: {line}", file=sys.stderr)
         raise typer.Exit(code)
 

@@ -78,7 +78,7 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     volume = from_image(image, name, path)
     _check_geometry(volume.geometry, path)
     array = _compact(volume.array, path)
-    doubt = _not_ct(array)
+    doubt = why_not_ct(array)
     if doubt and not allow_unusual:
         raise InputError(f"{path}: does not look like a CT: {doubt}")
     if doubt:
@@ -274,10 +274,16 @@ def _compact(array: np.ndarray, path: Path) -> np.ndarray:
     return array.astype(kind, copy=False)
 
 
-def _not_ct(array: np.ndarray) -> str | None:
+def why_not_ct(array: np.ndarray) -> str | None:
     """Why the values can't be HU, or None.
 
     A chest CT holds air (lung and around the patient, below -700 HU) and soft tissue (-200 to 300 HU).
+
+    Args:
+        array: (z, y, x), any numbers.
+
+    Returns:
+        A phrase with the values that were seen and what to do, or None where they look like a chest CT in HU.
     """
     low, high = float(array.min()), float(array.max())
     seen = f"values {low:g}..{high:g}"

@@ -140,7 +140,7 @@ class InputSection:
 
 def doubtAbout(node: Any) -> str | None:
     """Why the values of a volume can't be those of a chest CT, or None."""
-    from DRAMLesionLib.volume import _not_ct as whyNotCt
+    from DRAMLesionLib.volume import why_not_ct as whyNotCt
 
     if node.GetImageData() is None:
         return _("{name}: has no voxels: load the volume again").format(name=node.GetName())
