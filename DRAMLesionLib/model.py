@@ -238,6 +238,7 @@ def _metadata(
     output = image | {
         "type": "probabilities",
         "format": "segmentation",
+        "value_range": [],
         "channel_def": {"0": "lesion logit; its sigmoid is the dRAM"},
     }
     return {

@@ -27,7 +27,7 @@ SLAB = 40_000
 """Kernel values that are worked on at once; OpenBLAS starts its threads at about this many."""
 
 TRUNCATE = 2.5
-"""Gaussian smoothing looks this many sigmas far."""
+"""Gaussian smoothing, and the kernel over distance, look this many sigmas far."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Propagation:
     reach_mm: float = 30.0
     distance_mm: float = 13.0
     crowded_mm: float = 5.0
-    crowd_ml: float = 4.0
+    crowd_ml: float = 12.0
     fine_mm: float = 1.0
     fine_hu: float = 130.0
     coarse_mm: float = 3.0
     coarse_hu: float = 110.0
-    start_scale: float = 2.0
+    start_scale: float = 4.0
     margin: float = 2.0
     noise: float = 1.0
     stroke_points: int = 64
@@ -117,9 +117,12 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         # Back to the map it began with: wholly within half the reach, then less and less.
         share = np.clip(2 - 2 * distance.reshape(-1)[targets] / settings.reach_mm, 0, 1).astype(np.float32)
         new[targets] += share * (patch.start.reshape(-1)[targets] - new[targets])
+    settings = replace(settings, distance_mm=_width_mm(patch, targets, settings))
+    # Where the kernel is narrow there is little to say further out; leaving it saves most of the work.
+    near &= distance <= TRUNCATE * settings.distance_mm
+    targets = np.flatnonzero(near)
     points = _points(patch, near, settings, targets.size)
     if points.size:
-        settings = replace(settings, distance_mm=_width_mm(patch, targets, settings))
         features = _features(patch, settings, targets)
         at_points = features[np.searchsorted(targets, points)]
         wanted = np.where(patch.edits.reshape(-1)[points] == LESION, 1.0, -1.0).astype(np.float32)
