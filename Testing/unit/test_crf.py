@@ -111,6 +111,31 @@ def test_labels_after_five_iterations_agree_with_all_pairs(masked, spacing):
     assert ((probability > 0.5) != (expected > 0.5)).mean() > 0.02  # the CRF had something to do
 
 
+@pytest.mark.slow
+def test_labels_agree_with_all_pairs_at_32_cubed():
+    """The kernel of 32768 x 32768 pairs is made anew, block by block, in each iteration: 10 GB would hold it."""
+    shape = (32, 32, 32)
+    hu, probability = synthetic(shape, seed=5)
+    steps = torch.arange(32, dtype=torch.float64)
+    axis = torch.exp(-((steps[:, None] - steps[None]) ** 2) / (2 * 3.0**2))
+    near_scale = axis.sum(
+        1
+    ).rsqrt()  # the position kernel is a product over the axes, and so is its normalisation
+    near = near_scale[:, None] * axis * near_scale
+    far_scale = torch.cat([block.sum(1) for block in exact_kernel(hu, None, (1, 1, 1), 9.0, 80.0)]).rsqrt()
+    unary = torch.logit(torch.from_numpy(probability.astype(float)).clamp(crf.SMALLEST, 1 - crf.SMALLEST))
+    belief = unary
+    for _ in range(5):
+        values = torch.tanh(belief / 2)
+        scaled = far_scale * values.flatten()
+        far = torch.cat([block @ scaled for block in exact_kernel(hu, None, (1, 1, 1), 9.0, 80.0)])
+        message = torch.einsum("az,by,cx,zyx->abc", near, near, near, values)
+        belief = unary + 1.5 * message + 6 * (far_scale * far).reshape(shape)
+    got = refine(probability, hu, (1, 1, 1))
+    assert 0.05 < (belief > 0).double().mean() < 0.95
+    assert ((got > 0.5) != (belief > 0).numpy()).mean() <= 0.0005
+
+
 def test_a_smaller_tolerance_is_more_exact():
     hu, probability = synthetic()
     exact = refine(probability, hu, (1, 1, 1), tolerance=1e-5)
