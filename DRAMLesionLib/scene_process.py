@@ -1,6 +1,6 @@
 """The scene and its pictures from a child process, so that a crash in native code loses nothing else.
 
-The child gets the findings through a private temporary folder and tells its progress on standard output.
+The child gets the findings through a private folder beside the results and tells its progress on standard output.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from DRAMLesionLib.files import temporary_prefix
 from DRAMLesionLib.findings import Findings, pack
 from DRAMLesionLib.headless_scene import INPUT_NAME, SCENE_NAME
 from DRAMLesionLib.progress import Progress
@@ -29,7 +30,8 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) -> list[Path]:
     """Do what :func:`~DRAMLesionLib.scene.write_scene_folder` says."""
     names = [SCENE_NAME, *PICTURES]
-    with tempfile.TemporaryDirectory(prefix="dramlesion-findings-") as name:
+    # Beside the results, so that what a killed process leaves there goes when the next one writes.
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=folder) as name:
         work = Path(name)
         pack(findings, work / INPUT_NAME)
         reason = _try_backends(work, progress, timeout_s)
@@ -59,6 +61,7 @@ def _try_backends(work: Path, progress: Progress, timeout_s: float) -> str:
 def _run_child(work: Path, what: str, backend: str | None, progress: Progress, timeout_s: float) -> str:
     """Run the child once; returns why it failed, or nothing."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(_search_path()), PYTHONUNBUFFERED="1")
+    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
     if backend:
         environment[BACKEND_VARIABLE] = backend
     command = [sys.executable, "-m", "DRAMLesionLib.headless_scene", str(work), what]
