@@ -25,7 +25,7 @@ import numpy as np
 
 import DRAMLesionLib
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import remove_stale, temporary_prefix, write_text
+from DRAMLesionLib.files import STAGING_PREFIX, write_text
 from DRAMLesionLib.volume import Volume, to_image
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
     content = _read_datalist(folder / DATALIST)
     checksum = _checksum(findings.ct)
     case = _case_folder(folder, findings.ct.name, checksum)
-    remove_stale(folder)
-    staging = Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=folder))
+    # Not the process's own temporary name: an older case may stand aside for a moment, which nobody may clear away.
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
     try:
         arrays = (findings.ct.array, findings.lobes.labels, findings.lesion, edits)
         for name, array in zip(IMAGES, arrays, strict=True):
