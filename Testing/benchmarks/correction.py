@@ -3,8 +3,8 @@
     python Testing/benchmarks/correction.py [--data DIR] [--maps DIR] [--strokes 40] [--limit 300]
 
 DIR of ``--data`` holds ``caseNN_{ct,lobes,lesion}.nii.gz``; without it only the speed on a synthetic CT is measured.
-DIR of ``--maps`` holds ``caseNN_dram.nii.gz``; without it a stand-in for a model's map is used: the sigmoid of the
-smoothed HU. Results go to ``correction.md`` beside this file.
+DIR of ``--maps`` holds ``caseNN_dram.nii.gz``, lesion above 0.5; without it the refined maps of the shipped model are
+used. Results go to ``correction.md`` beside this file.
 """
 
 import argparse
@@ -29,7 +29,10 @@ sys.path.insert(0, str(HERE.parents[1]))
 from scripted_reader import Reader  # noqa: E402
 
 from DRAMLesionLib.belief import grow  # noqa: E402
+from DRAMLesionLib.case import find_lesions  # noqa: E402
 from DRAMLesionLib.correction import CorrectionSession  # noqa: E402
+from DRAMLesionLib.model import load_model  # noqa: E402
+from DRAMLesionLib.volume import read_ct  # noqa: E402
 
 TRAINING, TEST = ("01", "04", "06", "10"), ("02", "08")
 TARGET = 0.70
@@ -74,14 +77,24 @@ def read_case(data: Path, maps: Path | None, name: str) -> Case:
     hu, lobes = sitk.GetArrayFromImage(image), read(data / f"case{name}_lobes.nii.gz")
     truth = read(data / f"case{name}_lesion.nii.gz") > 0
     box = ndimage.find_objects((lobes > 0).astype(np.uint8))[0]
-    hu, lobes, truth = (np.ascontiguousarray(array[box]) for array in (hu, lobes, truth))
     if maps is None:
-        probability = 1 / (1 + np.exp(-(ndimage.gaussian_filter(hu.astype(np.float32), 1.5) + 600) / 60))
+        probability = shipped_map(data, name)[box]
     else:
         probability = read(maps / f"case{name}_dram.nii.gz")[box]
+    hu, lobes, truth = (np.ascontiguousarray(array[box]) for array in (hu, lobes, truth))
     return Case(
         name, hu, lobes, truth, np.clip(probability, 0, 1).astype(np.float32), image.GetSpacing()[::-1]
     )
+
+
+def shipped_map(data: Path, name: str) -> np.ndarray:
+    """The refined dRAM of the shipped model, moved so that its threshold lies at 0.5."""
+    ct = read_ct(data / f"case{name}_ct.nii.gz")
+    model = load_model()
+    refined = find_lesions(ct, model, lobes_path=data / f"case{name}_lobes.nii.gz").refined
+    assert refined is not None
+    odds = refined / (1 - refined.clip(0, 1 - 1e-6)) * (1 / model.description.threshold - 1)
+    return odds / (1 + odds)
 
 
 def synthetic(seed: int = 0) -> Case:
@@ -275,9 +288,7 @@ def main() -> None:
             text.append(speed(case))
             print(text[-1], flush=True)
     if cases:
-        source = (
-            f"maps of `{given.maps.name}`" if given.maps else "stand-in maps (sigmoid of the smoothed HU)"
-        )
+        source = f"maps of `{given.maps.name}`" if given.maps else "refined maps of the shipped model"
         text += [
             "",
             f"## IoU against strokes of a scripted reader, {source}",
