@@ -55,6 +55,7 @@ LOBES_COLUMN = "lobes"
 
 PICTURE_TITLES = {
     "view_axial": "Axial slice view from the scene",
+    "view_coronal": "Coronal slice view from the scene",
     "view_3d": "Lung and lesion surfaces from the scene",
 }
 """Captions of pictures that a caller of :func:`write_report` gives, by their key (with or without ``.png``)."""
