@@ -43,7 +43,7 @@ demo: install
 	$(BIN)/python Scripts/demo.py --out demo $(if $(CT),--ct "$(CT)")
 
 test: install-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install-test
 	$(BIN)/ruff format --check .

@@ -19,6 +19,12 @@ SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
 SCHEMA = Path(__file__).parent / "data" / "bundle_metadata_schema.json"
 
 
+@pytest.fixture(autouse=True)
+def shipped_models_alone(monkeypatch):
+    """Whatever other tests of this process made known."""
+    monkeypatch.delenv("DRAMLESION_MODELS", raising=False)
+
+
 @pytest.fixture
 def bundle(tmp_path) -> Path:
     torch.manual_seed(0)
