@@ -14,11 +14,13 @@ from DRAMLesionLib.device import find_device
 from DRAMLesionLib.dram import predict_dram
 from DRAMLesionLib.files import staged_directory
 from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.headless_scene import SCENE_NAME
 from DRAMLesionLib.lobes import find_lobes
 from DRAMLesionLib.model import Model, load_model
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.refined_dram import refine_dram
+from DRAMLesionLib.rendering import PICTURES
 from DRAMLesionLib.segmentation import segment_lesion
 from DRAMLesionLib.volume import Volume, read_ct, write_volume
 
@@ -66,7 +68,7 @@ def segment_case(
 
     Args:
         source: A NIfTI, NRRD or MHA file, or a DICOM folder.
-        out: The folder for the results; files of an earlier run are replaced.
+        out: The folder for the results; an earlier run's results are replaced, other files stay.
         lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
         model: A bundle's folder or name; None is the default model.
         device: See :func:`~DRAMLesionLib.device.find_device`.
@@ -160,7 +162,7 @@ def write_findings(
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     ct = findings.ct
-    with staged_directory(out) as folder:
+    with staged_directory(out, owned=(*OUTPUTS, SCENE_NAME, *PICTURES)) as folder:
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             write_volume(findings.lesion, ct, folder / "lesion.nii.gz")

@@ -44,7 +44,7 @@ def correct_case(
         out: The folder for the results.
         edits: Label map on the CT's grid: 1 lesion, 2 not lesion, 0 not painted; None for none.
         series: UID of the DICOM series, where the folder holds several.
-        crf: Sharpen the map by the dense CRF first; a map that ``segment`` wrote already is.
+        crf: Sharpen the map by the dense CRF first; ``refined_dram.nii.gz`` of ``segment`` already is.
         threshold: Of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5.
         allow_missing_lobes: Accept a lobe without voxels.
         progress: Told the stage and how much of it is done.
@@ -77,7 +77,7 @@ def correct_case(
         progress("Writing the results", 0.0)
         write_volume(refined.label, ct, folder / "lesion.nii.gz")
         write_volume(refined.edits, ct, folder / "edits.nii.gz")
-        write_volume(refined.probability, ct, folder / "dram.nii.gz")
+        write_volume(refined.probability, ct, folder / "refined_dram.nii.gz")
         seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
         report.write_table(findings, folder / "lobes.csv")
         report.write_summary(findings, folder / "summary.json")
@@ -136,7 +136,7 @@ def refine_case(
         probability: float (z, y, x), 0..1.
         edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
         progress: Told how many pieces were painted.
-        crf: Sharpen the map by the dense CRF first (a map that ``segment`` wrote already is).
+        crf: Sharpen the map by the dense CRF first (``refined_dram.nii.gz`` of ``segment`` already is).
         threshold: The map's.
         provenance: See :class:`CorrectionSession`.
         directory: See :class:`CorrectionSession`.

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from DRAMLesionLib.errors import InputError
@@ -89,7 +89,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def staged_directory(out: str | Path) -> Iterator[Path]:
+def staged_directory(out: str | Path, owned: Iterable[str] = ()) -> Iterator[Path]:
     """Yield an empty folder inside ``out``; move what it holds into ``out`` when the block succeeds.
 
     Files of the same name are replaced, others stay. When the block fails nothing in ``out`` has changed, and an
@@ -97,6 +97,8 @@ def staged_directory(out: str | Path) -> Iterator[Path]:
 
     Args:
         out: The folder for the results. It is created.
+        owned: Names that such a run may write: what an earlier run left under them, and this one did not write, would
+            pass for its result, and is removed.
 
     Raises:
         OutputError: It can't be written, or the disk is full.
@@ -108,6 +110,7 @@ def staged_directory(out: str | Path) -> Iterator[Path]:
         remove_stale(out)
         staging = Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=out))
     done = False
+    written: set[str] = set()
     try:
         try:
             with _explained(out, _UNWRITABLE):
@@ -120,6 +123,9 @@ def staged_directory(out: str | Path) -> Iterator[Path]:
                 if target.is_dir() and not target.is_symlink():
                     shutil.rmtree(target)
                 item.replace(target)
+                written.add(item.name)
+            for name in set(owned) - written:
+                (out / name).unlink(missing_ok=True)
         done = True
     finally:
         shutil.rmtree(staging, ignore_errors=True)

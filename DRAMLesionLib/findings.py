@@ -40,7 +40,10 @@ class Findings:
 
 
 def pack(findings: Findings, path: str | Path) -> None:
-    """Write findings to one ``.npz`` file, for another process of this machine to :func:`unpack`."""
+    """Write findings to one ``.npz`` file, for the scene's process to :func:`unpack`.
+
+    The refined map stays out: no scene shows it, and it is as large as the CT.
+    """
     ct = findings.ct
     words = {
         "spacing_mm": ct.spacing_mm,
@@ -59,8 +62,6 @@ def pack(findings: Findings, path: str | Path) -> None:
         "lesion": findings.lesion,
         "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
     }
-    if findings.refined is not None:
-        arrays["refined"] = findings.refined
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
@@ -75,6 +76,4 @@ def unpack(path: str | Path) -> Findings:
     ct = Volume(arrays["hu"], spacing_mm, geometry, words["name"], where, tuple(words["warnings"]))
     lobes = LobeMap(arrays["lobes"], words["approximate"], words["source"])
     table = quantify(ct.array, lobes, arrays["lesion"], spacing_mm, arrays["dram"])
-    return Findings(
-        ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"], arrays.get("refined")
-    )
+    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"])

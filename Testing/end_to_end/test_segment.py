@@ -147,8 +147,12 @@ def test_scene_and_pictures(run, phantom_folder, tmp_path):
 def test_a_new_run_replaces_an_older_one_and_leaves_other_files(run, phantom_folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "lobes.csv").write_text("old")
-    assert run("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path, "--no-scene").code == 0
+    for name in ("scene.mrb", "view_3d.png", "refined_dram.nii.gz"):
+        (tmp_path / name).write_text("of an earlier run")
+    command = ("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path, "--no-scene", "--no-crf")
+    assert run(*command).code == 0
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not {"scene.mrb", "view_3d.png", "refined_dram.nii.gz"} & {p.name for p in tmp_path.iterdir()}
     assert (tmp_path / "lobes.csv").read_text() != "old"
 
 
