@@ -1,0 +1,52 @@
+"""The command ``segment``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from DRAMLesionLib.commands.options import Debug, Device, Json, Lobes, MissingLobes, Out
+from DRAMLesionLib.console import Reporter
+
+
+def segment(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="NIfTI, NRRD or MHA file, or DICOM folder.")
+    ],
+    out: Out,
+    lobes: Lobes = None,
+    model: Annotated[str | None, typer.Option(help="Name of a model, or its folder.")] = None,
+    device: Device = "auto",
+    series: Annotated[str | None, typer.Option(help="UID of the DICOM series.")] = None,
+    no_crf: Annotated[bool, typer.Option("--no-crf", help="Leave the map unrefined, to compare.")] = False,
+    no_scene: Annotated[bool, typer.Option("--no-scene", help="Write no Slicer scene and pictures.")] = False,
+    allow_missing_lobes: MissingLobes = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Segment the lesions of a chest CT and quantify each lobe."""
+    with Reporter(json, debug) as reporter:
+        from DRAMLesionLib.case import OUTPUTS, segment_case
+        from DRAMLesionLib.report import print_table, summary, warnings_of
+
+        findings = segment_case(
+            source,
+            out,
+            lobes=lobes,
+            model=model,
+            device=device,
+            series=series,
+            crf=not no_crf,
+            with_scene=not no_scene,
+            allow_missing_lobes=allow_missing_lobes,
+            progress=reporter.progress,
+        )
+        reporter.result({"out": str(out), **summary(findings)})
+        if not json:
+            print_table(findings, reporter.console)
+            for warning in warnings_of(findings):
+                reporter.note(f"Note: {warning}")
+            scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
+            names = [name for name in OUTPUTS if (out / name).exists()]
+            reporter.note(f"Results in {out}: {', '.join([*names, *scene])}")
+            reporter.note(f"Start with {out / 'report.html'}")
