@@ -15,7 +15,7 @@ help:
 	@echo "make demo             segment a phantom CT and write demo/"
 	@echo "make demo CT=FILE     the same on a CT of yours"
 	@echo "make test             run the tests"
-	@echo "make check            format check, lint, types"
+	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
 	@echo "make format           format the code"
 	@echo "make bench            time the parts"
 	@echo "make screenshots      picture the panel in each state into Documentation/"
@@ -49,6 +49,7 @@ check: install-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python Scripts/check_extension.py
 
 format: install-test
 	$(BIN)/ruff format .

@@ -1,6 +1,23 @@
 """``python -m DRAMLesionLib``: the command line."""
 
-from DRAMLesionLib.cli import main
+import sys
+
+
+def _start() -> None:
+    try:
+        from DRAMLesionLib.cli import main
+    except ModuleNotFoundError as error:
+        from DRAMLesionLib.interrupted_install import interrupted
+        from DRAMLesionLib.requirements_rules import Environment, state_of_packages
+
+        # Before anything is installed there is no command line, either: say what doctor would.
+        lines = state_of_packages(Environment.here(), interrupted())
+        if not lines:
+            raise
+        print(*lines, f"({error})", sep="\n", file=sys.stderr)
+        sys.exit(2)
+    main()
+
 
 if __name__ == "__main__":
-    main()
+    _start()

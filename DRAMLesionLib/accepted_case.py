@@ -2,7 +2,7 @@
 
 A training folder holds::
 
-    datalist.json              what the trainer reads: images, lobes and lesion percentages of all accepted cases
+    datalist.json              what the trainer reads: the files and lesion percentages of all accepted cases
     NAME/ct.nrrd               the CT
     NAME/lobes.nrrd            its lobes
     NAME/lesion.nrrd           the accepted label, 1 lesion
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DATALIST, CASE = "datalist.json", "case.json"
 IMAGES = ("ct", "lobes", "lesion", "edits")
+ROW = ("image", "lobes", "label", "edits")
+"""The images' keys in a row of the data list."""
 
 
 def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray) -> Path:
@@ -67,7 +69,8 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
         _replace(staging, case)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    row = {"image": f"{case.name}/ct.nrrd", "lobes": f"{case.name}/lobes.nrrd", "percent": _percent(findings)}
+    files = {key: f"{case.name}/{name}.nrrd" for key, name in zip(ROW, IMAGES, strict=True)}
+    row = {**files, "percent": _percent(findings)}
     others = [other for other in content["training"] if other.get("image") != row["image"]]
     write_text(folder / DATALIST, json.dumps({**content, "training": [*others, row]}, indent=2) + "\n")
     return case

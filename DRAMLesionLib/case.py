@@ -10,18 +10,19 @@ from typing import Any
 
 import DRAMLesionLib
 from DRAMLesionLib import report, scene, seg_nrrd
+from DRAMLesionLib.case_models import CaseModels, load_case_models
 from DRAMLesionLib.device import find_device
 from DRAMLesionLib.dram import predict_dram
 from DRAMLesionLib.files import staged_directory
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.headless_scene import SCENE_NAME
 from DRAMLesionLib.lobes import find_lobes
-from DRAMLesionLib.model import Model, load_model
+from DRAMLesionLib.model import Model
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.refined_dram import refine_dram
 from DRAMLesionLib.rendering import PICTURES
-from DRAMLesionLib.segmentation import segment_lesion
+from DRAMLesionLib.segmentation import predict_lesion, segment_lesion
 from DRAMLesionLib.volume import Volume, read_ct, write_volume
 
 OUTPUTS = {
@@ -35,6 +36,8 @@ OUTPUTS = {
     "report.html": "report with pictures",
 }
 """What every case gives; the scene and its pictures come on top where slicer-core is installed."""
+PROBABILITY = "lesion_probability.nii.gz"
+"""Comes on top where the final network made the mask: what it was cut from, 0 to 1."""
 
 
 @dataclass
@@ -57,6 +60,7 @@ def segment_case(
     *,
     lobes: str | Path | None = None,
     model: str | Path | None = None,
+    method: str | None = None,
     device: str = "auto",
     series: str | None = None,
     crf: bool = True,
@@ -70,7 +74,8 @@ def segment_case(
         source: A NIfTI, NRRD or MHA file, or a DICOM folder.
         out: The folder for the results; an earlier run's results are replaced, other files stay.
         lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
-        model: A bundle's folder or name; None is the default model.
+        model: A bundle's folder or name, of either kind; None is the default model.
+        method: ``final`` or ``dram``; None: see :func:`~DRAMLesionLib.case_models.load_case_models`.
         device: See :func:`~DRAMLesionLib.device.find_device`.
         series: UID of the DICOM series, where the folder holds several.
         crf: Sharpen the map by the dense CRF.
@@ -87,13 +92,13 @@ def segment_case(
     watch = Stopwatch()
     place = find_device(device)
     with watch.stage("load model"):
-        network = load_model(model, place)
+        models = load_case_models(model, method, place)
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
         ct = read_ct(source, series=series)
     findings = find_lesions(
         ct,
-        network,
+        models,
         lobes_path=lobes,
         device=str(place),
         crf=crf,
@@ -107,7 +112,7 @@ def segment_case(
 
 def find_lesions(
     ct: Volume,
-    model: Model,
+    models: CaseModels | Model,
     *,
     lobes_path: str | Path | None = None,
     device: str = "cpu",
@@ -116,31 +121,53 @@ def find_lesions(
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
-    """The same in memory: lobes, dRAM, refined dRAM, lesion mask and table of a CT. Arguments as above."""
+    """The same in memory: lobes, dRAM, refined dRAM, lesion mask and table of a CT.
+
+    Arguments as above; ``models`` may be a dRAM model alone.
+    """
     watch = watch or Stopwatch()
+    models = models if isinstance(models, CaseModels) else CaseModels(models)
     with watch.stage("lobes"):
         lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
-    labels, wanted = lobe_map.labels, model.description
+    labels, wanted = lobe_map.labels, models.dram.description
     with watch.stage("dRAM"):
         dram = predict_dram(
-            model.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
+            models.dram.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
         )
     refined = None
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
             refined = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
+    probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
+    if models.final is not None:
+        with watch.stage("final network"):
+            final = models.final.description
+            probability = predict_lesion(
+                models.final.network, final, ct.array, labels, ct.spacing_mm, device=device, progress=progress
+            )
+            cut, threshold = probability, final.threshold
     with watch.stage("quantify"):
-        lesion = segment_lesion(dram if refined is None else refined, labels, wanted.threshold)
+        lesion = segment_lesion(cut, labels, threshold)
         table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
     record: dict[str, Any] = {
-        "model": {"name": model.name, "version": model.version, "checksum": model.checksum},
-        "settings": {"lobes": lobe_map.source, "crf": crf, "device": device, **wanted.to_dict()},
+        **models.facts(),
+        "settings": _settings(models, lobe_map.source, crf, device),
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": list(ct.warnings),
     }
-    return Findings(ct, lobe_map, dram, lesion, table, record, refined)
+    return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
+
+
+def _settings(models: CaseModels, lobes: str, crf: bool, device: str) -> dict[str, Any]:
+    """For the record: the dRAM model's description, and the final network's under ``segmentation``."""
+    dram = models.dram.description.to_dict()
+    settings = {"method": models.method, "lobes": lobes, "device": device, **dram}
+    settings["crf"] = {"enabled": crf, **dram["crf"]}
+    if models.final is not None:
+        settings["segmentation"] = models.final.description.to_dict()
+    return settings
 
 
 def write_findings(
@@ -162,13 +189,15 @@ def write_findings(
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     ct = findings.ct
-    with staged_directory(out, owned=(*OUTPUTS, SCENE_NAME, *PICTURES)) as folder:
+    with staged_directory(out, owned=(*OUTPUTS, PROBABILITY, SCENE_NAME, *PICTURES)) as folder:
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
             write_volume(findings.dram, ct, folder / "dram.nii.gz")
             if findings.refined is not None:
                 write_volume(findings.refined, ct, folder / "refined_dram.nii.gz")
+            if findings.probability is not None:
+                write_volume(findings.probability, ct, folder / PROBABILITY)
             write_volume(findings.lobes.labels, ct, folder / "lobes.nii.gz")
             seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
             report.write_table(findings, folder / "lobes.csv")

@@ -11,10 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from DRAMLesionLib import __version__
+from DRAMLesionLib.commands.batch import batch
+from DRAMLesionLib.commands.datalist import datalist
+from DRAMLesionLib.commands.dicom_seg import dicom_seg
 from DRAMLesionLib.commands.doctor import doctor
+from DRAMLesionLib.commands.evaluate import evaluate
+from DRAMLesionLib.commands.export_nnunet import export_nnunet
+from DRAMLesionLib.commands.export_onnx import export_onnx
+from DRAMLesionLib.commands.import_nnunet import import_nnunet
 from DRAMLesionLib.commands.phantom import phantom
+from DRAMLesionLib.commands.pseudo_label import pseudo_label
 from DRAMLesionLib.commands.refine import refine
 from DRAMLesionLib.commands.segment import segment
+from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
 
 app = typer.Typer(
@@ -26,7 +35,22 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (segment, phantom, refine, train, doctor):
+for command in (
+    segment,
+    batch,
+    phantom,
+    refine,
+    datalist,
+    train,
+    pseudo_label,
+    evaluate,
+    study,
+    dicom_seg,
+    export_nnunet,
+    import_nnunet,
+    export_onnx,
+    doctor,
+):
     app.command()(command)
 
 

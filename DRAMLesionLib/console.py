@@ -54,14 +54,23 @@ class Reporter:
         self._bars.update(self._task, completed=fraction)
 
     def log(self, values: dict[str, Any]) -> None:
-        """Report numbers of a training step: a JSON line, or text under the bar's stage."""
+        """Report an event of a training: a JSON line, or its figures at the bar (a step) and above it (an epoch)."""
         if self._json:
-            self._print({"event": "step", **values})
-        elif self._bars is not None and values.get("epoch_done"):
-            shown = {k: v for k, v in values.items() if k != "epoch_done"}
-            self._bars.console.print(
-                "  ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+            self._print(values)
+            return
+        if self._bars is None:
+            return
+        kind = values["event"]
+        if kind == "step":
+            self._bars.update(
+                self._task,
+                completed=values["step"] / values["steps"],
+                description=f"{self._stage}, epoch {values['epoch']} of {values['epochs']}, loss {values['loss']:.3f}",
             )
+        elif kind == "epoch":
+            shown = {k: v for k, v in values.items() if k not in ("event", "epochs", "step", "steps")}
+            line = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+            self._bars.console.print(line, highlight=False)
 
     def result(self, values: dict[str, Any]) -> None:
         """End the bars; with JSON, print the result."""

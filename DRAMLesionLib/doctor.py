@@ -9,23 +9,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import DRAMLesionLib
+from DRAMLesionLib.interrupted_install import interrupted
+from DRAMLesionLib.requirements_rules import PACKAGES, Environment, state_of_packages
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-REQUIRED = (
-    "numpy",
-    "scipy",
-    "torch",
-    "monai",
-    "SimpleITK",
-    "safetensors",
-    "typer",
-    "rich",
-    "jinja2",
-    "matplotlib",
-    "pyyaml",
-)
 OPTIONAL = {
     "slicer-core": ("slicer", "writes scene.mrb and its pictures: pip install 'dramlesion[scene]'"),
     "pydensecrf2": (
@@ -43,11 +32,10 @@ def examine() -> dict[str, Any]:
         JSON values: ``dramlesion``, ``python``, ``platform``, ``packages`` and ``optional`` (name to version, None where
         missing), ``problems`` (lines that say what to do), ``memory_gib``, ``free_disk_gib``, ``devices``, ``models``.
     """
-    packages = {name: _version(name) for name in REQUIRED}
+    environment = Environment.here()
+    packages = {name: environment.versions.get(name.lower()) for name in PACKAGES}
     optional = {name: _version(name) if find_spec(module) else None for name, (module, _) in OPTIONAL.items()}
-    problems = [
-        f"{name} is missing: pip install dramlesion" for name, found in packages.items() if found is None
-    ]
+    problems = state_of_packages(environment, interrupted())
     found: dict[str, Any] = {
         "dramlesion": DRAMLesionLib.__version__,
         "python": platform.python_version(),
@@ -85,7 +73,7 @@ def print_examination(found: dict[str, Any], console: "Console") -> None:
     table.add_row("DRAMLesion", found["dramlesion"], "research use only, not for diagnosis")
     table.add_row("Python", found["python"], found["executable"])
     for name, installed in found["packages"].items():
-        table.add_row(name, installed or "[red]missing[/red]", "")
+        table.add_row(name, "[red]missing[/red]" if installed is None else installed or "unknown version", "")
     for name, installed in found["optional"].items():
         table.add_row(
             name, installed or "not installed", "optional: " + OPTIONAL[name][1].replace("[", r"\[")
@@ -113,12 +101,12 @@ def _version(package: str) -> str | None:
 
 def _models(problems: list[str]) -> dict[str, str]:
     from DRAMLesionLib.errors import InputError
-    from DRAMLesionLib.model import list_models, load_model
+    from DRAMLesionLib.model import list_models, load_any_model
 
     models = {}
     for name, folder in list_models().items():
         try:
-            model = load_model(folder)
+            model = load_any_model(folder)
             models[name] = f"version {model.version}, checksum {model.checksum[:12]}, {folder}"
         except InputError as error:
             problems.append(str(error))

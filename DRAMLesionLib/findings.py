@@ -23,11 +23,13 @@ class Findings:
         ct: The CT in HU.
         lobes: The five lobes, and whether they are approximate.
         dram: float32, 0..1: the network's map, which is shown as the heatmap; 0 outside the lobes.
-        lesion: uint8, 1 lesion: the refined dRAM (without CRF the dRAM) cut at the model's threshold.
+        lesion: uint8, 1 lesion: the final network's probability, or by the method ``dram`` the refined dRAM (without CRF
+            the dRAM), cut at the threshold of the model that made it.
         quantification: Per lobe, per lung and in total.
         record: What ``summary.json`` adds to the table: versions, model checksum, settings, seconds per stage,
             warnings. JSON values only.
         refined: float32, 0..1: the dRAM after the CRF; None where it did not run.
+        probability: float32, 0..1: the final network's lesion probability; None where it did not make the mask.
     """
 
     ct: Volume
@@ -37,12 +39,13 @@ class Findings:
     quantification: Quantification
     record: dict[str, Any] = field(default_factory=dict)
     refined: np.ndarray | None = None
+    probability: np.ndarray | None = None
 
 
 def pack(findings: Findings, path: str | Path) -> None:
     """Write findings to one ``.npz`` file, for the scene's process to :func:`unpack`.
 
-    The refined map stays out: no scene shows it, and it is as large as the CT.
+    The refined map and the probability stay out: no scene shows them, and they are as large as the CT.
     """
     ct = findings.ct
     words = {

@@ -88,6 +88,9 @@ class LobeMap:
     source: str
 
 
+_LUNGS_APART, _MIRRORED = 0.35, 0.1
+"""Parts of the labels' width, left to right, see :func:`_refuse_lungs` and :func:`_refuse_mirrored`."""
+
 BUILT_IN = "built-in planes (approximate)"
 """The source of lobes that were cut by planes."""
 
@@ -158,6 +161,7 @@ def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> Lob
         labels = _from_segmentation(path, ct)
     else:
         labels = _from_label_map(path, ct)
+    _refuse_mirrored(path, labels)
     missing = _missing(labels)
     if missing and not allow_missing:
         raise InputError(
@@ -169,10 +173,12 @@ def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> Lob
 def lobe_by_name(name: str) -> Lobe | None:
     """The lobe that a segment or file is named after, or None.
 
-    Understands abbreviations (``LUL``), TotalSegmentator's names (``lung_upper_lobe_left``) and plain English ("Upper
-    lobe of left lung"), in any case, with any separators.
+    Understands abbreviations (``LUL``), TotalSegmentator's names (``lung_upper_lobe_left``), plain English ("Upper lobe
+    of left lung") and the anatomists' ("superior lobe of left lung"), in any case, with any separators.
     """
     words = re.findall(r"[a-z]+", name.lower())
+    if "lobe" in words:
+        words = [{"superior": "upper", "inferior": "lower"}.get(word, word) for word in words]
     for lobe in LOBES:
         if words == [lobe.abbreviation.lower()]:
             return lobe
@@ -226,6 +232,8 @@ def _from_label_map(path: Path, ct: Volume) -> np.ndarray:
             f"{path}: no lobes among its values ({_listed(values)}): give 1..5 (LUL, LLL, RUL, RML, RLL) "
             "or TotalSegmentator's 10..14"
         )
+    if scheme is _VALUES["own"]:
+        _refuse_lungs(path, whole)
     return _translated(whole, scheme)
 
 
@@ -247,6 +255,41 @@ def _scheme(values: np.ndarray, array: np.ndarray, ct: Volume) -> Mapping[int, L
         return schemes[int(np.argmax(present))]
     aerated = [np.mean(ct.array[np.isin(array, list(scheme))] < -400) for scheme in schemes]
     return schemes[int(np.argmax(aerated))]
+
+
+def _refuse_lungs(path: Path, labels: np.ndarray) -> None:
+    """Values 1 and 2 alone are the left lobes, or lungmask's R231: the right and the left lung, wide apart."""
+    first, second = _middle(labels == 1), _middle(labels == 2)
+    if first is None or second is None or (labels > 2).any():
+        return
+    if abs(first - second) > _LUNGS_APART * _width(labels):
+        raise InputError(
+            f"{path}: holds two lungs, not lobes: with lungmask, choose --modelname LTRCLobes or LTRCLobes_R231"
+        )
+
+
+def _refuse_mirrored(path: Path, labels: np.ndarray) -> None:
+    """Left lobes lie to the patient's left of the right ones, whatever the person: else a header is wrong."""
+    sides = [
+        _middle(np.isin(labels, [lobe.value for lobe in LOBES if lobe.side == side]))
+        for side in ("left", "right")
+    ]
+    if None not in sides and sides[1] - sides[0] > _MIRRORED * _width(labels):
+        raise InputError(
+            f"{path}: its left lobes lie to the right of its right ones: its header or its names are mirrored: "
+            "make the lobes again from this CT"
+        )
+
+
+def _middle(mask: np.ndarray) -> float | None:
+    """Mean index along x (to the patient's left), None where nothing is set."""
+    counts = mask.sum(axis=(0, 1))
+    total = counts.sum()
+    return float(counts @ np.arange(counts.size) / total) if total else None
+
+
+def _width(labels: np.ndarray) -> int:
+    return int(np.ptp(np.flatnonzero(labels.any(axis=(0, 1))))) + 1
 
 
 def _translated(array: np.ndarray, scheme: Mapping[int, Lobe]) -> np.ndarray:

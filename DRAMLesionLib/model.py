@@ -2,10 +2,13 @@
 
 A bundle is a folder::
 
-    configs/metadata.json     MONAI's metadata, our description under "dram", the checksum of the weights
+    configs/metadata.json     MONAI's metadata, our description under "dram" or "segmentation", the weights' checksum
     configs/inference.json    runs the main job by ``python -m monai.bundle run``
     models/model.safetensors  the weights
     docs/README.md            the model card;  LICENSE: the terms of the weights
+
+There are two kinds: "dram" makes the lesion map; "segmentation" is the final network, which makes the mask and names the
+dRAM model whose map goes with it.
 """
 
 import hashlib
@@ -15,16 +18,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale, temporary_prefix
 from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork
+from DRAMLesionLib.network import DenseNetwork, build_network
+from DRAMLesionLib.segmentation import SegmentationDescription
+from DRAMLesionLib.segmentation_network import SegmentationNetwork
 
+Kind = Literal["dram", "segmentation"]
+KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
 DEFAULT_MODEL = "dram-covid"
+DEFAULT_SEGMENTATION_MODEL = "segmentation-covid"
 SHIPPED = Path(__file__).parent / "models"
 METADATA, INFERENCE = Path("configs/metadata.json"), Path("configs/inference.json")
 WEIGHTS, CARD = Path("models/model.safetensors"), Path("docs/README.md")
@@ -35,7 +43,7 @@ SCHEMA = (
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model.
+    """A loaded dRAM model.
 
     Attributes:
         name: For people and for ``--model``.
@@ -52,6 +60,18 @@ class Model:
     checksum: str
     description: ModelDescription
     network: DenseNetwork
+
+
+@dataclass(frozen=True)
+class SegmentationModel:
+    """A loaded final network; attributes as :class:`Model`'s."""
+
+    name: str
+    version: str
+    folder: Path
+    checksum: str
+    description: SegmentationDescription
+    network: SegmentationNetwork
 
 
 def model_folders() -> list[Path]:
@@ -90,8 +110,22 @@ def find_model(name_or_folder: str | Path | None) -> Path:
     raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
 
 
+def model_kind(folder: str | Path) -> Kind:
+    """What a bundle holds, without its weights.
+
+    Raises:
+        InputError: Its metadata can't be read or describes neither kind.
+    """
+    path = Path(folder) / METADATA
+    metadata = _read_metadata(path)
+    found = [kind for kind in KINDS if kind in metadata]
+    if len(found) != 1:
+        raise InputError(f"{path}: dram: is missing or no table of settings: install the model again")
+    return found[0]
+
+
 def load_model(name_or_folder: str | Path | None = None, device: torch.device | str = "cpu") -> Model:
-    """Load a bundle; nothing in it is executed and nothing is unpickled.
+    """Load a dRAM model; nothing in its bundle is executed and nothing is unpickled.
 
     Args:
         name_or_folder: See :func:`find_model`.
@@ -100,33 +134,44 @@ def load_model(name_or_folder: str | Path | None = None, device: torch.device | 
     Raises:
         InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
-    folder = find_model(name_or_folder)
+    folder = _of_kind(find_model(name_or_folder), "dram")
     metadata = _read_metadata(folder / METADATA)
-    description = ModelDescription.from_dict(metadata.get("dram"), f"{folder / METADATA}: dram")
-    weights = folder / WEIGHTS
-    checksum = _checksum(weights)
-    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
-    if checksum != expected:
-        raise InputError(
-            f"{weights}: damaged model: its SHA-256 is {checksum[:12]}..., {METADATA.name} says "
-            f"{str(expected)[:12]}...: install the model again"
-        )
-    network = DenseNetwork(description.network)
-    _load_weights(network, weights)
-    return Model(
-        name=str(metadata.get("name", folder.name)),
-        version=str(metadata.get("version", "?")),
-        folder=folder,
-        checksum=checksum,
-        description=description,
-        network=network.eval().to(device),
-    )
+    description = ModelDescription.from_dict(metadata["dram"], f"{folder / METADATA}: dram")
+    network = build_network(description)
+    name, version, checksum = _load_checked(folder, metadata, network, device)
+    return Model(name, version, folder, checksum, description, network)
+
+
+def load_segmentation_model(
+    name_or_folder: str | Path | None = None, device: torch.device | str = "cpu"
+) -> SegmentationModel:
+    """Load a final network in the same way; None is the default one.
+
+    Raises:
+        InputError: As :func:`load_model`.
+    """
+    folder = _of_kind(find_model(name_or_folder or DEFAULT_SEGMENTATION_MODEL), "segmentation")
+    metadata = _read_metadata(folder / METADATA)
+    where = f"{folder / METADATA}: segmentation"
+    description = SegmentationDescription.from_dict(metadata["segmentation"], where)
+    network = SegmentationNetwork(description.network)
+    name, version, checksum = _load_checked(folder, metadata, network, device)
+    return SegmentationModel(name, version, folder, checksum, description, network)
+
+
+def load_any_model(
+    name_or_folder: str | Path | None = None, device: torch.device | str = "cpu"
+) -> Model | SegmentationModel:
+    """Load a bundle of either kind."""
+    folder = find_model(name_or_folder)
+    load = load_model if model_kind(folder) == "dram" else load_segmentation_model
+    return load(folder, device)
 
 
 def save_model(
     folder: str | Path,
-    network: DenseNetwork,
-    description: ModelDescription,
+    network: DenseNetwork | SegmentationNetwork,
+    description: ModelDescription | SegmentationDescription,
     *,
     name: str,
     version: str,
@@ -141,7 +186,7 @@ def save_model(
     Args:
         folder: The bundle's folder.
         network: Its weights are written.
-        description: What the network expects.
+        description: What the network expects; its class decides the bundle's kind.
         name: Of the model.
         version: Of the bundle, such as ``0.1.0``.
         card: The model card, Markdown.
@@ -201,7 +246,32 @@ def _checksum(path: Path) -> str:
         ) from error
 
 
-def _load_weights(network: DenseNetwork, path: Path) -> None:
+def _of_kind(folder: Path, wanted: Kind) -> Path:
+    kind = model_kind(folder)
+    if kind != wanted:
+        what = {"dram": "a dRAM model", "segmentation": "a segmentation model (final network)"}
+        raise InputError(f"{folder}: is {what[kind]}: give {what[wanted]} here")
+    return folder
+
+
+def _load_checked(
+    folder: Path, metadata: dict[str, Any], network: torch.nn.Module, device: torch.device | str
+) -> tuple[str, str, str]:
+    """Fill the network with the bundle's weights, ready to use; return the bundle's name, version and checksum."""
+    weights = folder / WEIGHTS
+    checksum = _checksum(weights)
+    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
+    if checksum != expected:
+        raise InputError(
+            f"{weights}: damaged model: its SHA-256 is {checksum[:12]}..., {METADATA.name} says "
+            f"{str(expected)[:12]}...: install the model again"
+        )
+    _load_weights(network, weights)
+    network.eval().to(device)
+    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checksum
+
+
+def _load_weights(network: torch.nn.Module, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -218,28 +288,20 @@ def _load_weights(network: DenseNetwork, path: Path) -> None:
 
 
 def _metadata(
-    name: str, version: str, summary: str, data: str, description: ModelDescription, checksum: str
+    name: str,
+    version: str,
+    summary: str,
+    data: str,
+    description: ModelDescription | SegmentationDescription,
+    checksum: str,
 ) -> dict[str, Any]:
     import monai
     import numpy
 
-    low, high = description.hu_window
-    image = {
-        "type": "image",
-        "format": "hounsfield",
-        "modality": "CT",
-        "num_channels": 1,
-        "spatial_shape": ["*", "*", "*"],
-        "dtype": "float32",
-        "value_range": [0, 1],
-        "is_patch_data": True,
-        "channel_def": {"0": f"one lobe of a chest CT, {low:g} to {high:g} HU as 0 to 1, outside the lobe 0"},
-    }
-    output = image | {
-        "type": "probabilities",
-        "format": "segmentation",
-        "value_range": [],
-        "channel_def": {"0": "lesion logit; its sigmoid is the dRAM"},
+    kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
+    task = {
+        "dram": "COVID-19 lesion map and lobe percentages from chest CT",
+        "segmentation": "COVID-19 lesion segmentation from chest CT",
     }
     return {
         "schema": SCHEMA,
@@ -250,7 +312,7 @@ def _metadata(
         "numpy_version": numpy.__version__,
         "required_packages_version": {"SimpleITK": "2.4", "safetensors": "0.4", "scipy": "1.11"},
         "name": name,
-        "task": "COVID-19 lesion map and lobe percentages from chest CT",
+        "task": task[kind],
         "description": summary,
         "authors": "The DRAMLesion developers",
         "copyright": "Copyright (c) The DRAMLesion developers",
@@ -260,10 +322,40 @@ def _metadata(
             "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
             "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
         ],
-        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": output}},
-        "dram": description.to_dict(),
+        "network_data_format": _data_format(description),
+        kind: description.to_dict(),
         "checksum": {WEIGHTS.as_posix(): checksum},
     }
+
+
+def _data_format(description: ModelDescription | SegmentationDescription) -> dict[str, Any]:
+    low, high = description.hu_window
+    if isinstance(description, ModelDescription):
+        shape: list[Any] = ["*", "*", "*"]
+        seen, meaning = "one lobe of a chest CT", "lesion logit; its sigmoid is the dRAM"
+        outside = ", outside the lobe 0"
+    else:
+        shape = list(description.patch)
+        seen, meaning = "a patch of a chest CT", "lesion logit; its sigmoid is the probability"
+        outside = ", outside the lobes 0" if description.lobes_only else ""
+    image = {
+        "type": "image",
+        "format": "hounsfield",
+        "modality": "CT",
+        "num_channels": 1,
+        "spatial_shape": shape,
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": True,
+        "channel_def": {"0": f"{seen}, {low:g} to {high:g} HU as 0 to 1{outside}"},
+    }
+    output = image | {
+        "type": "probabilities",
+        "format": "segmentation",
+        "value_range": [],
+        "channel_def": {"0": meaning},
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": output}}
 
 
 def _inference() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from DRAMLesionLib.attention import AttentionSettings
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.network import NetworkDescription
 
@@ -60,6 +61,7 @@ class ModelDescription:
         threshold: dRAM value (0..1) above which a voxel counts as lesion.
         crf: How the CRF refines the map.
         network: The network's size.
+        attention: The module that refines the network's map; None where it has none.
     """
 
     spacing_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
@@ -69,6 +71,7 @@ class ModelDescription:
     threshold: float = 0.5
     crf: CRFSettings = field(default_factory=CRFSettings)
     network: NetworkDescription = field(default_factory=NetworkDescription)
+    attention: AttentionSettings | None = None
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "ModelDescription":
@@ -76,7 +79,7 @@ class ModelDescription:
 
         Args:
             values: ``{"spacing_mm": [z, y, x], "hu_window": [low, high], "margin_mm", "candidate_hu",
-                "threshold", "crf", "network"}``.
+                "threshold", "crf", "network", "attention"}``.
             where: What to name in an error, for instance ``"metadata.json: dram"``.
 
         Raises:
@@ -105,6 +108,9 @@ class ModelDescription:
         if candidate is not None:
             candidate = _numbers([candidate], 1, f"{where}.candidate_hu")[0]
         network = NetworkDescription.from_dict(values.get("network", {}), f"{where}.network")
+        attention = values.get("attention")
+        if attention is not None:
+            attention = AttentionSettings.from_dict(attention, f"{where}.attention")
         return cls(
             spacing_mm=(spacing[0], spacing[1], spacing[2]),
             hu_window=(window[0], window[1]),
@@ -113,6 +119,7 @@ class ModelDescription:
             threshold=threshold,
             crf=CRFSettings.from_dict(values.get("crf", {}), f"{where}.crf"),
             network=network,
+            attention=attention,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,6 +132,7 @@ class ModelDescription:
             "threshold": self.threshold,
             "crf": asdict(self.crf),
             "network": self.network.to_dict(),
+            "attention": None if self.attention is None else self.attention.to_dict(),
         }
 
 

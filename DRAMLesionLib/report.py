@@ -62,6 +62,12 @@ PICTURE_TITLES = {
 
 _ABSENT = "–"
 
+_MASK_SOURCES = {
+    "final": "The segmentation is the final network's; the map is shown beside it. ",
+    "dram": "The segmentation is the map (after the CRF where it ran), cut at the model's threshold. ",
+}
+"""What the report says of each method, see :mod:`DRAMLesionLib.case_models`."""
+
 
 def write_table(findings: Findings, path: str | Path) -> None:
     """Write ``lobes.csv``: a header and one row per region, in the order of ``Quantification.regions``.
@@ -178,6 +184,7 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path]) -> dict[str
         "ground_glass": GROUND_GLASS_HU,
         "consolidation": CONSOLIDATION_HU,
         "hu_source": HU_SOURCE,
+        "mask": _MASK_SOURCES.get(record.get("settings", {}).get("method"), ""),
         "details": _details(record),
     }
 

@@ -1,17 +1,245 @@
-"""The lesion mask that daily use sees: the map, cut at the model's threshold, inside the lobes."""
+"""The lesion mask that daily use sees: the final network's probability, or the map, cut inside the lobes."""
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
+
+from DRAMLesionLib.dram import LungGrid, lung_grid, to_ct_grid
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.model_description import ModelDescription
+from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.segmentation_network import SegmentationNetworkDescription
+
+AIR = 0.0
+"""Network input where there is no CT, or no lobe."""
+
+
+@dataclass(frozen=True)
+class SegmentationDescription:
+    """How to prepare a CT for a final network and how to read its probability.
+
+    Attributes:
+        spacing_mm: Grid of the network, (z, y, x) in mm.
+        hu_window: Lower and upper HU, mapped to 0 and 1 and clipped there.
+        margin_mm: Border about the lungs' box, in mm.
+        lobes_only: Everything outside the lobes is air (0) in the input; else the network sees the chest about them.
+        patch: Voxels (z, y, x) that the network sees at once; each side a multiple of the network's step.
+        overlap: Of neighbouring patches of the sliding window, 0..1 of a side.
+        threshold: Probability (0..1) above which a voxel is lesion.
+        dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
+        network: The network's size.
+    """
+
+    spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    hu_window: tuple[float, float] = (-1000.0, 100.0)
+    margin_mm: float = 5.0
+    lobes_only: bool = False
+    patch: tuple[int, int, int] = (64, 64, 64)
+    overlap: float = 0.5
+    threshold: float = 0.5
+    dram_model: str | None = None
+    network: SegmentationNetworkDescription = field(default_factory=SegmentationNetworkDescription)
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "SegmentationDescription":
+        """Read and check a description.
+
+        Args:
+            values: The attributes as JSON values; what is left out has its default.
+            where: What to name in an error, for instance ``"metadata.json: segmentation"``.
+
+        Raises:
+            InputError: An entry that is unknown or not what it should be; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is missing or no table of settings")
+        own = ("lobes_only", "patch", "overlap", "dram_model", "network")
+        for key in values:
+            if key not in cls.__dataclass_fields__:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
+        default = cls()
+        shared = {key: getattr(default, key) for key in ("hu_window", "spacing_mm", "margin_mm", "threshold")}
+        given = {key: value for key, value in values.items() if key not in own}
+        like_dram = ModelDescription.from_dict({**shared, **given}, where)
+        network = SegmentationNetworkDescription.from_dict(values.get("network", {}), f"{where}.network")
+        lobes_only = values.get("lobes_only", default.lobes_only)
+        if not isinstance(lobes_only, bool):
+            raise InputError(f"{where}.lobes_only: {lobes_only!r} is neither true nor false")
+        overlap = values.get("overlap", default.overlap)
+        if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap < 0.95:
+            raise InputError(f"{where}.overlap: {overlap!r} is not between 0 and 0.95")
+        name = values.get("dram_model")
+        if name is not None and not (isinstance(name, str) and name.strip()):
+            raise InputError(f"{where}.dram_model: {name!r} is no name of a model")
+        return cls(
+            spacing_mm=like_dram.spacing_mm,
+            hu_window=like_dram.hu_window,
+            margin_mm=like_dram.margin_mm,
+            lobes_only=lobes_only,
+            patch=_patch(values.get("patch", default.patch), network.step, f"{where}.patch"),
+            overlap=float(overlap),
+            threshold=like_dram.threshold,
+            dram_model=name,
+            network=network,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "spacing_mm": list(self.spacing_mm),
+            "hu_window": list(self.hu_window),
+            "margin_mm": self.margin_mm,
+            "lobes_only": self.lobes_only,
+            "patch": list(self.patch),
+            "overlap": self.overlap,
+            "threshold": self.threshold,
+            "dram_model": self.dram_model,
+            "network": self.network.to_dict(),
+        }
+
+    @property
+    def preparation(self) -> ModelDescription:
+        """The same preparation of the lungs as a dRAM model's description, which :func:`lung_grid` takes."""
+        return ModelDescription(
+            spacing_mm=self.spacing_mm, hu_window=self.hu_window, margin_mm=self.margin_mm
+        )
 
 
 def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float) -> np.ndarray:
     """Cut a map at a threshold.
 
     Args:
-        lesion_map: float32 (z, y, x), 0..1: the dRAM or the refined dRAM.
+        lesion_map: float32 (z, y, x), 0..1: the final network's probability, the dRAM or the refined dRAM.
         labels: uint8 (z, y, x): lobes.
-        threshold: Of the model's description; a voxel above it is lesion.
+        threshold: Of the description of the model that made the map; a voxel above it is lesion.
 
     Returns:
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
     """
     return ((lesion_map > threshold) & (labels > 0)).astype(np.uint8)
+
+
+def segmentation_grid(
+    hu: np.ndarray,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    description: SegmentationDescription,
+) -> LungGrid:
+    """The lungs' box as the final network sees it.
+
+    Args:
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), 1..5 in the lobes; at least one voxel.
+        spacing_mm: (z, y, x) of the CT.
+        description: The model's.
+    """
+    grid = lung_grid(hu, labels, spacing_mm, description.preparation)
+    if not description.lobes_only:
+        return grid
+    inside = np.where(grid.labels > 0, grid.image, np.float32(AIR))
+    return LungGrid(inside, grid.labels, grid.box, grid.step)
+
+
+@torch.inference_mode()
+def predict_on_grid(
+    network: torch.nn.Module,
+    description: SegmentationDescription,
+    image: np.ndarray,
+    *,
+    device: torch.device | str = "cpu",
+    flips: bool = True,
+    overlap: float | None = None,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Lesion probability on the network's own grid, patch by patch, blended by a Gaussian about each patch's centre.
+
+    Args:
+        network: Gives logits (batch, 1, z, y, x) for patches of that shape; in eval mode, on ``device``.
+        description: The model's.
+        image: float32 (z, y, x) of :func:`segmentation_grid`.
+        device: Where to compute.
+        flips: Average the probability over the lungs as they are and mirrored left to right.
+        overlap: Instead of the description's.
+        progress: Told after each patch.
+
+    Returns:
+        float32 (z, y, x), 0..1.
+    """
+    from monai.inferers import SlidingWindowInferer
+
+    tensor = torch.from_numpy(image)[None, None].to(device)
+    overlap = description.overlap if overlap is None else overlap
+    runs, done = _patches(image.shape, description.patch, overlap), 0
+
+    def probability(patches: torch.Tensor) -> torch.Tensor:
+        nonlocal done
+        done += len(patches)
+        found = torch.sigmoid(network(patches).float())
+        if flips:
+            found = (found + torch.sigmoid(network(patches.flip(-1)).float()).flip(-1)) / 2
+        progress("Segmenting the lesions", min(1.0, done / runs))
+        return found
+
+    slide = SlidingWindowInferer(description.patch, overlap=overlap, mode="gaussian", cval=AIR)
+    progress("Segmenting the lesions", 0.0)
+    blended: Any = slide(tensor, probability)
+    return blended[0, 0].cpu().numpy().clip(0, 1)
+
+
+def predict_lesion(
+    network: torch.nn.Module,
+    description: SegmentationDescription,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    *,
+    device: torch.device | str = "cpu",
+    flips: bool = True,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """The final network's lesion probability of a CT, on the CT's grid.
+
+    Args:
+        network: See :func:`predict_on_grid`.
+        description: What the network expects.
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), 1..5 in the lobes.
+        spacing_mm: (z, y, x) of the CT.
+        device: Where to compute.
+        flips: Average with the mirrored lungs.
+        progress: Told after each patch.
+
+    Returns:
+        float32 (z, y, x), 0..1, 0 outside the lobes.
+    """
+    result = np.zeros(hu.shape, np.float32)
+    if not labels.any():
+        return result
+    grid = segmentation_grid(hu, labels, spacing_mm, description)
+    found = predict_on_grid(network, description, grid.image, device=device, flips=flips, progress=progress)
+    result[grid.box] = to_ct_grid(found, grid, labels[grid.box])
+    return result
+
+
+def _patch(value: Any, step: int, where: str) -> tuple[int, int, int]:
+    good = (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(isinstance(n, int) and not isinstance(n, bool) and 2 * step <= n <= 512 for n in value)
+        and all(n % step == 0 for n in value)
+    )
+    if not good:
+        raise InputError(
+            f"{where}: {value!r} is not three multiples of {step} from {2 * step} to 512, as the network's filters need"
+        )
+    return value[0], value[1], value[2]
+
+
+def _patches(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> int:
+    """How many patches MONAI's sliding window takes."""
+    count = 1
+    for n, p in zip(shape, patch, strict=True):
+        count *= 1 + max(0, -(-(n - p) // max(1, int(p * (1 - overlap)))))
+    return count

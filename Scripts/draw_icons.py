@@ -1,13 +1,17 @@
-"""Draw the module's icon: two lungs with a lesion map. Run it after a change: python Scripts/draw_icons.py."""
+"""Draw the icons and the sample data's thumbnail. Run it after a change: python Scripts/draw_icons.py."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-ICONS = Path(__file__).resolve().parents[1] / "DRAMLesion" / "Resources" / "Icons"
+REPOSITORY = Path(__file__).resolve().parents[1]
+ICONS = REPOSITORY / "DRAMLesion" / "Resources" / "Icons"
+EFFECT = REPOSITORY / "SegmentEditorDRAMRefine"
 PIXELS = 256
 LUNG, EDGE, AIRWAY = "#b9d3e6", "#33566e", "#33566e"
 MAP_COLORS = [(0.84, 0.10, 0.16, 0.0), (0.90, 0.30, 0.15, 0.85), (1.0, 0.93, 0.25, 1.0)]
@@ -38,14 +42,26 @@ def lung(mirrored: bool) -> Outline:
     return Outline(places, codes)
 
 
-def draw(path: Path) -> None:
-    """Draw the icon on a clear ground."""
-    from matplotlib.colors import LinearSegmentedColormap
-
+def empty_icon() -> tuple[Figure, Axes]:
+    """A square on a clear ground, 0..1 to both sides."""
     figure = Figure(figsize=(1, 1), dpi=PIXELS)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.axis("off")
+    return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save an icon, the same file whenever it is drawn."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=PIXELS, transparent=True, metadata={"Software": None})
+
+
+def draw_module(path: Path) -> None:
+    """Two lungs with a lesion map."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    figure, axes = empty_icon()
     y, x = np.mgrid[0 : 1 : PIXELS * 1j, 0 : 1 : PIXELS * 1j]
     spots = sum(np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / size**2) for (cx, cy), size in LESIONS)
     colors = LinearSegmentedColormap.from_list("lesion", MAP_COLORS)
@@ -65,9 +81,52 @@ def draw(path: Path) -> None:
             zorder=3,
         )
         heat.set_clip_path(shape)
+    save(figure, path)
+
+
+def draw_effect(path: Path) -> None:
+    """A brush's stroke and the lesion that grows around it."""
+    figure, axes = empty_icon()
+    angles = np.linspace(0, 2 * np.pi, 200)
+    for scale, color in ((1.0, LUNG), (0.74, "#e8573a"), (0.46, "#ffd23f")):
+        radius = scale * (0.40 + 0.045 * np.sin(3 * angles + 0.6) + 0.02 * np.cos(5 * angles))
+        axes.fill(0.45 + radius * np.cos(angles), 0.47 + radius * np.sin(angles), color=color, linewidth=0)
+    # The handle in two widths, so that it stands out from light and dark windows alike.
+    for width, color in ((15, "#ffffff"), (9, EDGE)):
+        axes.plot(
+            [0.52, 0.90], [0.54, 0.92], color=color, linewidth=width * 72 / PIXELS * 4, solid_capstyle="round"
+        )
+    axes.plot(
+        [0.46, 0.52], [0.48, 0.54], color="#202020", linewidth=6 * 72 / PIXELS * 4, solid_capstyle="round"
+    )
+    save(figure, path)
+
+
+def draw_thumbnail(path: Path) -> None:
+    """A coronal slice of the sample phantom with its lesion, 4 : 3 as Sample Data shows it."""
+    sys.path[:0] = [str(REPOSITORY)]
+    from DRAMLesionLib.phantom import make_phantom
+
+    phantom = make_phantom((128, 128, 96), (2.8, 2.8, 3.2))
+    rows = phantom.lesion.sum(axis=(0, 2))
+    row = int(np.argmax(rows))
+    slice_hu = phantom.ct.array[:, row].astype(float)
+    depth, width = slice_hu.shape
+    figure = Figure(figsize=(4, 3), dpi=80, facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    shape = (0, width * phantom.ct.spacing_mm[2], 0, depth * phantom.ct.spacing_mm[0])
+    axes.imshow(
+        slice_hu, cmap="gray", vmin=-1350, vmax=150, origin="lower", extent=shape, interpolation="bilinear"
+    )
+    axes.contour(phantom.lesion[:, row], levels=[0.5], colors=["#e61e46"], linewidths=1.2, extent=shape)
+    axes.set_aspect("equal")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=PIXELS, transparent=True, metadata={"Software": None})
+    figure.savefig(path, dpi=80, facecolor="black", metadata={"Software": None})
 
 
 if __name__ == "__main__":
-    draw(ICONS / "DRAMLesion.png")
+    draw_module(ICONS / "DRAMLesion.png")
+    draw_effect(EFFECT / "Resources" / "Icons" / "SegmentEditorDRAMRefine.png")
+    draw_effect(EFFECT / "SegmentEditorDRAMRefineLib" / "SegmentEditorEffect.png")
+    draw_thumbnail(ICONS / "DRAMLesionPhantom.png")

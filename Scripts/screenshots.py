@@ -1,4 +1,5 @@
-"""Draw the panel in each of its states into Documentation/, on a phantom, in the tests' stand-in for Slicer.
+"""Draw the panel in each of its states into Documentation/, on a phantom, in the tests' stand-in for Slicer; and the
+slice views and the 3-D view of the results, which are the real scene's.
 
     python Scripts/screenshots.py [--out FOLDER] [--scale 1.5]
 
@@ -7,6 +8,7 @@ The widgets that Slicer brings along look a little different there.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -42,18 +44,61 @@ def grab(widget, path: Path) -> None:
     print(path)
 
 
-def paint(widget, application, findings) -> None:
-    """A stroke of lesion in the right upper lobe, and refine."""
+def paint_into(segmentation, segment_id: str, findings) -> None:
+    """A box in the right upper lobe where no lesion was found."""
     from DRAMLesionLib import mrml
 
     place = np.argwhere((findings.lobes.labels == 3) & (findings.lesion == 0))
     z, y, x = place[len(place) // 2]
-    node = widget.panel.currentResults().lesionSegmentationNode
     box = (slice(z, z + 4), slice(y - 4, y + 5), slice(x - 4, x + 5))
-    mrml.update_segment(node, "lesion", np.ones((4, 9, 9), np.uint8), findings.ct, box)
+    mrml.update_segment(segmentation, segment_id, np.ones((4, 9, 9), np.uint8), findings.ct, box)
+
+
+def paint(widget, application, findings) -> None:
+    """A stroke of lesion in the right upper lobe, and refine."""
+    paint_into(widget.panel.currentResults().lesionSegmentationNode, "lesion", findings)
     wait(application, lambda: widget.ui.undoButton.enabled, 30)
     table = widget.ui.summaryLabel.text
     wait(application, lambda: widget.ui.summaryLabel.text != table, 30)
+
+
+def views(findings, folder: Path) -> None:
+    """Save the pictures of the real scene: axial, coronal and in 3-D."""
+    from DRAMLesionLib.scene import write_scene_folder
+
+    with tempfile.TemporaryDirectory() as temporary:
+        for path in write_scene_folder(findings, temporary):
+            if path.suffix == ".png":
+                shutil.copy(path, folder / path.name)
+                print(folder / path.name)
+
+
+def editor(application, node, findings, path: Path) -> None:
+    """The Segment Editor with the effect, after a stroke."""
+    import slicer
+    from panel_standin.application import loadModule
+
+    loadModule(REPOSITORY / "SegmentEditorDRAMRefine" / "SegmentEditorDRAMRefine.py")
+    application.startupCompleted.emit()
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(node)
+    segmentation.GetSegmentation().AddEmptySegment("lesion")
+    widget = slicer.qMRMLSegmentEditorWidget()
+    widget.setEffectNameOrder(["Paint", "Erase", "Scissors", "DRAM refine"])
+    widget.setMRMLScene(slicer.mrmlScene)
+    widget.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    widget.setSegmentationNode(segmentation)
+    widget.setSourceVolumeNode(node)
+    widget.setCurrentSegmentID("lesion")
+    widget.setActiveEffectByName("DRAM refine")
+    paint_into(segmentation, "lesion", findings)
+    widget.activeEffect().self().onRefine()
+    widget.resize(440, 360)
+    widget.show()
+    application.processEvents()
+    widget.grab().save(str(path))
+    print(path)
 
 
 def main() -> None:
@@ -94,6 +139,9 @@ def main() -> None:
         paint(widget, application, widget.logic.panelLogic.currentFindings(results))
         widget.ui.trainingFolderSelector.currentPath = "/data/training"
     grab(widget, arguments.out / "panel_correct.png")
+    findings = widget.logic.panelLogic.currentFindings(results)
+    editor(application, node, findings, arguments.out / "effect.png")
+    views(findings, arguments.out)
     widget.cleanup()
 
 

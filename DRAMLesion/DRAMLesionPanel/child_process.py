@@ -1,5 +1,6 @@
 """A command of the library in a process of its own: the window stays alive, and all of it can be ended at once."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,6 +77,25 @@ class LibraryProcess:
             # Not waited for yet, so its ID and its group's can't have been given to others.
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
+
+
+def killTree(pid: int) -> None:
+    """End a process that leads no group of its own, and every process that it started."""
+    if os.name == "nt":
+        stop = ["taskkill", "/F", "/T", "/PID", str(pid)]
+        subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
+        return
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
+    children: dict[int, list[int]] = {}
+    for line in listed.stdout.splitlines():
+        child, parent = (int(number) for number in line.split())
+        children.setdefault(parent, []).append(child)
+    tree = [pid]
+    for process in tree:
+        tree += children.get(process, [])
+    for process in tree:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
 
 
 def pythonExecutable() -> str:

@@ -6,7 +6,7 @@ stroke of lesion, voxels that were removed one of not lesion.
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,10 @@ from DRAMLesionLib.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.propagation import NOT_LESION as PAINTED_NOT_LESION
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.seg_nrrd import LESION
-from DRAMLesionPanel.results import Results, refinedOf
+from DRAMLesionPanel.results import Results, cutMapOf, findingsOf, thresholdOf
 from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
 
 Box = tuple[slice, slice, slice]
-DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +56,7 @@ class Correction:
         """
         self.results = results
         self.busy = False
-        self._ct = mrml.volume_from_node(results.ctNode)
-        self._lobes = mrml.lobes_from_segmentation(
-            results.lobesSegmentationNode, self._ct, allow_missing=True
-        )
-        self._dram = mrml.volume_from_node(results.heatmapNode).array
-        self._refined = refinedOf(results)
-        self._record = results.record
+        self._found = findingsOf(results)
         self._session = self._newSession()
         self._groups: list[int] = []
         self._undoneGroups: list[int] = []
@@ -112,7 +105,7 @@ class Correction:
         Returns:
             Whether there was an edit.
         """
-        now = mrml.segment_array(self.results.lesionSegmentationNode, LESION.id, self._ct)
+        now = mrml.segment_array(self.results.lesionSegmentationNode, LESION.id, self._found.ct)
         if insideLobes:
             now = self._withoutOutside(now)
         changed = now != self._seen
@@ -175,10 +168,9 @@ class Correction:
 
     def findings(self) -> Findings:
         """The results as they are now."""
-        table = quantify(self._ct.array, self._lobes, self._seen, self._ct.spacing_mm, self._dram)
-        return Findings(
-            self._ct, self._lobes, self._dram, self._seen.copy(), table, self._record, self._refined
-        )
+        found = self._found
+        table = quantify(found.ct.array, found.lobes, self._seen, found.ct.spacing_mm, found.dram)
+        return replace(found, lesion=self._seen.copy(), quantification=table)
 
     def carryOver(self, findings: Findings) -> Findings:
         """Take the results of a new run on the same CT and apply all edits to them.
@@ -189,13 +181,11 @@ class Correction:
         Returns:
             The same with the corrected lesion.
         """
-        sameLobes = np.array_equal(findings.lobes.labels, self._lobes.labels)
+        old, self._found = self._found, findings
         strokes = self._session.strokes
-        threshold = _threshold(self._record)
-        self._ct, self._lobes, self._record = findings.ct, findings.lobes, findings.record
-        self._dram, self._refined = findings.dram, findings.refined
-        if sameLobes and _threshold(findings.record) == threshold:
-            self._session.replace_probability(self._map, findings.record)
+        sameLobes = np.array_equal(findings.lobes.labels, old.lobes.labels)
+        if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
+            self._session.replace_probability(cutMapOf(findings), findings.record)
         else:
             self._session = self._newSession()
             self._undoneGroups.clear()
@@ -216,23 +206,26 @@ class Correction:
         return Edit(edit.box, before, after)
 
     def _newSession(self) -> CorrectionSession:
+        found = self._found
         return CorrectionSession(
-            _hu(self._ct.array),
-            self._lobes,
-            self._map,
-            self._ct.spacing_mm,
-            threshold=_threshold(self._record),
-            provenance=self._record,
-            ct=self._ct,
+            _hu(found.ct.array),
+            found.lobes,
+            cutMapOf(found),
+            found.ct.spacing_mm,
+            # A scene that was not made here does not say how its lesion was cut: then the lesion itself is the start.
+            label=None if found.record else found.lesion,
+            threshold=thresholdOf(found.record),
+            provenance=found.record,
+            ct=found.ct,
         )
 
     def _withoutOutside(self, now: np.ndarray) -> np.ndarray:
-        outside = (now != self._seen) & (self._lobes.labels == 0)
+        outside = (now != self._seen) & (self._found.lobes.labels == 0)
         if outside.any():
             now[outside] = self._seen[outside]
             box = bounding_box(outside)
             with self.working():
-                mrml.update_segment(self._node, LESION.id, now[box], self._ct, box)
+                mrml.update_segment(self._node, LESION.id, now[box], self._found.ct, box)
         return now
 
     def _step(self, move: Callable[[], Any], count: int) -> None:
@@ -245,17 +238,12 @@ class Correction:
     def _put(self, box: Box, label: np.ndarray) -> None:
         """Show the label in a box."""
         with self.working():
-            mrml.update_segment(self._node, LESION.id, label, self._ct, box)
+            mrml.update_segment(self._node, LESION.id, label, self._found.ct, box)
         self._seen[box] = label
 
     def saveStrokes(self) -> None:
         with self.working():
             writeStrokes(self._node, self._session.strokes)
-
-    @property
-    def _map(self) -> np.ndarray:
-        """What the lesion was cut from."""
-        return self._dram if self._refined is None else self._refined
 
     @property
     def _node(self) -> Any:
@@ -268,10 +256,6 @@ class Correction:
             yield
         finally:
             self.busy = before
-
-
-def _threshold(record: dict[str, Any]) -> float:
-    return float(record.get("settings", {}).get("threshold", DEFAULT_THRESHOLD))
 
 
 def _hu(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""CT, lobes, model and device."""
+"""CT, lobes, method, model and device."""
 
 import logging
 import shutil
@@ -12,9 +12,12 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.files import STAGING_PREFIX
 from DRAMLesionLib.scene import ROLE_ATTRIBUTE
+from DRAMLesionPanel import total_segmentator
 from DRAMLesionPanel.child_process import LibraryProcess
 
 POLL_MS = 200
+PLANES, TOTAL_SEGMENTATOR = "planes", "TotalSegmentator"
+"""How lobes are found."""
 
 
 class InputSection:
@@ -24,15 +27,34 @@ class InputSection:
         self._panel, self._ui = panel, panel.ui
         self._examination: LibraryProcess | None = None
         self._folder: Path | None = None
-        self._checked = ""
+        self._checked: tuple[Any, ...] = ()
+        self._devices: dict[str, str] = {}
         self._filling = False
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
         self._ui.modelSelector.addItem(_("Default"), "")
         self._ui.deviceSelector.addItem(_("Automatic"), "auto")
+        self._ui.methodSelector.addItem(_("Default"), "")
+        self._ui.methodSelector.addItem(_("Final network"), "final")
+        self._ui.methodSelector.addItem(_("Lesion map (dRAM)"), "dram")
+        self._ui.methodSelector.connect("currentIndexChanged(int)", self._onMethod)
         self._ui.modelSelector.connect("currentIndexChanged(int)", self._onModel)
         self._ui.deviceSelector.connect("currentIndexChanged(int)", self._onDevice)
+        self._ui.lobesMethodSelector.addItem(_("Automatic (approximate)"), PLANES)
+        self._ui.lobesMethodSelector.addItem(TOTAL_SEGMENTATOR, TOTAL_SEGMENTATOR)
+        self._ui.lobesMethodSelector.connect("currentIndexChanged(int)", self._onLobesMethod)
+        self.enter()
+
+    def enter(self) -> None:
+        """Extensions may have come since the module was loaded."""
+        box, reason = self._ui.lobesMethodSelector, total_segmentator.whyNot()
+        index = box.findData(TOTAL_SEGMENTATOR)
+        box.model().item(index).setEnabled(reason is None)
+        text = _("TotalSegmentator (not installed)") if reason else _("TotalSegmentator")
+        box.setItemText(index, text)
+        tip = _("Exact lobes, in some minutes; its first run installs packages and weights of some GB.")
+        box.setItemData(index, reason or tip, qt.Qt.ToolTipRole)
 
     def examine(self) -> None:
         """Ask which models and devices there are; the answer comes later."""
@@ -60,15 +82,41 @@ class InputSection:
         if parameters is not None:
             self._choose(self._ui.modelSelector, parameters.model)
             self._choose(self._ui.deviceSelector, parameters.device)
+            self._choose(self._ui.lobesMethodSelector, parameters.lobesMethod)
+            self._choose(self._ui.methodSelector, parameters.method)
 
     def update(self) -> None:
-        """Warn once of a volume that does not look like a chest CT."""
-        node = self._panel.parameters.inputVolume
-        key = node.GetID() if node else ""
-        if key != self._checked:
-            self._checked = key
-            doubt = doubtAbout(node) if node else None
+        """Warn once of a volume that does not look like a chest CT, or for which there is little memory."""
+        parameters = self._panel.parameters
+        self._ui.lobesMethodSelector.enabled = parameters.lobes is None
+        node = parameters.inputVolume
+        key = (node.GetID() if node else "", parameters.device, len(self._devices))
+        if key == self._checked:
+            return
+        before, self._checked = self._checked, key
+        doubt = (doubtAbout(node) or self.lowMemory(node)) if node else None
+        # Another device alone must not wipe away what a run just said.
+        if doubt or before[:1] != key[:1]:
             self._panel.showStatus(doubt or "", "warning" if doubt else "")
+
+    def findsLobesByTotalSegmentator(self) -> bool:
+        """Whether a run begins with TotalSegmentator."""
+        parameters = self._panel.parameters
+        return parameters.lobes is None and parameters.lobesMethod == TOTAL_SEGMENTATOR
+
+    def lowMemory(self, node: Any) -> str | None:
+        """Why a run on a volume is likely to fail for want of memory, or None."""
+        from DRAMLesionLib.memory import device_memory_gib, low_memory
+
+        if node.GetImageData() is None:
+            return None
+        device = self._panel.parameters.device
+        if device == "auto":
+            device = next((name for name in self._devices if name != "cpu"), "cpu")
+        gpu = device_memory_gib(self._devices.get(device, "")) if device != "cpu" else None
+        x, y, z = node.GetImageData().GetDimensions()
+        line = low_memory((x, y, z), device, gpu_gib=gpu)
+        return f"{node.GetName()}: {line}" if line else None
 
     def cleanup(self) -> None:
         """End the question after models and devices."""
@@ -96,6 +144,7 @@ class InputSection:
         try:
             for name in found["models"]:
                 self._add(self._ui.modelSelector, name, name, found["models"][name])
+            self._devices = dict(found["devices"])
             memory = found.get("memory_gib")
             for name, what in found["devices"].items():
                 text = f"{name} ({what}, {memory} GiB)" if name == "cpu" and memory else f"{name} ({what})"
@@ -103,6 +152,8 @@ class InputSection:
         finally:
             self._filling = False
         self.showChoices()
+        if self._panel.parameters is not None:
+            self.update()
         for problem in found["problems"]:
             self._panel.showStatus(problem, "warning")
 
@@ -127,9 +178,17 @@ class InputSection:
         if self._panel.parameters is not None and not self._filling:
             self._panel.parameters.model = self._ui.modelSelector.itemData(index)
 
+    def _onMethod(self, index: int) -> None:
+        if self._panel.parameters is not None and not self._filling:
+            self._panel.parameters.method = self._ui.methodSelector.itemData(index)
+
     def _onDevice(self, index: int) -> None:
         if self._panel.parameters is not None and not self._filling:
             self._panel.parameters.device = self._ui.deviceSelector.itemData(index)
+
+    def _onLobesMethod(self, index: int) -> None:
+        if self._panel.parameters is not None and not self._filling:
+            self._panel.parameters.lobesMethod = self._ui.lobesMethodSelector.itemData(index)
 
     def _forgetExamination(self) -> None:
         self._examination = None

@@ -16,14 +16,19 @@ class PanelLogic:
         self._corrections: dict[str, Correction] = {}
 
     def startSegmentation(
-        self, volumeNode: Any, lobesNode: Any = None, model: str | None = None, device: str = "auto"
+        self,
+        volumeNode: Any,
+        lobesNode: Any = None,
+        model: str | None = None,
+        device: str = "auto",
+        method: str | None = None,
     ) -> SegmentRun:
         """Start a run; its ``poll`` must be called until it is finished.
 
         Raises:
             InputError: The nodes can't be used.
         """
-        return SegmentRun(volumeNode, self.deliver, lobesNode, model, device)
+        return SegmentRun(volumeNode, self.deliver, lobesNode, model, device, method)
 
     def correction(self, results: Results) -> Correction:
         """The correction of a CT's lesion; the first call for a CT prepares it, which takes a moment.

@@ -96,6 +96,7 @@ class Panel:
 
     def enter(self) -> None:
         """The user opened the module."""
+        self.inputs.enter()
         self.correct.enter()
         self.update()
 

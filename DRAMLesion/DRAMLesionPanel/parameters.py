@@ -12,7 +12,9 @@ class DRAMLesionParameterNode:
 
     inputVolume - The CT.
     lobes - A segmentation of its lobes; none: they are found.
+    lobesMethod - How lobes are found where none are chosen: planes or TotalSegmentator.
     model - A model's name; empty: the default one.
+    method - What makes the lesion: final, dram; empty: the final network where it is there.
     device - Where to compute: auto, cpu, cuda:0 and so on.
     heatmapOpacity - Of the lesion map over the CT, 0 to 1.
     heatmapThreshold - The lesion map's values below this are not shown, 0 to 1.
@@ -24,7 +26,9 @@ class DRAMLesionParameterNode:
 
     inputVolume: vtkMRMLScalarVolumeNode
     lobes: vtkMRMLSegmentationNode
+    lobesMethod: str = "planes"
     model: str = ""
+    method: str = ""
     device: str = "auto"
     heatmapOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
     heatmapThreshold: Annotated[float, WithinRange(0, 1)] = 0.1

@@ -19,8 +19,10 @@ from DRAMLesionLib.seg_nrrd import LESION, SURFACE_REPRESENTATION
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
 """Of the lesion segmentation: model, settings, versions and times as JSON."""
 
-REFINED = "refined"
-"""The role of the refined map's node."""
+REFINED, PROBABILITY = "refined", "probability"
+"""The roles of the nodes of the refined map and of the final network's probability."""
+
+DEFAULT_THRESHOLD = 0.5
 
 _CLASSES = {
     "heatmap": "vtkMRMLScalarVolumeNode",
@@ -42,12 +44,32 @@ class Results:
     tableNode: Any
     chartNode: Any
     refinedNode: Any = None
-    """The lesion map after the CRF, which the lesion was cut from; None where the CRF did not run."""
+    """The lesion map after the CRF; None where the CRF did not run, or the final network made the lesion."""
+    probabilityNode: Any = None
+    """The final network's probability; None where it did not make the lesion."""
 
     @property
     def record(self) -> dict[str, Any]:
         """Model, settings, versions and times of the run that made them."""
         return json.loads(self.lesionSegmentationNode.GetAttribute(RECORD_ATTRIBUTE) or "{}")
+
+    @property
+    def cutNode(self) -> Any:
+        """The map that the lesion was cut from."""
+        return self.probabilityNode or self.refinedNode or self.heatmapNode
+
+
+def thresholdOf(record: dict[str, Any]) -> float:
+    """Where a run cut the map that its lesion comes from."""
+    settings = record.get("settings", {})
+    return float({**settings, **settings.get("segmentation", {})}.get("threshold", DEFAULT_THRESHOLD))
+
+
+def cutMapOf(findings: Findings) -> np.ndarray:
+    """float32 (z, y, x): the map that a run's lesion was cut from."""
+    if findings.probability is not None:
+        return findings.probability
+    return findings.dram if findings.refined is None else findings.refined
 
 
 def findResults(ctNode: Any) -> Results | None:
@@ -57,9 +79,9 @@ def findResults(ctNode: Any) -> Results | None:
     found = {role: _find(ctNode, role, kind) for role, kind in _CLASSES.items()}
     if None in found.values():
         return None
-    refined = _find(ctNode, REFINED, "vtkMRMLScalarVolumeNode")
+    maps = [_find(ctNode, role, "vtkMRMLScalarVolumeNode") for role in (REFINED, PROBABILITY)]
     return Results(
-        ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"], refined
+        ctNode, found["heatmap"], found["lesion"], found["lobes"], found["table"], found["chart"], *maps
     )
 
 
@@ -75,21 +97,28 @@ def addResults(findings: Findings, ctNode: Any) -> Results:
     """Put findings into the scene beside their CT; those of an earlier run are replaced, nothing else is touched."""
     nodes = scene.add_findings(slicer.mrmlScene, findings, ctNode)
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
-    refined = _refinedNode(findings, ctNode, nodes.folder)
-    return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart, refined)
+    # One map is enough to go on from, and each is as large as the CT.
+    refined = findings.refined if findings.probability is None else None
+    maps = [
+        _mapNode(refined, findings, ctNode, nodes.folder, REFINED, "refined lesion map"),
+        _mapNode(findings.probability, findings, ctNode, nodes.folder, PROBABILITY, "lesion probability"),
+    ]
+    return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart, *maps)
 
 
-def _refinedNode(findings: Findings, ctNode: Any, folder: int) -> Any:
-    """Keep the refined map with the other results: corrections go on from it, in a reopened scene, too."""
-    node = _find(ctNode, REFINED, "vtkMRMLScalarVolumeNode")
-    if findings.refined is None:
+def _mapNode(
+    values: np.ndarray | None, findings: Findings, ctNode: Any, folder: int, role: str, title: str
+) -> Any:
+    """Keep a map with the other results: corrections go on from it, in a reopened scene, too."""
+    node = _find(ctNode, role, "vtkMRMLScalarVolumeNode")
+    if values is None:
         if node is not None:
             slicer.mrmlScene.RemoveNode(node)
         return None
     if node is None:
-        name = f"{findings.ct.name} refined lesion map"
+        name = f"{findings.ct.name} {title}"
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-        node.SetAttribute(scene.ROLE_ATTRIBUTE, REFINED)
+        node.SetAttribute(scene.ROLE_ATTRIBUTE, role)
         node.SetNodeReferenceID(scene.CT_REFERENCE, ctNode.GetID())
         node.CreateDefaultDisplayNodes()
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
@@ -98,7 +127,7 @@ def _refinedNode(findings: Findings, ctNode: Any, folder: int) -> Any:
             hierarchy.SetItemParent(item, folder)
         else:
             hierarchy.CreateItem(folder, node, "Volumes")
-    mrml.fill_volume_node(node, findings.refined, findings.ct)
+    mrml.fill_volume_node(node, values, findings.ct)
     return node
 
 
@@ -115,12 +144,12 @@ def findingsOf(results: Results) -> Findings:
         raise InputError(f"{results.heatmapNode.GetName()}: is not on the CT's grid: segment the CT again")
     lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
     table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    return Findings(ct, lobes, dram, lesion, table, results.record, refinedOf(results))
+    maps = (_arrayOf(results.refinedNode), _arrayOf(results.probabilityNode))
+    return Findings(ct, lobes, dram, lesion, table, results.record, *maps)
 
 
-def refinedOf(results: Results) -> np.ndarray | None:
-    """The refined map, None where the CRF did not run."""
-    return mrml.volume_from_node(results.refinedNode).array if results.refinedNode else None
+def _arrayOf(node: Any) -> np.ndarray | None:
+    return mrml.volume_from_node(node).array if node else None
 
 
 def showInSlices(results: Results, opacity: float, fit: bool = False) -> None:

@@ -91,20 +91,19 @@ class ResultsSection:
         if results is None:
             return
         name = f"{results.ctNode.GetName()} report.html"
-        path = qt.QFileDialog.getSaveFileName(
-            self._ui.reportButton, _("Save report"), name, _("Report (*.html)")
-        )
+        kinds = _("Web page (*.html);;PDF document (*.pdf)")
+        path = qt.QFileDialog.getSaveFileName(self._ui.reportButton, _("Save report"), name, kinds)
         # One Qt binding gives the path, another the path and the filter.
         path = path[0] if isinstance(path, tuple) else path
         if path:
             self.saveReport(results, path)
 
     def saveReport(self, results: Results, path: str) -> None:
-        """Write the report with the results as they are now."""
-        from DRAMLesionLib.report import write_report
+        """Write the report with the results as they are now, as HTML or, where the name ends so, as PDF."""
+        from DRAMLesionPanel.report_file import saveReport
 
         with self._panel.reported(waitCursor=True):
-            write_report(self._panel.logic.currentFindings(results), path)
+            saveReport(self._panel.logic.currentFindings(results), path)
             self._panel.showStatus(_("Report saved: {path}").format(path=path))
 
 

@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from DRAMLesionPanel.segment_run import SegmentRun
+from DRAMLesionPanel.total_segmentator import LobesCancelled, LobesFailed, TotalSegmentatorRun
 
 POLL_MS = 100
 
@@ -16,6 +17,7 @@ class RunSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._run: SegmentRun | None = None
+        self._lobesRun: TotalSegmentatorRun | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -30,7 +32,7 @@ class RunSection:
 
     def update(self) -> None:
         """Enable what can be done now."""
-        running = self._run is not None
+        running = self._run is not None or self._lobesRun is not None
         parameters = self._panel.parameters
         ready = bool(parameters and parameters.inputVolume) and not self._panel.install.missing
         self._ui.segmentButton.enabled = ready and not running
@@ -40,6 +42,8 @@ class RunSection:
 
     def cancel(self) -> None:
         """End a run that goes on."""
+        if self._lobesRun is not None:
+            self._lobesRun.cancel()
         if self._run is not None:
             self._timer.stop()
             self._run.cancel()
@@ -47,19 +51,50 @@ class RunSection:
 
     def _onSegment(self, _checked: bool = False) -> None:
         parameters = self._panel.parameters
-        if parameters is None or self._run is not None:
+        if parameters is None or self._run is not None or self._lobesRun is not None:
             return
         self._ui.progressBar.value = 0
+        if self._panel.inputs.findsLobesByTotalSegmentator() and not self._findLobes():
+            return
         with self._panel.reported(waitCursor=True):
             self._run = self._panel.logic.startSegmentation(
-                parameters.inputVolume, parameters.lobes, parameters.model or None, parameters.device
+                parameters.inputVolume,
+                parameters.lobes,
+                parameters.model or None,
+                parameters.device,
+                parameters.method or None,
             )
             self._panel.showStatus(self._run.estimate.text())
             self._timer.start()
         self.update()
 
+    def _findLobes(self) -> bool:
+        """Let TotalSegmentator find the lobes, and choose them, so that another run has them at once."""
+        parameters, node = self._panel.parameters, None
+        self._lobesRun = TotalSegmentatorRun(lambda line: self._panel.showStatus(f"TotalSegmentator: {line}"))
+        # How long it takes is not known: a bar without an end.
+        self._ui.progressBar.maximum = 0
+        self.update()
+        try:
+            node = self._lobesRun.find(parameters.inputVolume, parameters.device)
+        except LobesCancelled:
+            self._panel.showStatus(_("Cancelled; the scene is as it was."))
+        except LobesFailed as failure:
+            self._panel.showStatus(str(failure), "error")
+        finally:
+            self._lobesRun = None
+            self._ui.progressBar.maximum = 100
+        # While it ran the scene may have been closed.
+        if node is not None and self._panel.parameters is parameters:
+            parameters.lobes = node
+        self._panel.update()
+        return node is not None and self._panel.parameters is parameters
+
     def _onCancel(self, _checked: bool = False) -> None:
+        lobesWereSought = self._lobesRun is not None
         self.cancel()
+        if lobesWereSought:
+            return  # it ends where it was begun
         self._panel.showStatus(_("Cancelled; the scene is as it was."))
         self.update()
 

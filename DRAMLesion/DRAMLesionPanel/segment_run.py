@@ -1,6 +1,5 @@
 """One segmentation of a CT: its nodes to files, a child process, and its files back to the scene."""
 
-import json
 import logging
 import shutil
 import tempfile
@@ -16,10 +15,10 @@ from DRAMLesionLib import mrml
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import STAGING_PREFIX
 from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.volume import Volume, read_on_grid, to_image
+from DRAMLesionLib.results_folder import read_findings
+from DRAMLesionLib.volume import Volume, to_image
 from DRAMLesionPanel.child_process import LibraryProcess
-from DRAMLesionPanel.estimate import Estimate
+from DRAMLesionPanel.estimate import FINAL_SHARES, SHARES, Estimate
 from DRAMLesionPanel.results import Results
 
 Deliver = Callable[[Findings, Any], Results]
@@ -46,6 +45,7 @@ class SegmentRun:
         lobesNode: Any = None,
         model: str | None = None,
         device: str = "auto",
+        method: str | None = None,
     ) -> None:
         """Write the inputs and start the process.
 
@@ -55,6 +55,7 @@ class SegmentRun:
             lobesNode: Its lobes; None: they are found.
             model: A model's name or folder; None: the default one.
             device: See the library's ``find_device``.
+            method: What makes the lesion: ``final`` or ``dram``; None: the final network where it is there.
 
         Raises:
             InputError: The nodes can't be used.
@@ -62,7 +63,7 @@ class SegmentRun:
         self.results: Results | None = None
         self.error: str | None = None
         self.cancelled = False
-        self.estimate = Estimate()
+        self.estimate = Estimate(shares=SHARES if method == "dram" else FINAL_SHARES)
         self._ctNode, self._deliver = volumeNode, deliver
         self._process: LibraryProcess | None = None
         self._message = ""
@@ -70,7 +71,7 @@ class SegmentRun:
         self._lobes = mrml.lobes_from_segmentation(lobesNode, self._ct) if lobesNode else None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}run-", dir=slicer.app.temporaryPath))
         try:
-            self._process = LibraryProcess(self._arguments(model, device), self._folder)
+            self._process = LibraryProcess(self._arguments(model, device, method), self._folder)
         except BaseException:
             self._clean()
             raise
@@ -123,13 +124,15 @@ class SegmentRun:
             self.cancelled = True
             self._clean()
 
-    def _arguments(self, model: str | None, device: str) -> list[str]:
+    def _arguments(self, model: str | None, device: str, method: str | None) -> list[str]:
         given = self._folder / "ct.nrrd"
         _write(self._ct.array, self._ct, given)
         arguments = ["segment", str(given), "--out", str(self._folder / "out"), "--no-scene"]
         arguments += ["--device", device or "auto"]
         if model:
             arguments += ["--model", str(model)]
+        if method:
+            arguments += ["--method", method]
         if self._lobes is not None:
             _write(self._lobes.labels, self._ct, self._folder / "lobes.nrrd")
             arguments += ["--lobes", str(self._folder / "lobes.nrrd")]
@@ -154,7 +157,8 @@ class SegmentRun:
             elif self._ctNode.GetScene() is None:
                 self.error = _("{name}: was removed from the scene.").format(name=self._ct.name)
             else:
-                self.results = self._deliver(self._findings(), self._ctNode)
+                findings = read_findings(self._folder / "out", self._ct, self._lobes)
+                self.results = self._deliver(findings, self._ctNode)
         except InputError as error:
             self.error = str(error)
         finally:
@@ -168,26 +172,6 @@ class SegmentRun:
         # The user knows the nodes, not the temporary files that were made of them.
         text = self._message.replace(str(self._folder / "ct.nrrd"), self._ct.name)
         return text.replace(str(self._folder / "lobes.nrrd"), _("lobes"))
-
-    def _findings(self) -> Findings:
-        from DRAMLesionLib.quantify import quantify
-
-        out, ct = self._folder / "out", self._ct
-        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        lobes = self._lobes or LobeMap(
-            read_on_grid(out / "lobes.nii.gz", ct),
-            bool(summary["lobes"]["approximate"]),
-            str(summary["lobes"]["source"]),
-        )
-        dram = read_on_grid(out / "dram.nii.gz", ct, "lesion map")
-        lesion = read_on_grid(out / "lesion.nii.gz", ct, "lesion mask")
-        record = dict(summary["record"])
-        if self._lobes is not None:
-            record["settings"] = {**record.get("settings", {}), "lobes": self._lobes.source}
-        table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-        refined = out / "refined_dram.nii.gz"
-        after = read_on_grid(refined, ct, "refined lesion map") if refined.is_file() else None
-        return Findings(ct, lobes, dram, lesion, table, record, after)
 
     def _clean(self) -> None:
         self._process = None

@@ -15,18 +15,27 @@ def segment(
     ],
     out: Out,
     lobes: Lobes = None,
-    model: Annotated[str | None, typer.Option(help="Name of a model, or its folder.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a model of either kind, or its folder.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes the mask: final (network) or dram (the lesion map, cut). Default: final where it is there."
+        ),
+    ] = None,
     device: Device = "auto",
     series: Annotated[str | None, typer.Option(help="UID of the DICOM series.")] = None,
     no_crf: Annotated[bool, typer.Option("--no-crf", help="Leave the map unrefined, to compare.")] = False,
     no_scene: Annotated[bool, typer.Option("--no-scene", help="Write no Slicer scene and pictures.")] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Write lesion.dcm, a DICOM Segmentation, too; INPUT is DICOM.")
+    ] = False,
     allow_missing_lobes: MissingLobes = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.case import OUTPUTS, segment_case
+        from DRAMLesionLib.case import DICOM_SEG, OUTPUTS, PROBABILITY, segment_case
         from DRAMLesionLib.report import print_table, summary, warnings_of
 
         findings = segment_case(
@@ -34,10 +43,12 @@ def segment(
             out,
             lobes=lobes,
             model=model,
+            method=method,
             device=device,
             series=series,
             crf=not no_crf,
             with_scene=not no_scene,
+            dicom_seg=dicom_seg,
             allow_missing_lobes=allow_missing_lobes,
             progress=reporter.progress,
         )
@@ -47,6 +58,6 @@ def segment(
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
-            names = [name for name in OUTPUTS if (out / name).exists()]
+            names = [name for name in (*OUTPUTS, PROBABILITY, DICOM_SEG) if (out / name).exists()]
             reporter.note(f"Results in {out}: {', '.join([*names, *scene])}")
             reporter.note(f"Start with {out / 'report.html'}")

@@ -1,8 +1,15 @@
-"""The training loop: one lesion percentage per lobe in, a model bundle out."""
+"""The training loop, whatever the task: steps, checkpoints, validation, and the end.
 
+One step of the optimizer takes ``batch`` samples. Order, augmentation and every random number depend on the recipe's
+seed, the epoch and the sample alone, so a training that goes on from a checkpoint equals an unbroken one, and several
+processes (``torchrun``) equal a single one up to rounding.
+"""
+
+import contextlib
 import platform
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,154 +17,376 @@ from typing import Any
 import numpy as np
 import torch
 
-from DRAMLesionLib.device import find_device
-from DRAMLesionLib.dram import dram_logits, lobe_mean
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.network import DenseNetwork
 from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.training.card import model_card
-from DRAMLesionLib.training.datalist import read_datalist
-from DRAMLesionLib.training.losses import percent_loss, roughness, softness
+from DRAMLesionLib.training.checkpoint import (
+    Learner,
+    State,
+    check_checkpoint,
+    fingerprint,
+    is_finished,
+    load_checkpoint,
+    mark_finished,
+    save_checkpoint,
+)
+from DRAMLesionLib.training.distributed import Processes, is_restart, processes
+from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 from DRAMLesionLib.training.recipe import Recipe, read_recipe
-from DRAMLesionLib.training.samples import TrainingSample, Variation, load_samples
+from DRAMLesionLib.training.run_log import Log, RunLog
+from DRAMLesionLib.training.start_weights import load_start_weights
+from DRAMLesionLib.training.stopping import Stopped
+from DRAMLesionLib.training.task import Task
+from DRAMLesionLib.training.tasks import TASKS, load_class
 
-Log = Callable[[dict[str, Any]], None]
+TRAINING = "Training"
+"""The stage that progress is told while steps are made."""
+STOP_FILE = "stop"
 
 
 def train(
-    recipe_path: str | Path,
+    recipe: str | Path | Recipe,
     data: str | Path,
     out: str | Path,
     *,
     epochs: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
     device: str = "auto",
+    resume: bool = False,
+    tensorboard: bool = False,
     progress: Progress = silent,
-    log: Log = lambda values: None,
+    log: Log = lambda event: None,
+    stop: Callable[[], bool] | None = None,
 ) -> Path:
-    """Train a dRAM network and write it as a bundle; nothing is written unless the training ends well.
+    """Train by a recipe and write the model as a bundle; no bundle is written unless the training ends well.
+
+    What the training needs to go on lies beside the bundle, in the folder ``OUT.training``, see :func:`state_folder`.
 
     Args:
-        recipe_path: See :class:`~DRAMLesionLib.training.recipe.Recipe`.
+        recipe: See :class:`~DRAMLesionLib.training.recipe.Recipe`; a file or the recipe itself.
         data: See :mod:`~DRAMLesionLib.training.datalist`.
         out: Folder of the bundle.
         epochs: Instead of the recipe's.
+        seed: Instead of the recipe's.
+        threads: Instead of the recipe's.
         device: See :func:`~DRAMLesionLib.device.find_device`.
+        resume: Go on from the checkpoint, if there is one; begin otherwise. A training that had ended is not repeated.
+            Without it, a checkpoint that is there is an error: hours of work are not thrown away.
+        tensorboard: Write TensorBoard's files into the state folder.
         progress: Told the stage and how much of it is done.
-        log: Given the numbers of each step, and of each epoch (``epoch_done`` is then True).
+        log: Given each step and each epoch, see :class:`~DRAMLesionLib.training.run_log.RunLog`.
+        stop: Asked once a step whether to stop at a checkpoint.
 
     Returns:
         The bundle's folder.
 
     Raises:
         InputError: The recipe, the data list or a scan can't be used, or the loss is no longer finite.
+        Stopped: It was asked to stop, and did so at a checkpoint.
     """
-    recipe = read_recipe(recipe_path)
-    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
-    scans = read_datalist(data)
-    place = find_device(device)
-    samples = load_samples(scans.training, recipe.model, progress, "Reading the training scans")
-    watched = load_samples(scans.validation, recipe.model, progress, "Reading the validation scans")
-    if not samples:
-        raise InputError(f"{data}: no lobe has a known percentage: give at least one")
-    torch.manual_seed(recipe.seed)
-    network = DenseNetwork(recipe.model.network).to(place)
-    started = time.perf_counter()
-    figures = _fit(network, recipe, samples, watched, place, progress, log)
-    figures["minutes"] = round((time.perf_counter() - started) / 60, 1)
-    figures["machine"] = f"{place}, {platform.machine()}, torch {torch.__version__}"
-    return save_model(
-        out,
-        network,
-        recipe.model,
-        name=recipe.name,
-        version=recipe.version,
-        card=model_card(recipe, len(scans.training), len(samples), figures),
-        summary=f"dRAM network, trained on lesion percentages of {len(samples)} lobes",
-        data=recipe.data,
-        licence=recipe.licence,
-    )
+    where = "the recipe" if isinstance(recipe, Recipe) else str(recipe)
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    given: dict[str, Any] = {"epochs": epochs, "seed": seed, "threads": threads}
+    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
+    data, out = Path(data), Path(out)
+    folder = state_folder(out)
+    run = _fingerprint(recipe, data)
+    if resume and is_finished(folder, run) and out.is_dir():
+        return out
+    check_checkpoint(folder, run, resume, where)  # before scans are read
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    with processes(device) as team:
+        if team.is_first:
+            _make_folder(folder, resume)
+        asked = _asked_to_stop(folder, stop)
+        told = _stoppable(progress if team.is_first else silent, team, asked)
+        torch.manual_seed(recipe.seed)
+        task: Task = load_class(TASKS[recipe.task].task)(recipe, data, team.device, told)
+        trainer = _Trainer(recipe, task, team, folder, run, asked)
+        trainer.begin(resume)
+        figures = trainer.run(told, log, tensorboard)
+        return team.from_first(lambda: trainer.finish(out, figures))
 
 
-def _fit(
-    network: DenseNetwork,
-    recipe: Recipe,
-    samples: Sequence[TrainingSample],
-    watched: Sequence[TrainingSample],
-    device: torch.device,
-    progress: Progress,
-    log: Log,
-) -> dict[str, Any]:
-    """Train in place; return the figures of the last epoch."""
-    total = recipe.epochs * len(samples)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total)
-    vary, order = Variation(recipe.seed), np.random.default_rng(recipe.seed)
-    figures: dict[str, Any] = {}
-    step = 0
-    for epoch in range(1, recipe.epochs + 1):
-        losses: list[dict[str, float]] = []
-        for index in order.permutation(len(samples)):
-            progress("Training", step / total)
-            loss, parts = _loss(network, recipe, samples[index], vary, step / total, device)
-            if not torch.isfinite(loss):
-                raise InputError(
-                    f"the loss is not finite at step {step} ({samples[index].name}): lower the learning rate"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            step += 1
-            losses.append({"loss": loss.item(), **parts})
-            log({"epoch": epoch, "step": step, **losses[-1]})
-        figures = {
-            "epoch": epoch,
-            **{key: float(np.mean([part[key] for part in losses])) for key in losses[0]},
+def state_folder(out: str | Path) -> Path:
+    """Where the state of the training of a bundle lies: checkpoint, log, loss curve, and the file ``stop``."""
+    out = Path(out).resolve()
+    return out.with_name(out.name + ".training")
+
+
+class _Trainer:
+    """A training under way: what changes from step to step."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: Task,
+        team: Processes,
+        folder: Path,
+        run: dict[str, Any],
+        asked: Callable[[], bool],
+    ):
+        self.recipe, self.task, self.team, self.folder = recipe, task, team, folder
+        self._run, self._asked = run, asked
+        self.steps_per_epoch = -(-len(task) // recipe.batch)
+        self.steps = recipe.epochs * self.steps_per_epoch
+        self._dtype = choose_precision(recipe.precision, team.device)
+        self.state = State()
+
+    def begin(self, resume: bool) -> None:
+        """Set everything up, from the checkpoint where there is one."""
+        recipe, network = self.recipe, self.task.network
+        if recipe.start_from is not None:
+            load_start_weights(network, recipe.start_from)
+        prepare_network(network, self._dtype)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=self.steps
+        )
+        self.learner = Learner(network, optimizer, _average(network) if recipe.ema else None)
+        if resume:
+            self.state = load_checkpoint(self.folder, self.learner) or self.state
+            self._schedule.last_epoch = self.state.step
+        self._losses: torch.nn.Module = _Losses(self.task)
+        if self.team.count > 1:
+            self._losses = torch.nn.parallel.DistributedDataParallel(
+                self._losses, find_unused_parameters=True
+            )
+
+    def run(self, progress: Progress, log: Log, tensorboard: bool) -> dict[str, Any]:
+        """Train to the end; return the figures of the last epoch."""
+        state = self.state
+        first = self.team.is_first
+        self._log = RunLog(self.folder, state.step, log, tensorboard) if first else None
+        self._began = time.perf_counter() - state.seconds
+        try:
+            while state.step < self.steps and not self._is_enough():
+                progress(TRAINING, state.step / self.steps)
+                self._step()
+                if state.step % self.steps_per_epoch == 0:
+                    self._end_epoch()
+                if any(self.team.gather(self._asked())) and state.step < self.steps:
+                    raise Stopped(self._save())
+            progress(TRAINING, 1.0)
+        finally:
+            if self._log is not None:
+                self._log.close()
+        return state.figures
+
+    def finish(self, out: Path, figures: dict[str, Any]) -> Path:
+        """Save the bundle."""
+        minutes = round((time.perf_counter() - self._began) / 60, 1)
+        place = f"{self.team.device}, {platform.machine()}, torch {torch.__version__}"
+        if self.team.count > 1:
+            place = f"{self.team.count} x {place}"
+        with self._final_weights():
+            bundle = self.task.save(out, {**figures, "minutes": minutes, "machine": place})
+        mark_finished(self.folder, self._run)
+        return bundle
+
+    def _step(self) -> None:
+        """One step of the optimizer."""
+        state, learner = self.state, self.learner
+        epoch, place = divmod(state.step, self.steps_per_epoch)
+        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.task))
+        indices = order[place * self.recipe.batch :][: self.recipe.batch].tolist()
+        learner.optimizer.zero_grad(set_to_none=True)
+        mine = self._accumulate(indices, epoch + 1)
+        norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.recipe.clip).item()
+        parts = self._together(mine, norm)
+        rate = learner.optimizer.param_groups[0]["lr"]
+        learner.optimizer.step()
+        self._schedule.step()
+        if learner.average is not None:
+            _update_average(learner.average, learner.network, self.recipe.ema, state.step)
+        state.step += 1
+        for key, (value, weight) in parts.items():
+            total, weights = state.sums.get(key, (0.0, 0.0))
+            state.sums[key] = (total + value * weight * len(indices), weights + weight * len(indices))
+        self._add("step", epoch + 1, {**{key: value for key, (value, _) in parts.items()}, "rate": rate})
+
+    def _accumulate(self, indices: Sequence[int], epoch: int) -> list[tuple[str, float, dict[str, float]]]:
+        """Add up the gradients of this process's samples; return the names, weight and figures of each call."""
+        share = self.team.share(indices)
+        size = max(1, self.task.samples_together)
+        calls = [share[i : i + size] for i in range(0, len(share), size)]
+        figures = []
+        for number, call in enumerate(calls):
+            torch.manual_seed(_seed(self.recipe.seed, epoch, call[0][0]))  # for dropout and the like
+            samples = [self.task.sample(index, epoch) for index, _ in call]
+            weight = sum(weight for _, weight in call)
+            last = number == len(calls) - 1
+            with self._unsynchronised(not last):
+                with autocast(self.team.device, self._dtype):
+                    loss, parts = self._losses(samples, self.state.step / self.steps)
+                (loss * weight).backward()
+            names = ", ".join(
+                str(getattr(s, "name", f"sample {i}")) for s, (i, _) in zip(samples, call, strict=True)
+            )
+            figures.append((names, weight, {"loss": loss.item(), **parts}))
+        return figures
+
+    def _together(
+        self, mine: list[tuple[str, float, dict[str, float]]], norm: float
+    ) -> dict[str, tuple[float, float]]:
+        """The mean of each figure over the batch's samples that have it, in all processes, and what part those are.
+
+        Raises:
+            InputError: A loss or the gradient is not finite; the same in all processes.
+        """
+        everybody = [figure for figures in self.team.gather(mine) for figure in figures]
+        bad = [names for names, _, parts in everybody if not np.isfinite(parts["loss"])]
+        if bad or not np.isfinite(norm):
+            what = f"the loss of {bad[0]}" if bad else f"the gradient of {everybody[0][0]}"
+            raise InputError(
+                f"{what} is not finite at step {self.state.step + 1}: lower learning_rate"
+                + (", or set precision: float32" if self._dtype != torch.float32 else "")
+                + f", and look at that scan; the last checkpoint is in {self.folder}"
+            )
+        values: dict[str, list[tuple[float, float]]] = {}
+        for _, weight, parts in everybody:
+            for key, value in parts.items() if weight else ():
+                values.setdefault(key, []).append((value, weight / self.team.count))
+        weights = {key: sum(w for _, w in pairs) for key, pairs in values.items()}
+        return {
+            key: (sum(v * w for v, w in pairs) / weights[key], weights[key]) for key, pairs in values.items()
         }
-        if watched and (epoch % 5 == 0 or epoch == recipe.epochs):
-            figures["validation_mae_points"] = _percent_error(network, recipe, watched, device)
-        log({**figures, "epoch_done": True})
-    progress("Training", 1.0)
-    return figures
+
+    def _end_epoch(self) -> None:
+        """Validate when it is time, log, and write the checkpoint."""
+        state = self.state
+        epoch = state.step // self.steps_per_epoch
+        figures: dict[str, Any] = {key: total / weight for key, (total, weight) in state.sums.items()}
+        state.sums = {}
+        if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
+            found = self.team.from_first(self._validate)
+            figures |= {f"validation_{key}": value for key, value in found.items()}
+            self._judge(found)
+        state.figures = {"epoch": epoch, **figures}
+        state.seconds = time.perf_counter() - self._began
+        self._add("epoch", epoch, {**figures, "seconds": round(state.seconds, 1)})
+        self._save()
+
+    def _validate(self) -> dict[str, float]:
+        with self._weights(self.learner.average.module.state_dict() if self.learner.average else None):
+            found = self.task.validate()
+        self.task.network.train()
+        return {key: float(value) for key, value in found.items()}
+
+    def _judge(self, found: dict[str, float]) -> None:
+        """Keep the best weights by the weak metric, for early stopping."""
+        state, metric = self.state, self.task.weak_metric
+        if not self.recipe.early_stop or metric is None or metric not in found:
+            return
+        if state.best is None or found[metric] < state.best:
+            state.best, state.waited = found[metric], 0
+            source = self.learner.average.module if self.learner.average else self.learner.network
+            self.learner.best = {key: value.detach().clone() for key, value in source.state_dict().items()}
+        else:
+            state.waited += 1
+
+    def _is_enough(self) -> bool:
+        return bool(self.recipe.early_stop) and self.state.waited >= self.recipe.early_stop
+
+    def _save(self) -> Path:
+        self.state.seconds = time.perf_counter() - self._began
+        save = save_checkpoint if self.team.is_first else _no_checkpoint
+        return save(self.folder, self.learner, self.state, self._run)
+
+    def _add(self, event: str, epoch: int, values: dict[str, Any]) -> None:
+        if self._log is not None:
+            place = {
+                "epoch": epoch,
+                "epochs": self.recipe.epochs,
+                "step": self.state.step,
+                "steps": self.steps,
+            }
+            self._log.add({"event": event, **place, **values})
+
+    def _final_weights(self) -> contextlib.AbstractContextManager[None]:
+        if self.learner.best:
+            return self._weights(self.learner.best)
+        return self._weights(self.learner.average.module.state_dict() if self.learner.average else None)
+
+    @contextlib.contextmanager
+    def _weights(self, weights: dict[str, torch.Tensor] | None) -> Iterator[None]:
+        """The network with other weights for a while."""
+        if weights is None:
+            yield
+            return
+        network = self.task.network
+        before = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        network.load_state_dict(weights)
+        try:
+            yield
+        finally:
+            network.load_state_dict(before)
+
+    def _unsynchronised(self, wanted: bool) -> contextlib.AbstractContextManager[Any]:
+        if wanted and isinstance(self._losses, torch.nn.parallel.DistributedDataParallel):
+            return self._losses.no_sync()
+        return contextlib.nullcontext()
 
 
-def _loss(
-    network: DenseNetwork,
-    recipe: Recipe,
-    sample: TrainingSample,
-    vary: Variation,
-    done: float,
-    device: torch.device,
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The loss to descend, and its parts before they are weighted."""
-    image, mask = (part.to(device) for part in vary(sample))
-    logits = dram_logits(network, image, recipe.model)
-    dram = torch.sigmoid(logits)
-    parts = {
-        "percent_loss": percent_loss(logits, mask, torch.tensor([sample.fraction], device=device)),
-        "softness": softness(dram, mask),
-        "roughness": roughness(dram, mask),
-    }
-    # The map's shape matters only once its amount is about right.
-    rise = min(1.0, max(0.0, (done - recipe.priors_from) / 0.3))
-    shape = recipe.softness_weight * parts["softness"] + recipe.roughness_weight * parts["roughness"]
-    return parts["percent_loss"] + rise * shape, {key: value.item() for key, value in parts.items()}
+class _Losses(torch.nn.Module):
+    """A task's loss as a module, as DistributedDataParallel wants it."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        self.network, self._loss = task.network, task.loss
+
+    def forward(self, samples: Sequence[Any], done: float) -> tuple[torch.Tensor, dict[str, float]]:
+        return self._loss(samples, done)
 
 
-@torch.inference_mode()
-def _percent_error(
-    network: DenseNetwork, recipe: Recipe, watched: Sequence[TrainingSample], device: torch.device
-) -> float:
-    """Mean absolute error of the lobes' percentages, in points: a weak metric, no voxel label is seen."""
-    network.eval()
-    errors = []
-    for sample in watched:
-        dram = torch.sigmoid(dram_logits(network, sample.image[None].to(device), recipe.model))
-        predicted = lobe_mean(dram, sample.mask[None].to(device)).item()
-        errors.append(abs(predicted - sample.fraction) * 100)
-    network.train()
-    return float(np.mean(errors))
+def _fingerprint(recipe: Recipe, data: Path) -> dict[str, Any]:
+    from DRAMLesionLib.training.datalist import read_datalist
+
+    read_datalist(data)  # names what is wrong with it
+    return fingerprint(recipe, data)
+
+
+def _make_folder(folder: Path, resume: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_restart():
+        (folder / STOP_FILE).unlink(missing_ok=True)
+    if not resume:
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
+def _asked_to_stop(folder: Path, stop: Callable[[], bool] | None) -> Callable[[], bool]:
+    return lambda: bool(stop and stop()) or (folder / STOP_FILE).exists()
+
+
+def _stoppable(progress: Progress, team: Processes, asked: Callable[[], bool]) -> Progress:
+    """Progress that also looks for a wish to stop while scans are read, before there is anything to keep."""
+
+    def told(stage: str, fraction: float) -> None:
+        progress(stage, fraction)
+        if stage != TRAINING and team.count == 1 and asked():
+            raise Stopped(None)
+
+    return told
+
+
+def _average(network: torch.nn.Module) -> torch.optim.swa_utils.AveragedModel:
+    return torch.optim.swa_utils.AveragedModel(network, use_buffers=True)
+
+
+def _update_average(
+    average: torch.optim.swa_utils.AveragedModel, network: torch.nn.Module, decay: float, step: int
+) -> None:
+    # A short memory at first: the random weights of the beginning would stay in the average of a short training.
+    average.multi_avg_fn = torch.optim.swa_utils.get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
+    average.update_parameters(network)
+
+
+def _seed(seed: int, epoch: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+
+
+def _no_checkpoint(folder: Path, learner: Learner, state: State, run: dict[str, Any]) -> Path:
+    return folder

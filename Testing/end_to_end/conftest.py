@@ -48,7 +48,7 @@ def phantom_folder(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def results(run: Callable[..., Run], phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run with the phantom's own lobes, without scene."""
+    """The folder of a run with the phantom's own lobes, without scene, the mask cut from the lesion map."""
     out = tmp_path_factory.mktemp("results") / "new"
     done = run(
         "segment",
@@ -58,6 +58,8 @@ def results(run: Callable[..., Run], phantom_folder: Path, tmp_path_factory: pyt
         "--out",
         out,
         "--no-scene",
+        "--method",
+        "dram",
     )
     assert done.code == 0, done.err
     return out

@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +37,8 @@ def test_lists_models_and_devices(panel, application):
     wait_until(application, lambda: not own_folders())
     panel.ui.deviceSelector.setCurrentIndex(1)
     assert panel.panel.parameters.device == "cpu"
+    panel.ui.methodSelector.setCurrentIndex(panel.ui.methodSelector.findData("dram"))
+    assert panel.panel.parameters.method == "dram"
 
 
 def test_segments_by_a_click(panel, application, ct, findings):
@@ -130,6 +131,13 @@ def test_shows_the_librarys_line_when_a_run_fails(panel, application):
     assert node_ids() == before and panel.ui.segmentButton.enabled
 
 
+def test_the_method_is_asked_for(panel, application):
+    panel.ui.methodSelector.setCurrentIndex(panel.ui.methodSelector.findData("final"))
+    panel.ui.segmentButton.click()
+    wait_until(application, lambda: panel.panel.run.current is None)
+    assert "method final needs" in panel.ui.statusLabel.text and panel.ui.statusLabel.styleSheet
+
+
 def test_refuses_a_segmentation_that_has_no_lobes(panel, segmented):
     segmented.ui.lobesSelector.setCurrentNode(segmented.panel.currentResults().lesionSegmentationNode)
     panel.ui.segmentButton.click()
@@ -167,33 +175,3 @@ def test_removed_results_leave_the_panel(segmented):
     slicer.mrmlScene.RemoveNode(segmented.panel.currentResults().heatmapNode)
     assert not segmented.ui.resultsCollapsibleButton.enabled
     assert segmented.ui.segmentButton.enabled
-
-
-def test_missing_packages_are_named_and_installed_on_a_click(panel, monkeypatch):
-    import slicer
-    from DRAMLesionPanel import install_section
-
-    real, gone = install_section.version, {"monai", "safetensors"}
-
-    def version(name):
-        if name in gone:
-            raise install_section.PackageNotFoundError(name)
-        return real(name)
-
-    asked = []
-
-    def pip_install(arguments):
-        asked.extend(arguments)
-        gone.clear()
-
-    monkeypatch.setattr(install_section, "version", version)
-    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
-    monkeypatch.setattr(panel.panel.inputs, "examine", lambda: None)
-    panel.panel.install.update()
-    panel.panel.update()
-    assert not panel.ui.installCollapsibleButton.isHidden() and not panel.ui.segmentButton.enabled
-    assert "monai" in panel.ui.installLabel.text and "torch" not in panel.ui.installLabel.text.split(":")[1]
-    panel.ui.wheelFolderSelector.currentPath = str(Path("wheels"))
-    panel.ui.installButton.click()
-    assert "monai>=1.5" in asked and f"numpy=={real('numpy')}" in asked and "--no-index" in asked
-    assert panel.ui.installCollapsibleButton.isHidden() and panel.ui.segmentButton.enabled

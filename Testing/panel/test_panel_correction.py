@@ -154,6 +154,46 @@ def test_edits_of_another_module_survive_a_new_run(segmented, application, ct, f
     assert lesion_of(segmented)[place] == 1
 
 
+def test_a_scene_of_the_command_line_can_be_corrected(panel, application, ct, findings):
+    import slicer
+
+    from DRAMLesionLib import scene
+
+    scene.add_findings(slicer.mrmlScene, findings, ct)
+    panel.panel.update()
+    open_correction(panel, application)
+    assert not panel.ui.undoButton.enabled, "the lesion that is there is no edit"
+    before = lesion_of(panel)
+    np.testing.assert_array_equal(before, findings.lesion)
+    voxels, centre = ball(panel, lobe=3, wanted=0)
+    stroke(panel, application, voxels, add=True)
+    assert lesion_of(panel)[centre] == 1
+    panel.ui.undoButton.click()
+    np.testing.assert_array_equal(lesion_of(panel), before)
+
+
+def test_correction_starts_from_what_the_lesion_was_cut_from(panel, application, ct, findings):
+    from dataclasses import replace
+
+    probability = np.clip(findings.dram * 0.5 + 0.2 * (findings.lobes.labels == 3), 0, 1).astype(np.float32)
+    settings = {**findings.record["settings"], "method": "final", "segmentation": {"threshold": 0.15}}
+    lesion = ((probability > 0.15) & (findings.lobes.labels > 0)).astype(np.uint8)
+    final = replace(
+        findings, lesion=lesion, probability=probability, record={**findings.record, "settings": settings}
+    )
+    results = panel.logic.panelLogic.deliver(final, ct)
+    assert results.refinedNode is None and results.cutNode.GetName() == "Phantom CT lesion probability"
+    panel.panel.update()
+    open_correction(panel, application)
+    assert not panel.ui.undoButton.enabled
+    voxels, centre = ball(panel, lobe=3, wanted=1)
+    stroke(panel, application, voxels, add=False)
+    assert lesion_of(panel)[centre] == 0
+    again = panel.logic.panelLogic.deliver(findings, ct)
+    assert again.probabilityNode is None and again.refinedNode is not None
+    assert lesion_of(panel)[centre] == 0, "edits stay when the method changes"
+
+
 def test_accept_stores_the_case_for_training(segmented, application, tmp_path, ct):
     from DRAMLesionLib.training.datalist import read_datalist
     from DRAMLesionLib.volume import read_ct, read_on_grid

@@ -51,6 +51,7 @@ def test_everything_is_read_back_as_it_was(tmp_path):
     (scan,) = read_datalist(tmp_path / "training" / "datalist.json").training
     known = [region.percent for region in findings.quantification.lobes]
     assert scan.percent == pytest.approx(tuple(known), abs=1e-3)
+    assert (scan.label, scan.edits) == (case / "lesion.nrrd", case / "edits.nrrd")
 
 
 def test_the_same_ct_replaces_its_case_and_another_of_its_name_does_not(tmp_path):

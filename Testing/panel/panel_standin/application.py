@@ -63,6 +63,7 @@ def start():
         "subjecthierarchy": slicer.vtkSlicerSubjectHierarchyModuleLogic,
         "plots": slicer.vtkSlicerPlotsLogic,
         "tables": slicer.vtkSlicerTablesLogic,
+        "terminologies": slicer.vtkSlicerTerminologiesModuleLogic,
     }
     for name, kind in kinds.items():
         module = kind()
@@ -78,6 +79,7 @@ def start():
         view.AddSliceNode(name)
     slicer.app = slicer._standIn = Application(logic)
     importlib.import_module("panel_standin.widgets")
+    importlib.import_module("panel_standin.effects").install()
     _modules(slicer)
     return slicer.app
 
@@ -86,10 +88,23 @@ def _modules(slicer):
     scripted = importlib.import_module("panel_standin.scripted")
     slicer.ScriptedLoadableModule = sys.modules["slicer.ScriptedLoadableModule"] = scripted
     slicer.parameterNodeWrapper = sys.modules["slicer.parameterNodeWrapper"] = scripted
+    sys.modules["SampleData"] = _sampleData(slicer)
     words = types.ModuleType("slicer.i18n")
     words.tr = lambda text: text
     words.translate = lambda _context, text: text
     slicer.i18n = sys.modules["slicer.i18n"] = words
+
+
+def _sampleData(slicer):
+    """The module Sample Data, as far as modules register with it."""
+    slicer.modules.sampleDataSources = {}
+
+    def register(category="Custom", **source):
+        slicer.modules.sampleDataSources.setdefault(category, []).append(types.SimpleNamespace(**source))
+
+    module = types.ModuleType("SampleData")
+    module.SampleDataLogic = types.SimpleNamespace(registerCustomSampleDataSource=register)
+    return module
 
 
 def loadModule(path):
@@ -100,7 +115,7 @@ def loadModule(path):
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     module = importlib.import_module(path.stem)
-    parent = types.SimpleNamespace(path=str(path))
+    parent = types.SimpleNamespace(path=str(path), hidden=False)
     setattr(slicer.modules, path.stem.lower(), parent)
     getattr(module, path.stem)(parent)
     return module

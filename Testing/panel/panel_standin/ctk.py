@@ -111,6 +111,7 @@ class ctkSliderWidget(qt.QWidget):
     singleStep = Property(
         float, lambda self: self._box.singleStep, lambda self, v: self._box.setSingleStep(v)
     )
+    suffix = Property(str, lambda self: self._box.suffix, lambda self, v: self._box.setSuffix(v))
     pageStep = _value(float, "pageStep", 0.1)
 
 

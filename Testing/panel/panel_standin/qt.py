@@ -5,7 +5,7 @@ import inspect
 import sys
 import types
 
-from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+from PySide6 import QtCore, QtGui, QtPrintSupport, QtUiTools, QtWidgets
 
 KEEPS_ITS_METHOD = {"layout", "singleShot", "sizeHint", "minimumSizeHint"}
 """Properties whose method of the same name PythonQt code calls, or that C++ reads by a virtual method: that would look
@@ -86,7 +86,7 @@ def _keepNone():
 
 def _install():
     _keepNone()
-    for module in (QtCore, QtGui, QtWidgets, QtUiTools):
+    for module in (QtCore, QtGui, QtWidgets, QtUiTools, QtPrintSupport):
         # PySide6 makes its classes when they are first asked for: the module's dictionary does not have them all.
         for name in dir(module):
             if name.startswith("_"):
@@ -96,6 +96,7 @@ def _install():
             if inspect.isclass(value) and issubclass(value, QtCore.QObject):
                 _addProperties(value)
     QtCore.QObject.name = QtCore.QObject.objectName
+    QtGui.QTextDocument.print = QtGui.QTextDocument.print_
     QtCore.QObject.className = lambda self: self.metaObject().className()
     QtCore.QObject.__getattribute__ = _attribute
 

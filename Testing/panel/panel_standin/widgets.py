@@ -159,7 +159,7 @@ class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self.settings, self._effect, self._effects = {}, None, []
+        self.settings, self._effect, self._effects, self._clones = {}, None, [], {}
         self.logic = slicer.vtkSlicerSegmentEditorLogic()
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -211,7 +211,31 @@ class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
         self._buttons.addStretch(1)
 
     def setActiveEffect(self, effect):
+        if hasattr(self._effect, "deactivate"):
+            self._effect.deactivate()
         self._effect = effect
+
+    def setActiveEffectByName(self, name):
+        """The editor's own clone of a registered effect, with its options shown."""
+        self.setActiveEffect(None)
+        if name not in self._clones:
+            registered = slicer.qSlicerSegmentEditorEffectFactory.instance().effects.get(name)
+            if registered is None:
+                return
+            clone = registered.self().clone()
+            clone.logic = self.logic
+            self._clones[name] = clone
+            clone.self().setMRMLDefaults()
+            self.layout().addWidget(clone.optionsFrame())
+        self.setActiveEffect(self._clones[name])
+        self._effect.activate()
+        self._effect.self().updateGUIFromMRML()
+
+    def undo(self):
+        self.logic.Undo()
+
+    def redo(self):
+        self.logic.Redo()
 
     def activeEffect(self):
         return self._effect

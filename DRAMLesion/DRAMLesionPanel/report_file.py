@@ -1,0 +1,134 @@
+"""The report as a file: HTML by the library, PDF by Qt's own printing."""
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from DRAMLesionLib.files import atomic_file
+from DRAMLesionLib.findings import Findings
+
+PICTURE_WIDTH = 620
+"""Pixels at 96 per inch: as wide as a page of A4 or Letter between its margins."""
+
+STYLE = """
+h1 { font-size: 16pt; } h2 { font-size: 12pt; } p, td, th { font-size: 9pt; } .note { color: #55606d; }
+.statement { color: #8a3b00; font-weight: bold; } th { text-align: right; background-color: #eef1f4; }
+"""
+
+
+def saveReport(findings: Findings, path: str | Path) -> None:
+    """Write the report; the file's ending says how: ``.pdf``, else HTML.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    if Path(path).suffix.lower() == ".pdf":
+        writePdf(findings, path)
+    else:
+        from DRAMLesionLib.report import write_report
+
+        write_report(findings, path)
+
+
+def writePdf(findings: Findings, path: str | Path) -> None:
+    """Print the report into a PDF file, whole or not at all.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    document = qt.QTextDocument()
+    document.setDefaultStyleSheet(STYLE)
+    document.setHtml(printedHtml(findings))
+    with atomic_file(path) as temporary:
+        printer = qt.QPrinter()
+        printer.setOutputFormat(qt.QPrinter.PdfFormat)
+        printer.setOutputFileName(str(temporary))
+        document.print(printer)
+        if not temporary.is_file() or not temporary.stat().st_size:
+            raise OSError(0, _("could not be printed"), str(path))
+
+
+def printedHtml(findings: Findings) -> str:
+    """The report in the few elements of HTML that Qt prints; numbers and words are the library's."""
+    from DRAMLesionLib import figures, report
+
+    facts = report.summary(findings)
+    lines = [
+        f"<h1>{_('Lung lesion report')}</h1>",
+        f"<p>{html.escape(str(facts['ct']))}</p>",
+        f"<p class='statement'>{html.escape(facts['statement'])}</p>",
+        _headline(facts),
+        *(f"<p class='note'>{html.escape(warning)}</p>" for warning in facts["warnings"]),
+        f"<h2>{_('Lobes and lungs')}</h2>",
+        _table(facts["regions"]),
+        _picture(figures.lobe_chart(findings.quantification, findings.lobes.approximate)),
+        f"<h2>{_('Axial slices')}</h2>",
+        _picture(figures.axial_montage(findings)),
+        f"<h2>{_('Coronal slices')}</h2>",
+        _picture(figures.coronal_montage(findings)),
+        f"<h2>{_('How it was made')}</h2>",
+        *(f"<p class='note'>{line}</p>" for line in _details(facts)),
+    ]
+    return "\n".join(lines)
+
+
+def _headline(facts: dict[str, Any]) -> str:
+    percent = facts["total_lesion_percent"]
+    text = _("Lesion: {percent} % of the lungs ({ml:.0f} mL), severity score {score} of {most}.").format(
+        percent="-" if percent is None else f"{percent:.1f}",
+        ml=facts["total_lesion_ml"],
+        score=facts["total_severity_score"],
+        most=facts["total_severity_score_maximum"],
+    )
+    if facts["lobes"]["approximate"]:
+        text += " " + _("The lobes are approximate: the lungs were cut by planes.")
+    return f"<p><b>{html.escape(text)}</b></p>"
+
+
+def _table(regions: list[dict[str, Any]]) -> str:
+    columns = (
+        (_("Region"), "name", None),
+        (_("Volume (mL)"), "volume_ml", 0),
+        (_("Lesion (mL)"), "lesion_ml", 1),
+        (_("Lesion (%)"), "lesion_percent", 1),
+        (_("Score"), "severity_score", 0),
+        (_("Ground glass (mL)"), "ground_glass_ml", 1),
+        (_("Consolidation (mL)"), "consolidation_ml", 1),
+    )
+    head = "".join(f"<th>{html.escape(title)}</th>" for title, _key, _digits in columns)
+    rows = "".join(
+        "<tr>" + "".join(_cell(region[key], digits) for _title, key, digits in columns) + "</tr>"
+        for region in regions
+    )
+    return f"<table border='1' cellspacing='0' cellpadding='3' width='100%'><tr>{head}</tr>{rows}</table>"
+
+
+def _cell(value: Any, digits: int | None) -> str:
+    if digits is None:
+        return f"<td>{html.escape(str(value))}</td>"
+    return f"<td align='right'>{'-' if value is None else f'{value:.{digits}f}'}</td>"
+
+
+def _picture(png: bytes) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return f"<p><img width='{PICTURE_WIDTH}' src='data:image/png;base64,{data}'></p>"
+
+
+def _details(facts: dict[str, Any]) -> list[str]:
+    record = facts["record"]
+    model, versions = record.get("model", {}), record.get("versions", {})
+    found = [
+        _("Model {name}, version {version}, checksum {checksum}.").format(
+            name=model.get("name", "-"),
+            version=model.get("version", "-"),
+            checksum=str(model.get("checksum", "-"))[:12],
+        ),
+        _("Lobes: {source}.").format(source=facts["lobes"]["source"]),
+        facts["definitions"]["severity_score_source"],
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+    ]
+    return [html.escape(line) for line in found if line]

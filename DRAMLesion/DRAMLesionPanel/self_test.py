@@ -1,0 +1,91 @@
+"""The module's test cases in the application, as far as they need no mouse: ``DRAMLesionTest`` runs them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from DRAMLesionLib import mrml
+from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionPanel.results import Results, findResults
+
+
+class SelfTest:
+    """The main job on a phantom, correction, report, and a second run."""
+
+    SIZE, SPACING_MM = (80, 80, 64), (4.4, 4.4, 4.5)
+
+    def __init__(self, case: Any, logic: Any, temporaryPath: str) -> None:
+        """Prepare.
+
+        Args:
+            case: A ``unittest.TestCase``, which judges.
+            logic: The module's logic.
+            temporaryPath: A folder to write into.
+        """
+        self.case, self.logic, self.folder = case, logic, Path(temporaryPath)
+        self.phantom = make_phantom(self.SIZE, self.SPACING_MM)
+
+    def run(self) -> None:
+        """Run all cases, one after the other on the same results: a run takes longest."""
+        volumeNode = self.phantomNode()
+        results = self.segments(volumeNode)
+        self.refinesAndUndoes(results)
+        self.reports(results)
+        self.runsAgain(volumeNode, results)
+
+    def phantomNode(self) -> Any:
+        """The phantom's CT in the scene."""
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phantom")
+        mrml.fill_volume_node(node, self.phantom.ct.array, self.phantom.ct)
+        return node
+
+    def segments(self, volumeNode: Any) -> Results:
+        """The main job gives a map, a lesion, lobes and a table."""
+        results = self.logic.segment(volumeNode, device="cpu")
+        self.case.assertEqual(results.tableNode.GetNumberOfRows(), 8)
+        self.case.assertGreater(slicer.util.arrayFromVolume(results.heatmapNode).max(), 0)
+        self.case.assertEqual(results.lobesSegmentationNode.GetSegmentation().GetNumberOfSegments(), 5)
+        self.case.assertEqual(findResults(volumeNode), results)
+        return results
+
+    def refinesAndUndoes(self, results: Results) -> None:
+        """A painted box is refined around, taken back, and made again."""
+        ct = mrml.volume_from_node(results.ctNode)
+        node = results.lesionSegmentationNode
+        before = mrml.segment_array(node, "lesion", ct)
+        correction = self.logic.panelLogic.correction(results)
+        lobe = self.phantom.lobes.labels
+        z, y, x = _middle((lobe == 3) & (before == 0))
+        painted = before.copy()
+        painted[z, y - 1 : y + 2, x - 1 : x + 2] = 1
+        mrml.update_segment(node, "lesion", painted, ct)
+        self.case.assertTrue(correction.recognise(insideLobes=False))
+        self.case.assertTrue(correction.refine())
+        self.case.assertEqual(mrml.segment_array(node, "lesion", ct)[z, y, x], 1)
+        self.case.assertTrue(correction.undo())
+        self.case.assertTrue((mrml.segment_array(node, "lesion", ct) == before).all())
+        self.case.assertTrue(correction.redo())
+
+    def reports(self, results: Results) -> None:
+        """The report is written as HTML and as PDF."""
+        from DRAMLesionPanel.report_file import saveReport
+
+        for name, head in (("report.html", b"<!DOCTYPE"), ("report.pdf", b"%PDF")):
+            path = self.folder / name
+            saveReport(self.logic.panelLogic.currentFindings(results), path)
+            self.case.assertTrue(path.read_bytes().startswith(head))
+
+    def runsAgain(self, volumeNode: Any, results: Results) -> None:
+        """A second run replaces its own results and keeps what was painted."""
+        painted = self.logic.panelLogic.correction(results).edits
+        again = self.logic.segment(volumeNode, device="cpu")
+        self.case.assertEqual(again, results)
+        lesion = mrml.segment_array(again.lesionSegmentationNode, "lesion", mrml.volume_from_node(volumeNode))
+        self.case.assertTrue((lesion[painted == 1] == 1).all())
+
+
+def _middle(mask: Any) -> Any:
+    places = np.argwhere(mask)
+    return places[len(places) // 2]

@@ -1,0 +1,346 @@
+"""Many CTs, one after the other or many at once: whatever happens to one case, or to a worker, the others go on.
+
+Every case is handed to a worker's process. A case whose process dies is tried again; one that has taken
+:data:`MOST_CRASHES` processes with it is set aside. What became of each is in the manifest at once, so that a batch
+that was killed goes on where it was.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from DRAMLesionLib import batch_pools
+from DRAMLesionLib.batch_case import (
+    CASES,
+    CRASHED,
+    DONE,
+    FAILED,
+    LOGS,
+    POISONED,
+    SEGMENTER,
+    WORK,
+    Case,
+    Job,
+    Outcome,
+    withdraw,
+)
+from DRAMLesionLib.batch_cases import Listing, list_cases
+from DRAMLesionLib.batch_key import read_key, write_key
+from DRAMLesionLib.batch_manifest import MANIFEST_NAME, Manifest
+from DRAMLesionLib.cohort import VOLUMES_NAME, write_volumes
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.files import remove_stale, write_text
+from DRAMLesionLib.progress import Progress, silent
+
+MOST_CRASHES = 3
+"""A case that has crashed its worker so often is set aside."""
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class CaseEvent:
+    """A case has come to an end, or will be tried again.
+
+    Attributes:
+        outcome: What became of it.
+        ended: Cases that have come to their end, this one included.
+        count: All cases.
+        remaining_s: How long the others will take at the pace so far; None where nothing was computed yet.
+    """
+
+    outcome: Outcome
+    ended: int
+    count: int
+    remaining_s: float | None
+
+
+@dataclass
+class BatchResult:
+    """What became of a batch.
+
+    Attributes:
+        out: Its folder.
+        count: Its cases.
+        statuses: How many are ``done``, ``failed`` and ``poisoned``.
+        kept: How many of the done ones were done before.
+        failures: The failed and poisoned ones and their reasons.
+        notes: Sentences on what the user should know.
+        seconds: It took.
+        stopped: It was interrupted.
+    """
+
+    out: Path
+    count: int
+    statuses: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether all cases are done."""
+        return self.statuses[DONE] == self.count
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the cases.
+
+    Attributes:
+        count: Processes on this machine; None: as many as cores and memory allow.
+        gib_each: Memory that each needs.
+        scheduler: Address of a Dask scheduler, whose workers do them instead.
+        dask: Use Dask on this machine where it is installed and there are several.
+        threads: Of each; None shares the cores among them.
+    """
+
+    count: int | None = None
+    gib_each: float = batch_pools.GIB_PER_WORKER
+    scheduler: str | None = None
+    dask: bool = True
+    threads: int | None = None
+
+
+OpenPool = Callable[[Job], contextlib.AbstractContextManager[batch_pools.Pool]]
+Tell = Callable[[CaseEvent], None]
+
+
+def segment_batch(
+    source: str | Path,
+    out: str | Path,
+    *,
+    lobes: str | None = None,
+    images: str | None = None,
+    workers: Workers | None = None,
+    open_pool: OpenPool | None = None,
+    resume: bool = False,
+    retry_poisoned: bool = False,
+    keep_identifiers: bool = False,
+    timeout_s: float = 0.0,
+    segmenter: str = SEGMENTER,
+    options: dict[str, Any] | None = None,
+    with_report: bool = True,
+    progress: Progress = silent,
+    tell: Tell | None = None,
+) -> BatchResult:
+    """Segment all CTs of a folder, a DICOM tree or a CSV.
+
+    Args:
+        source, lobes, images: See :func:`~DRAMLesionLib.batch_cases.list_cases`.
+        out: The folder for ``manifest.csv``, ``volumes.csv``, ``report.html``, ``key.csv`` and ``cases/``.
+        workers: Who does the work.
+        open_pool: Gives another pool than ``workers`` describes.
+        resume: Leave cases that are done, intact and made with the same inputs, options and model.
+        retry_poisoned: When resuming, try those again that were set aside.
+        keep_identifiers: Let names and results show the inputs' folders and files.
+        timeout_s: Stop a case that takes longer; 0: none.
+        segmenter: See :class:`~DRAMLesionLib.batch_case.Job`.
+        options: Keyword arguments of :func:`~DRAMLesionLib.case.segment_case`, JSON values.
+        with_report: Write the cohort's report.
+        progress: Told how far the batch is.
+        tell: Told what becomes of each case.
+
+    Returns:
+        What became of them; ``stopped`` where the user interrupted it.
+
+    Raises:
+        InputError: The arguments can't be used, or no worker can be started.
+    """
+    start = time.perf_counter()
+    out = Path(out)
+    existed = out.exists()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, not a folder: give another path")
+    listing = list_cases(
+        source,
+        lobes=lobes,
+        images=images,
+        out=out,
+        known=read_key(out),
+        keep_identifiers=keep_identifiers,
+        progress=progress,
+    )
+    run = uuid.uuid4().hex
+    job = Job(str(out.resolve()), dict(options or {}), segmenter, run, resume, keep_identifiers, timeout_s)
+    opened, job, notes = _opened(job, workers or Workers(), open_pool, len(listing.cases))
+    result = BatchResult(out, len(listing.cases), notes=[*listing.notes, *notes])
+    with Manifest(out, resume) as manifest:
+        _remove_leftovers(out)
+        write_key(out, listing.cases)
+        if retry_poisoned:
+            manifest.crashes.clear()
+            manifest.status = {name: s for name, s in manifest.status.items() if s != POISONED}
+        try:
+            with opened(job) as pool:
+                _run(listing, pool, manifest, result, progress, tell or (lambda event: None))
+        except KeyboardInterrupt:
+            result.stopped = True
+        except InputError:
+            if not existed and not result.statuses:
+                shutil.rmtree(out, ignore_errors=True)
+            raise
+        finally:
+            _remove_leftovers(out)
+        manifest.compact(case.name for case in listing.cases)
+        _write_tables(out, listing, manifest, result, with_report, progress)
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _opened(
+    job: Job, workers: Workers, open_pool: OpenPool | None, count: int
+) -> tuple[OpenPool, Job, list[str]]:
+    """How to open the pool, the job with its threads, and sentences on what was chosen."""
+    if open_pool is not None:
+        return open_pool, job, []
+    if workers.scheduler is not None:
+        address = workers.scheduler
+        threads = workers.threads or 0
+        return (lambda job: batch_pools.dask_pool(job, address)), replace(job, threads=threads), []
+    device = str(job.options.get("device", "auto"))
+    found, note = batch_pools.count_workers(workers.count, workers.gib_each, device)
+    found = max(1, min(found, count))
+    job = replace(job, threads=workers.threads or batch_pools.threads_each(found))
+    notes = [note] if note else []
+    if found > 1 and workers.dask and batch_pools.has_dask():
+        return (lambda job: batch_pools.local_dask_pool(job, found)), job, notes
+    return (lambda job: batch_pools.process_pool(job, found)), job, notes
+
+
+def _run(
+    listing: Listing,
+    pool: batch_pools.Pool,
+    manifest: Manifest,
+    result: BatchResult,
+    progress: Progress,
+    tell: Tell,
+) -> None:
+    """Hand out the cases and note what becomes of them, until none is left."""
+    clock = _Clock()
+    stage = f"Segmenting {result.count} case{'s' if result.count > 1 else ''}"
+    waiting = iter(listing.cases)
+    again: deque[Case] = deque()
+    running = 0
+    progress(stage, 0.0)
+    while True:
+        while running < max(1, pool.window) and (case := _next(again, waiting, manifest, result)):
+            pool.submit(case, manifest.crashes.get(case.name, 0))
+            running += 1
+        if not running:
+            break
+        for case, outcome in pool.finished(_LOOK_S):
+            running -= 1
+            outcome = _judged(outcome, manifest)
+            clock.count(outcome)
+            _note(outcome, manifest, result)
+            if outcome.status == CRASHED:
+                again.append(case)
+            ended = result.statuses.total()
+            tell(CaseEvent(outcome, ended, result.count, clock.remaining_s(result.count - ended)))
+            progress(stage, ended / result.count)
+        manifest.renew()
+
+
+def _next(
+    again: deque[Case], waiting: Iterator[Case], manifest: Manifest, result: BatchResult
+) -> Case | None:
+    """The next case to hand out; what an earlier run has set aside stays there."""
+    if again:
+        return again.popleft()
+    for case in waiting:
+        if manifest.status.get(case.name) != POISONED:
+            return case
+        result.statuses[POISONED] += 1
+        result.failures[case.name] = (
+            "was set aside by an earlier run: see the manifest, or use --retry-poisoned"
+        )
+    return None
+
+
+def _judged(outcome: Outcome, manifest: Manifest) -> Outcome:
+    """A crash too many makes a case poisoned; the manifest has the crash itself, too."""
+    if outcome.status != CRASHED:
+        return outcome
+    manifest.add(outcome)
+    crashes = manifest.crashes[outcome.case]
+    if crashes < MOST_CRASHES:
+        return outcome
+    return replace(outcome, status=POISONED, reason=f"set aside after {crashes} crashes: {outcome.reason}")
+
+
+def _note(outcome: Outcome, manifest: Manifest, result: BatchResult) -> None:
+    if outcome.details:
+        log = result.out / LOGS / f"{outcome.case}.txt"
+        with contextlib.suppress(OSError):
+            write_text(log, f"{outcome.reason}\n\n{outcome.details}\n")
+    if outcome.status == CRASHED:
+        return
+    if not (outcome.kept and manifest.status.get(outcome.case) == DONE):
+        manifest.add(outcome)
+    result.statuses[outcome.status] += 1
+    result.kept += outcome.kept
+    if outcome.status == DONE:
+        (result.out / LOGS / f"{outcome.case}.txt").unlink(missing_ok=True)
+    else:
+        result.failures[outcome.case] = outcome.reason
+        if outcome.status == POISONED:
+            withdraw(result.out, outcome.case)
+
+
+class _Clock:
+    """Tells from the cases that were computed how long the others take."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._computed = self._kept = 0
+
+    def count(self, outcome: Outcome) -> None:
+        if outcome.kept:
+            self._kept += 1
+        elif outcome.status in (DONE, FAILED, POISONED):
+            self._computed += 1
+
+    def remaining_s(self, left: int) -> float | None:
+        if not self._computed:
+            return None
+        # Cases that were done before take no time: they are seen first, and mostly over by now.
+        return (time.monotonic() - self._start) / self._computed * left
+
+
+def _write_tables(
+    out: Path,
+    listing: Listing,
+    manifest: Manifest,
+    result: BatchResult,
+    with_report: bool,
+    progress: Progress,
+) -> None:
+    progress("Writing the tables", 0.0)
+    done: Iterable[str] = (c.name for c in listing.cases if manifest.status.get(c.name) == DONE)
+    write_volumes(out, done)
+    if with_report:
+        from DRAMLesionLib.cohort_report import write_cohort_report
+
+        write_cohort_report(out)
+    progress("Writing the tables", 1.0)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """What dead workers of this machine have left."""
+    work = out / WORK
+    remove_stale(work)
+    with contextlib.suppress(OSError):
+        work.rmdir()
+
+
+FILES: Sequence[str] = (MANIFEST_NAME, VOLUMES_NAME, "report.html", CASES + os.sep)
+"""What a batch leaves for a reader, in this order."""

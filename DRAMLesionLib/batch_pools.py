@@ -1,0 +1,275 @@
+"""Where cases are done: in worker processes of this machine, or by Dask's workers here and elsewhere."""
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from DRAMLesionLib.batch_case import CRASHED, Case, Job, Outcome, to_json
+from DRAMLesionLib.batch_memory import available_memory_gib
+from DRAMLesionLib.batch_process import CaseProcess
+from DRAMLesionLib.errors import InputError
+
+GIB_PER_WORKER = 4.0
+"""Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together."""
+_NO_DASK = "Dask is not installed: pip install 'dramlesion[batch]'"
+ANSWER_S = 20.0
+"""A scheduler has this long to answer the first call."""
+_LOOK_S = 2.0
+
+
+class Pool(Protocol):
+    """Does cases, several at a time."""
+
+    @property
+    def window(self) -> int:
+        """How many cases it wants to have at once."""
+
+    def submit(self, case: Case, attempt: int) -> None:
+        """Take a case."""
+
+    def finished(self, timeout_s: float) -> list[tuple[Case, Outcome]]:
+        """Cases that ended since the last call; waits for one, but no longer than ``timeout_s``."""
+
+
+def count_workers(wanted: int | None, gib_each: float, device: str) -> tuple[int, str]:
+    """How many workers this machine has room for.
+
+    Args:
+        wanted: What the user asked for; None: as many as fit.
+        gib_each: Memory of each.
+        device: On a GPU, which they would have to share, it is one.
+
+    Returns:
+        The number, and a sentence where it is less than was asked for.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = available_memory_gib()
+    room = cores if memory is None else max(1, int(memory / gib_each))
+    if wanted is None:
+        gpu = device not in ("auto", "cpu") or (device == "auto" and Path("/dev/nvidia0").exists())
+        return (1 if gpu else min(cores, room)), ""
+    if wanted > room:
+        note = (
+            f"{room} workers instead of {wanted}: {memory:.1f} GiB of memory are free, {gib_each:g} for each"
+        )
+        return room, f"{note} (--memory-per-worker)"
+    return wanted, ""
+
+
+def threads_each(workers: int) -> int:
+    """Threads of each worker, so that together they keep the cores busy and no more."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, workers))
+
+
+def has_dask() -> bool:
+    """Whether Dask's scheduler is installed (the extra ``batch``)."""
+    return find_spec("distributed") is not None
+
+
+class ProcessPool:
+    """Worker processes of this machine, without Dask."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        """Start nothing yet: each process comes up with its first case."""
+        self._window = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="case")
+        self._idle = [CaseProcess(job) for _ in range(workers)]
+        self._every = tuple(self._idle)
+        self._running: dict[Future[Outcome], Case] = {}
+
+    @property
+    def window(self) -> int:
+        """As many as there are processes: a waiting case would gain nothing."""
+        return self._window
+
+    def submit(self, case: Case, attempt: int) -> None:
+        """Take a case."""
+        self._running[self._threads.submit(self._do, case)] = case
+
+    def finished(self, timeout_s: float) -> list[tuple[Case, Outcome]]:
+        """See :class:`Pool`."""
+        done, _ = wait(self._running, timeout_s, FIRST_COMPLETED)
+        return [(self._running.pop(future), future.result()) for future in done]
+
+    def close(self) -> None:
+        """End all processes at once."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._every:
+            process.close()
+        self._threads.shutdown(wait=True)
+
+    def _do(self, case: Case) -> Outcome:
+        process = self._idle.pop()
+        try:
+            return process.run(case)
+        finally:
+            self._idle.append(process)
+
+
+class DaskPool:
+    """Workers of a Dask cluster; each does its cases in a process of its own, so that a crash costs no worker."""
+
+    def __init__(self, client: Any, job: Job) -> None:
+        """Use the workers that ``client`` has, and those that come and go."""
+        self._client, self._job = client, job
+        self._running: dict[Any, Case] = {}
+        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._slots, self._looked = 0, 0.0
+
+    @property
+    def window(self) -> int:
+        """The workers' threads, and some for workers that come; the scheduler never holds a long list."""
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._slots = sum(self._client.nthreads().values())
+            self._looked = time.monotonic()
+        return self._slots + max(2, self._slots // 4)
+
+    def submit(self, case: Case, attempt: int) -> None:
+        """Take a case."""
+        key = f"case-{self._job.run}-{case.name}-{attempt}"
+        future = self._client.submit(
+            run_on_worker, to_json(case), to_json(self._job), key=key, pure=False, retries=0
+        )
+        self._running[future] = case
+        future.add_done_callback(self._ended.put)
+
+    def finished(self, timeout_s: float) -> list[tuple[Case, Outcome]]:
+        """See :class:`Pool`."""
+        done = []
+        with contextlib.suppress(queue.Empty):
+            done.append(self._ended.get(timeout=timeout_s))
+            while True:
+                done.append(self._ended.get_nowait())
+        return [(case, self._outcome(future, case)) for future in done if (case := self._running.pop(future))]
+
+    def close(self) -> None:
+        """Let the workers drop the cases that they are at."""
+        self._client.cancel(list(self._running), force=True)
+        self._client.run(end_processes, self._job.run)
+
+    def _outcome(self, future: Any, case: Case) -> Outcome:
+        from distributed import KilledWorker
+
+        if future.status == "finished":
+            return Outcome(**future.result())
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                return Outcome(
+                    case.name, CRASHED, reason=f"its Dask worker died ({error.last_worker.address})"
+                )
+            raise error
+        raise InputError("the Dask scheduler is gone: start it and go on with --resume")
+
+
+_processes: dict[str, list[CaseProcess]] = {}
+_idle: dict[str, list[CaseProcess]] = {}
+_guard = threading.Lock()
+
+
+def run_on_worker(case: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Do a case, called by a Dask worker; its processes are kept for the next."""
+    known = Job(**job)
+    if not known.threads:
+        from distributed import get_worker
+
+        known = replace(known, threads=threads_each(get_worker().state.nthreads))
+    with _guard:
+        idle = _idle.setdefault(known.run, [])
+        if not idle:
+            idle.append(CaseProcess(known))
+            _processes.setdefault(known.run, []).append(idle[-1])
+        process = idle.pop()
+    try:
+        return to_json(process.run(Case(**case)))
+    finally:
+        with _guard:
+            idle.append(process)
+
+
+def end_processes(run: str) -> None:
+    """End the processes that a run has on a Dask worker."""
+    with _guard:
+        ending = _processes.pop(run, [])
+        _idle.pop(run, None)
+    for process in ending:
+        process.close()
+
+
+@contextmanager
+def process_pool(job: Job, workers: int) -> Iterator[ProcessPool]:
+    """Worker processes of this machine, which end with the block."""
+    pool = ProcessPool(job, workers)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def local_dask_pool(job: Job, workers: int) -> Iterator[DaskPool]:
+    """A Dask cluster on this machine, which ends with the block."""
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        # We count the crashes, and a case that only waits on a worker must not share its blame.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": "60s",
+    }
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            # The memory is in the processes that do the cases.
+            memory_limit=0,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=logging.CRITICAL,
+        )
+        with cluster, Client(cluster, set_as_default=False) as client:
+            pool = DaskPool(client, job)
+            try:
+                yield pool
+            finally:
+                pool.close()
+
+
+@contextmanager
+def dask_pool(job: Job, scheduler: str) -> Iterator[DaskPool]:
+    """The workers of a running Dask scheduler.
+
+    Raises:
+        InputError: Dask is not installed, or the scheduler does not answer.
+    """
+    if not has_dask():
+        raise InputError(f"--scheduler {scheduler}: {_NO_DASK}")
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"--scheduler {scheduler}: does not answer: check the address and that it runs"
+        ) from error
+    with client:
+        pool = DaskPool(client, job)
+        try:
+            yield pool
+        finally:
+            pool.close()

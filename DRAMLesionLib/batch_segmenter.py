@@ -1,0 +1,71 @@
+"""What a batch's workers run: the main job, its models loaded once for all cases of a process."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DRAMLesionLib.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.case_models import CaseModels
+
+
+def prepare(options: dict[str, Any]) -> str:
+    """Load the models; the cases of this process find them in memory.
+
+    Args:
+        options: Of :func:`segment`.
+
+    Returns:
+        A checksum that tells their weights from others.
+
+    Raises:
+        InputError: There is no such model, method or device.
+    """
+    chosen = (options.get(name) for name in ("model", "method"))
+    return _models(*chosen, options.get("device", "auto")).checksum
+
+
+def segment(
+    source: Path,
+    out: Path,
+    *,
+    lobes: Path | None = None,
+    series: str | None = None,
+    model: str | None = None,
+    method: str | None = None,
+    device: str = "auto",
+    with_scene: bool = True,
+    progress: Progress = silent,
+    **options: Any,
+) -> None:
+    """Segment one CT and write all results into a folder.
+
+    Args:
+        source, out, lobes, series, model, method, device, with_scene, progress: As for
+            :func:`~DRAMLesionLib.case.segment_case`.
+        **options: For :func:`~DRAMLesionLib.case.find_lesions`.
+
+    Raises:
+        InputError: Something that was given can't be used; nothing was written.
+    """
+    from DRAMLesionLib.case import Stopwatch, find_lesions, write_findings
+    from DRAMLesionLib.device import find_device
+    from DRAMLesionLib.volume import read_ct
+
+    watch = Stopwatch()
+    with watch.stage("read"):
+        ct = read_ct(source, series=series)
+    models, place = _models(model, method, device), str(find_device(device))
+    findings = find_lesions(
+        ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
+    )
+    write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
+
+
+@functools.cache
+def _models(model: str | None, method: str | None, device: str) -> "CaseModels":
+    from DRAMLesionLib.case_models import load_case_models
+    from DRAMLesionLib.device import find_device
+
+    return load_case_models(model, method, find_device(device))

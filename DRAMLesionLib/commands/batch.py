@@ -1,0 +1,171 @@
+"""The command ``batch``."""
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from DRAMLesionLib.commands.options import Debug, Device, Json, MissingLobes
+from DRAMLesionLib.console import Reporter
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.batch import BatchResult, CaseEvent
+
+SOME_FAILED, INTERRUPTED = 3, 130
+_SHOWN = 20
+
+
+def batch(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="Folder of CTs (files or DICOM), or CSV: image, lobes, name."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results.")],
+    lobes: Annotated[
+        str | None, typer.Option(help="Lobes of each case, beside its CT: '{name}_lobes.nii.gz'.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Which files, '*_ct.nii.gz', or DICOM series by description, '*lung*'.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cases at once; else by cores and memory. One runs without Dask."),
+    ] = None,
+    memory: Annotated[
+        float, typer.Option("--memory-per-worker", min=0.1, help="GiB that each worker needs.")
+    ] = 4.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of each worker; else they share the cores.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A running Dask scheduler, tcp://HOST:8786, and its workers.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Do only what is missing, damaged, failed or changed.")
+    ] = False,
+    retry_poisoned: Annotated[
+        bool, typer.Option("--retry-poisoned", help="With --resume: also what was set aside after crashes.")
+    ] = False,
+    keep_identifiers: Annotated[
+        bool, typer.Option("--keep-identifiers", help="Name cases after DICOM folders; show files' names.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Minutes that a case may take; 0: any.")] = 0.0,
+    model: Annotated[str | None, typer.Option(help="Name of a model of either kind, or its folder.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="What makes the masks: final (network) or dram (the map, cut).")
+    ] = None,
+    device: Device = "auto",
+    no_crf: Annotated[bool, typer.Option("--no-crf", help="Leave the maps unrefined.")] = False,
+    no_scene: Annotated[
+        bool, typer.Option("--no-scene", help="Write no Slicer scenes and pictures.")
+    ] = False,
+    allow_missing_lobes: MissingLobes = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Segment many CTs; one bad case never stops the rest. Exit code 3: some failed."""
+    with Reporter(json, debug) as reporter:
+        from DRAMLesionLib.batch import Workers, segment_batch
+
+        _stop_on_termination()
+        options: dict[str, Any] = {"device": device, "crf": not no_crf, "with_scene": not no_scene}
+        options["allow_missing_lobes"] = allow_missing_lobes
+        if method is not None:
+            options["method"] = method
+        if model is not None:
+            # Workers may have another folder to start from.
+            options["model"] = str(Path(model).resolve()) if Path(model).is_dir() else model
+        result = segment_batch(
+            source,
+            out,
+            lobes=lobes,
+            images=images,
+            workers=Workers(workers, memory, scheduler, threads=threads),
+            resume=resume,
+            retry_poisoned=retry_poisoned,
+            keep_identifiers=keep_identifiers,
+            timeout_s=60 * timeout,
+            options=options,
+            progress=reporter.progress,
+            tell=lambda event: reporter.log(_event(event)),
+        )
+        reporter.result(_values(result))
+        for line in describe(result):
+            reporter.note(line)
+        if result.stopped:
+            raise typer.Exit(INTERRUPTED)
+        if not result.good:
+            raise typer.Exit(SOME_FAILED)
+
+
+def describe(result: "BatchResult") -> list[str]:
+    """What became of a batch, for people."""
+    counts = result.statuses
+    head = f"{counts['done']} of {result.count} cases done"
+    if result.kept:
+        head += f" ({result.kept} of them before)"
+    bad = len(result.failures)
+    if bad:
+        head += f", {bad} failed"
+    lines = [f"Note: {note}" for note in result.notes]
+    lines.append(f"{head} in {_duration(result.seconds)}")
+    shown = list(result.failures.items())[:_SHOWN]
+    lines += [f"  {name}: {reason}" for name, reason in shown]
+    if bad > len(shown):
+        lines.append(f"  and {bad - len(shown)} more: see the manifest")
+    if result.stopped:
+        lines.append("Stopped: go on with --resume")
+    lines.append(
+        f"Results in {result.out}: manifest.csv, volumes.csv, report.html, cases/; key.csv is private"
+    )
+    return lines
+
+
+def _values(result: "BatchResult") -> dict[str, Any]:
+    return {
+        "out": str(result.out),
+        "cases": result.count,
+        "done": result.statuses["done"],
+        "kept": result.kept,
+        "failed": result.statuses["failed"],
+        "poisoned": result.statuses["poisoned"],
+        "stopped": result.stopped,
+        "seconds": round(result.seconds, 1),
+        "failures": result.failures,
+        "notes": result.notes,
+    }
+
+
+def _event(event: "CaseEvent") -> dict[str, Any]:
+    remaining = event.remaining_s
+    return {
+        "event": "case",
+        "case": event.outcome.case,
+        "status": event.outcome.status,
+        "kept": event.outcome.kept,
+        "seconds": event.outcome.seconds,
+        "reason": event.outcome.reason,
+        "ended": event.ended,
+        "cases": event.count,
+        "remaining_s": None if remaining is None else round(remaining),
+    }
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _stop_on_termination() -> None:
+    """Clusters end a job by SIGTERM: end the batch as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not the main thread: then nobody sends it signals
+        signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,41 @@
+"""The command ``pseudo-label``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from DRAMLesionLib.commands.options import Debug, Device, Json
+from DRAMLesionLib.console import Reporter
+
+
+def pseudo_label(
+    data: Annotated[Path, typer.Option("--data", help="Data list: JSON with images, lobes and percentages.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the labels and the new data list.")],
+    model: Annotated[str | None, typer.Option(help="Name of a dRAM model, or its folder.")] = None,
+    rule: Annotated[
+        str, typer.Option(help="fixed, otsu, or quantile: each lobe's known percentage sets its threshold.")
+    ] = "quantile",
+    no_crf: Annotated[bool, typer.Option("--no-crf", help="Cut the map as it is, not refined.")] = False,
+    smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 0.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep labels that are there already.")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Guess a lesion label for each training scan, to train the final network on."""
+    with Reporter(json, debug) as reporter:
+        from typing import get_args
+
+        from DRAMLesionLib.errors import InputError
+        from DRAMLesionLib.pseudo_label import Rule
+        from DRAMLesionLib.pseudo_label_folder import PseudoLabelSettings, write_pseudo_labels
+
+        if rule not in get_args(Rule):
+            raise InputError(f"--rule {rule}: use one of {', '.join(get_args(Rule))}")
+        settings = PseudoLabelSettings(rule, not no_crf, smooth)  # type: ignore[arg-type]
+        made = write_pseudo_labels(
+            data, model, out, settings, resume=resume, device=device, progress=reporter.progress
+        )
+        reporter.result({"data": str(made)})
+        reporter.note(f"Data list with labels: {made}: train with Training/final.yaml --data {made}")

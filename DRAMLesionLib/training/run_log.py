@@ -1,0 +1,90 @@
+"""What a training leaves to look at: ``log.jsonl``, ``loss.png`` and, on request, TensorBoard's files."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.files import write_text
+from DRAMLesionLib.training.loss_curve import draw_loss_curve
+
+Log = Callable[[dict[str, Any]], None]
+LOG, CURVE, TENSORBOARD = "log.jsonl", "loss.png", "tensorboard"
+SECONDS_BETWEEN_CURVES = 60.0
+
+
+class RunLog:
+    """Keeps the events of a training: one JSON line each, and a picture of them.
+
+    The lines are those of ``--json``: ``{"event": "step", "epoch", "step", "loss", ...}`` and
+    ``{"event": "epoch", "epoch", "step", "loss", ..., "validation_...": }``.
+    """
+
+    def __init__(self, folder: Path, step: int, show: Log, tensorboard: bool = False):
+        """Open the log.
+
+        Args:
+            folder: Of the training's state.
+            step: Where the training goes on; later lines are of steps that are done again, and are dropped.
+            show: Is given each event, too.
+            tensorboard: Write TensorBoard's files as well.
+
+        Raises:
+            InputError: TensorBoard is asked for and not installed.
+        """
+        self._show, self._folder = show, folder
+        self._board: Any = _board(folder / TENSORBOARD, step) if tensorboard else None
+        self._events = [event for event in read_log(folder / LOG) if event.get("step", 0) <= step]
+        write_text(folder / LOG, "".join(json.dumps(event) + "\n" for event in self._events))
+        self._file = (folder / LOG).open("a", encoding="utf-8")
+        self._drawn = time.monotonic()
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Keep and show one event."""
+        self._events.append(event)
+        self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
+        self._show(event)
+        if self._board is not None:
+            for key, value in event.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(f"{event['event']}/{key}", value, event["step"])
+        if event["event"] == "epoch" and time.monotonic() - self._drawn > SECONDS_BETWEEN_CURVES:
+            self.draw()
+
+    def draw(self) -> None:
+        """Write the picture of what was logged so far."""
+        draw_loss_curve(self._events, self._folder / CURVE)
+        self._drawn = time.monotonic()
+
+    def close(self) -> None:
+        """Write the picture and close the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+        self.draw()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The events of a ``log.jsonl``; none where there is no such file. A last line that was cut off is left out."""
+    if not path.is_file():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return [event for event in events if isinstance(event, dict)]
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "--tensorboard: TensorBoard is not installed: pip install 'dramlesion[tensorboard]', or leave it out"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -1,0 +1,367 @@
+"""Checks what the reviewers and scripts of Slicer's Extensions Index check, before they do, and without a network.
+
+    python Scripts/check_extension.py [REPOSITORY]
+
+One line per finding; the exit code is 1 if there is any.
+"""
+
+import ast
+import functools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+NAME = "DRAMLesion"
+CATEGORY = "Segmentation"
+SCHEMA = re.compile(
+    r"https://raw\.githubusercontent\.com/Slicer/Slicer/main/Schemas/"
+    r"slicer-extension-catalog-entry-schema-v1\.0\.[12]\.json#"
+)
+ENTRY_KEYS = {
+    "$schema": str,
+    "build_dependencies": list,
+    "build_subdirectory": str,
+    "category": str,
+    "dicom_support_rule": str,
+    "enabled": bool,
+    "scm_revision": str,
+    "scm_type": str,
+    "scm_url": str,
+    "tier": int,
+}
+NEEDED_KEYS = (
+    "$schema",
+    "category",
+    "scm_url",
+    "scm_revision",
+    "build_dependencies",
+    "build_subdirectory",
+    "tier",
+)
+CMAKE_NAMES = ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS")
+RAW = re.compile(r"https://raw\.githubusercontent\.com/([\w.-]+)/([\w.-]+)/([\w.-]+)/(.+\.(?:png|jpe?g))")
+LICENSES = ("LICENSE", "LICENSE.txt")
+LARGEST_MB = 100.0
+"""Of a clone with its whole history."""
+
+IN_SLICER = {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "SimpleITK", "packaging", "SegmentEditorEffects"}
+"""What a file that Slicer reads at its start may import: Slicer itself and what it brings."""
+
+WORK = re.compile(
+    r"pip_\w+|install\w*|subprocess\.\w+|Popen|os\.system|urlopen|urlretrieve|download\w*|open|read_\w+|load\w*|write_\w+"
+    r"|connect|mkdir|unlink|rmtree|sleep|import_module|__import__"
+)
+"""Calls that no file makes while it is imported: packages, processes, the network, files, the scene."""
+
+STATEMENT_CALLS = ("sys.path.insert",)
+"""Calls for their effect alone that a file may make while it is imported."""
+
+
+def main(repository: Path) -> int:
+    """Print the findings; returns the exit code."""
+    found = [*findings(repository)]
+    print(*found, sep="\n", end="\n" if found else "")
+    if not found:
+        print(f"{NAME} keeps the rules of the Extensions Index.")
+    return 1 if found else 0
+
+
+def findings(repository: Path) -> Iterator[str]:
+    """What is wrong, one line each."""
+    files = repository_files(repository)
+    yield from check_entry(repository)
+    yield from check_cmake(repository)
+    yield from check_old_description(repository)
+    yield from check_texts(repository)
+    yield from check_line_ends(repository, files)
+    yield from check_size(clone_size_mb(repository, files))
+    yield from check_requirements(repository)
+    yield from check_modules(repository)
+
+
+def check_entry(repository: Path) -> Iterator[str]:
+    """The catalogue's entry."""
+    path = repository / f"{NAME}.json"
+    if not path.is_file():
+        yield f"{path.name}: is missing: the Extensions Index takes the extension's name from it"
+        return
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        yield f"{path.name}: is not JSON: {error}"
+        return
+    for key in NEEDED_KEYS:
+        if key not in entry:
+            yield f"{path.name}: {key} is missing"
+    for key, value in entry.items():
+        if key not in ENTRY_KEYS:
+            yield f"{path.name}: {key} is not a key of the schema"
+        elif type(value) is not ENTRY_KEYS[key]:
+            yield f"{path.name}: {key} is not of type {ENTRY_KEYS[key].__name__}"
+    if not SCHEMA.fullmatch(str(entry.get("$schema"))):
+        yield f"{path.name}: $schema is not the address of a known schema"
+    if entry.get("category") != CATEGORY:
+        yield f"{path.name}: category is {entry.get('category')!r}, not {CATEGORY!r}"
+    if entry.get("tier") not in (1, 3, 5):
+        yield f"{path.name}: tier is {entry.get('tier')!r}, not 1, 3 or 5"
+    yield from _check_address(path.name, str(entry.get("scm_url")))
+
+
+def _check_address(where: str, url: str) -> Iterator[str]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "git") or not parts.netloc:
+        yield f"{where}: scm_url {url!r} is not https://HOST/PATH"
+    name = Path(parts.path.strip("/")).name.removesuffix(".git")
+    if not name.startswith("Slicer"):
+        yield f"{where}: the repository's name {name!r} does not begin with Slicer"
+    if NAME.lower().startswith("slicer"):
+        yield f"{where}: the extension's name begins with Slicer"
+
+
+def check_cmake(repository: Path) -> Iterator[str]:
+    """The extension's description in CMakeLists.txt, and that it says the same as the entry."""
+    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
+    project = re.search(r"^project\(\s*([^\s)]+)", text, re.M)
+    if not project or project[1] != NAME:
+        yield f"CMakeLists.txt: project() is not {NAME}, the name of {NAME}.json"
+    values = cmake_values(text)
+    for name in CMAKE_NAMES:
+        if not values.get(name):
+            yield f'CMakeLists.txt: EXTENSION_{name} is not set to "text in quotes"'
+        elif ";" in values[name]:
+            yield f"CMakeLists.txt: EXTENSION_{name} has a semicolon, which ends a value in CMake"
+    for name in ("ICONURL", "SCREENSHOTURLS"):
+        for url in values.get(name, "").split():
+            yield from _check_picture(repository, f"CMakeLists.txt: EXTENSION_{name}", url)
+    entry = _entry(repository)
+    depends = [] if values.get("DEPENDS") == "NA" else values.get("DEPENDS", "").split()
+    if depends != entry.get("build_dependencies", []):
+        yield f"CMakeLists.txt: EXTENSION_DEPENDS {depends} is not the entry's build_dependencies"
+    source = str(entry.get("scm_url", "")).removesuffix(".git")
+    if values.get("HOMEPAGE") and values["HOMEPAGE"] != source:
+        yield f"CMakeLists.txt: EXTENSION_HOMEPAGE is not the repository {source}"
+
+
+def cmake_values(text: str) -> dict[str, str]:
+    """NAME to value of the lines ``set(EXTENSION_NAME "value")``."""
+    return dict(re.findall(r'^set\(EXTENSION_(\w+) "([^"]*)"\)', text, re.M))
+
+
+def _check_picture(repository: Path, where: str, url: str) -> Iterator[str]:
+    match = RAW.fullmatch(url)
+    if not match:
+        yield f"{where}: {url} is not a raw address of a png or jpeg on GitHub"
+        return
+    owner, name, branch, file = match.groups()
+    entry = _entry(repository)
+    if f"https://github.com/{owner}/{name}" != str(entry.get("scm_url", "")).removesuffix(".git"):
+        yield f"{where}: {url} is in another repository"
+    if branch != entry.get("scm_revision"):
+        yield f"{where}: {url} is on another branch than {entry.get('scm_revision')}"
+    path = repository / file
+    if not path.is_file():
+        yield f"{where}: {file} is missing"
+    elif not is_picture(path):
+        yield f"{where}: {file} is neither png nor jpeg"
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as its name says."""
+    begins = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
+    return path.read_bytes()[:8].startswith(begins[path.suffix.lower()])
+
+
+def check_old_description(repository: Path) -> Iterator[str]:
+    """The ``.s4ext`` file of older tools says what CMakeLists.txt says."""
+    path = repository / f"{NAME}.s4ext"
+    if not path.is_file():
+        yield f"{path.name}: is missing"
+        return
+    pairs = (line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines() if " " in line)
+    found = {key: value for key, value in pairs if key != "#"}
+    values = cmake_values((repository / "CMakeLists.txt").read_text(encoding="utf-8"))
+    for name in CMAKE_NAMES:
+        if found.get(name.lower()) != values.get(name):
+            yield f"{path.name}: {name.lower()} is not the EXTENSION_{name} of CMakeLists.txt"
+    entry = _entry(repository)
+    for key, other in (("category", "category"), ("scmurl", "scm_url"), ("scmrevision", "scm_revision")):
+        if found.get(key) != entry.get(other):
+            yield f"{path.name}: {key} is not the {other} of {NAME}.json"
+
+
+def check_texts(repository: Path) -> Iterator[str]:
+    """Licence and readme."""
+    if not any((repository / name).is_file() for name in LICENSES):
+        yield "LICENSE: is missing"
+    readme = repository / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    for what, pattern in {
+        "the extension's name": NAME,
+        "the licence's name": r"\bMIT\b",
+        "a picture": r"!\[[^\]]*\]\([^)]+\)|<img ",
+        "that it is for research use only": r"[Rr]esearch use only",
+        "the publication": r"arxiv\.org|doi\.org",
+    }.items():
+        if not re.search(pattern, text):
+            yield f"README.md: lacks {what}"
+
+
+def repository_files(repository: Path) -> list[Path]:
+    """The files that a clone has; outside git, all that are not hidden."""
+    command = ["git", "-C", str(repository), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        said = subprocess.run(command, capture_output=True, check=True).stdout
+        names = [name for name in said.decode("utf-8").split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        found = (path.relative_to(repository) for path in repository.rglob("*"))
+        names = [path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)]
+    return [repository / name for name in names if (repository / name).is_file()]
+
+
+def check_line_ends(repository: Path, files: list[Path]) -> Iterator[str]:
+    """Text files end their lines by LF."""
+    for path in files:
+        content = path.read_bytes()
+        if b"\r" in content and b"\0" not in content[:8000] and path.suffix not in (".png", ".gz"):
+            yield f"{path.relative_to(repository)}: has CR line ends: save it with LF"
+
+
+def clone_size_mb(repository: Path, files: list[Path]) -> float:
+    """Size of the files and of the history as git keeps it."""
+    total = sum(path.stat().st_size for path in files)
+    try:
+        command = ["git", "-C", str(repository), "count-objects", "-v"]
+        said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        total += 1024 * sum(int(size) for size in re.findall(r"^size(?:-pack)?: (\d+)", said, re.M))
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return total / 2**20
+
+
+def check_size(megabytes: float) -> Iterator[str]:
+    """The Index refuses large repositories."""
+    if megabytes > LARGEST_MB:
+        yield f"the repository with its history has {megabytes:.0f} MB, {LARGEST_MB:.0f} are allowed"
+
+
+def check_requirements(repository: Path) -> Iterator[str]:
+    """No exact versions: another extension may need others."""
+    path = repository / NAME / "Resources" / "requirements.txt"
+    where = path.relative_to(repository)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        named = line.partition("#")[0].partition(";")[0].strip()
+        if named and not re.fullmatch(r"[\w.-]+(\[[\w,]+\])?((>=|<|!=|~=)[\w.]+,?)*", named):
+            yield f"{where}: {named!r} is pinned, or not a plain requirement"
+
+
+def module_folders(repository: Path) -> list[Path]:
+    """The modules: folders with a script of their own name."""
+    return sorted(path.parent for path in repository.glob("*/*.py") if path.stem == path.parent.name)
+
+
+def check_modules(repository: Path) -> Iterator[str]:
+    """What Slicer reads at its start, and what that imports."""
+    seen: set[Path] = set()
+    for folder in module_folders(repository):
+        name = folder.name
+        for needed in (f"Resources/Icons/{name}.png", "CMakeLists.txt"):
+            if not (folder / needed).is_file():
+                yield f"{name}/{needed}: is missing"
+        if f"add_subdirectory({name})" not in (repository / "CMakeLists.txt").read_text(encoding="utf-8"):
+            yield f"CMakeLists.txt: lacks add_subdirectory({name})"
+        for path in sorted(folder.rglob("*.py")):
+            yield from check_python(repository, path, seen)
+
+
+def check_python(repository: Path, path: Path, seen: set[Path]) -> Iterator[str]:
+    """Imports and calls at file scope, here and in the project's files that it imports there."""
+    if path in seen:
+        return
+    seen.add(path)
+    where = path.relative_to(repository)
+    for statement, expressions in run_at_import(path.read_text(encoding="utf-8")):
+        for node in expressions:
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            alone = isinstance(statement, ast.Expr) and node is statement.value and bool(called)
+            alone = alone and called not in STATEMENT_CALLS
+            if alone or WORK.fullmatch(called) or WORK.fullmatch(called.rpartition(".")[2]):
+                yield f"{where}:{statement.lineno}: works at import: {called}()"
+        for module in _imported(statement):
+            files = own_files(repository, path, module)
+            for file in files:
+                yield from check_python(repository, file, seen)
+            root = module.split(".")[0]
+            if not files and root not in sys.stdlib_module_names and root not in IN_SLICER:
+                yield f"{where}:{statement.lineno}: imports {root} at file scope: import it where it is used"
+
+
+@functools.cache
+def run_at_import(text: str) -> list[tuple[ast.stmt, list[ast.AST]]]:
+    """The statements of a file that run when it is imported, each with the expressions that are evaluated then."""
+    return [(statement, list(_evaluated(statement))) for statement in at_file_scope(ast.parse(text))]
+
+
+def at_file_scope(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Statements that run when the file is imported, in blocks and classes too."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.stmt):
+            if isinstance(node, ast.excepthandler):
+                yield from at_file_scope(node)
+            continue
+        if isinstance(node, ast.If) and re.search(r"TYPE_CHECKING|__name__", ast.unparse(node.test)):
+            continue
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from at_file_scope(node)
+
+
+def _evaluated(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expressions of a statement itself: of a function its decorators and defaults, of a block its condition."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        heads = [
+            *statement.decorator_list,
+            *statement.args.defaults,
+            *filter(None, statement.args.kw_defaults),
+        ]
+    else:
+        heads = [child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.expr)]
+    for head in heads:
+        inside = {id(n) for lam in ast.walk(head) if isinstance(lam, ast.Lambda) for n in ast.walk(lam.body)}
+        yield from (node for node in ast.walk(head) if id(node) not in inside)
+
+
+def _imported(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+        return [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
+    return []
+
+
+def own_files(repository: Path, importer: Path, module: str) -> list[Path]:
+    """The project's files behind a module's name, its packages too."""
+    parts = module.split(".")
+    roots = (repository, *module_folders(repository), importer.parent)
+    for root in roots:
+        if (root / parts[0] / "__init__.py").is_file() or (
+            len(parts) == 1 and (root / f"{parts[0]}.py").is_file()
+        ):
+            packages = [root.joinpath(*parts[: i + 1], "__init__.py") for i in range(len(parts))]
+            files = [*packages, root.joinpath(*parts).with_suffix(".py")]
+            return [path for path in files if path.is_file()]
+    return []
+
+
+def _entry(repository: Path) -> dict[str, object]:
+    try:
+        return dict(json.loads((repository / f"{NAME}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1]).resolve()))

@@ -1,0 +1,1 @@
+"""The Segment Editor's effect "DRAM refine"; Slicer loads its file by path."""

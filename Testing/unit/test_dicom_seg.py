@@ -1,0 +1,284 @@
+"""DICOM Segmentation and measurement report: where their voxels lie, what they reference, what they say."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from typer.testing import CliRunner
+
+from DRAMLesionLib.case import write_findings
+from DRAMLesionLib.cli import app
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lobes import LobeMap
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.volume import Volume, read_ct
+
+hd = pytest.importorskip("highdicom")
+import pydicom  # noqa: E402
+from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
+from pydicom.sr.codedict import codes  # noqa: E402
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
+
+from DRAMLesionLib import dicom_report, dicom_seg  # noqa: E402
+
+COLUMNS, ROWS, SLICES = 11, 9, 7
+SPACING = (0.7, 0.8, 2.5)
+ORIENTATIONS = {
+    "axial": (1, 0, 0, 0, 1, 0),
+    "feet first, prone": (-1, 0, 0, 0, -1, 0),
+    "coronal": (1, 0, 0, 0, 0, -1),
+    "oblique": (0.98480775, 0.17364818, 0, -0.17364818, 0.98480775, 0),
+}
+
+
+def write_series(folder, orientation="axial", **changes):
+    """A CT series with all that the standard wants of a slice, in files of shuffled names; its voxels by position."""
+    generator = np.random.default_rng(5)
+    hu = generator.choice([-1000, -850, -300, 40], (SLICES, ROWS, COLUMNS)).astype(np.int16)
+    row, column = (
+        np.array(ORIENTATIONS[orientation][:3], float),
+        np.array(ORIENTATIONS[orientation][3:], float),
+    )
+    normal = np.cross(row, column)
+    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, number in enumerate(generator.permutation(SLICES)):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = study, series, frame
+        data.Modality, data.PatientID, data.PatientName = "CT", "4711", "Doe^Jane"
+        data.PatientBirthDate, data.PatientSex, data.StudyID, data.AccessionNumber = "19500101", "F", "1", ""
+        data.StudyDate, data.StudyTime, data.ReferringPhysicianName = "20200401", "120000", ""
+        data.SeriesNumber, data.InstanceNumber, data.Manufacturer = 2, int(number) + 1, "Maker"
+        data.ImageType, data.PositionReferenceIndicator = ["ORIGINAL", "PRIMARY", "AXIAL"], ""
+        data.Rows, data.Columns, data.SamplesPerPixel = ROWS, COLUMNS, 1
+        data.PixelSpacing, data.SliceThickness = [SPACING[1], SPACING[0]], SPACING[2]
+        data.ImageOrientationPatient = list(ORIENTATIONS[orientation])
+        point = np.array([-35.0, 20.0, -100.0]) + SPACING[2] * index * normal
+        data.ImagePositionPatient = [f"{value:.8g}" for value in point]
+        data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME2", 1
+        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
+        data.RescaleSlope, data.RescaleIntercept = 1, 0
+        for key, value in changes.items():
+            if value is None:
+                delattr(data, key)
+            else:
+                setattr(data, key, value)
+        data.PixelData = hu[index].tobytes()
+        data.save_as(folder / f"{number:02d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def find(ct: Volume, seed=1, lesion=True) -> Findings:
+    """Findings without any symmetry: five lobes of random voxels, a lesion in some."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 6, ct.array.shape).astype(np.uint8)
+    mask = ((generator.random(ct.array.shape) < 0.3) & (labels > 0) & lesion).astype(np.uint8)
+    lobes = LobeMap(labels, True, "test")
+    dram = mask.astype(np.float32)
+    table = quantify(ct.array, lobes, mask, ct.spacing_mm, dram)
+    return Findings(ct, lobes, dram, mask, table, {"model": {"name": "small", "version": "0.0.1"}})
+
+
+def points_of_segment(segmentation, number):
+    """The patient coordinates of a segment's voxels, from nothing but the attributes of the standard (C.7.6.16.2.3)."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    found = []
+    for frame, pixels in zip(
+        segmentation.PerFrameFunctionalGroupsSequence, segmentation.pixel_array, strict=True
+    ):
+        if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber != number:
+            continue
+        orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+        down, across = (float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing)
+        origin = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+        rows, columns = np.nonzero(pixels)
+        found.append(
+            origin + columns[:, None] * across * orientation[:3] + rows[:, None] * down * orientation[3:]
+        )
+    return np.concatenate(found) if found else np.zeros((0, 3))
+
+
+def points_of_mask(mask, ct):
+    z, y, x = np.nonzero(mask)
+    return (ct.geometry.canonical().matrix @ np.stack([x, y, z, np.ones_like(x)]))[:3].T
+
+
+def same_points(one, other):
+    def order(points):
+        return sorted(map(tuple, np.round(points, 3) + 0.0))
+
+    np.testing.assert_allclose(order(one), order(other), atol=0.01)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_voxels_lie_where_the_label_map_has_them(tmp_path, orientation):
+    findings = find(read_ct(write_series(tmp_path / "ct", orientation)))
+    dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    segmentation = pydicom.dcmread(tmp_path / "seg.dcm")
+    same_points(points_of_segment(segmentation, 1), points_of_mask(findings.lesion, findings.ct))
+    for value in range(1, 6):
+        same_points(
+            points_of_segment(segmentation, value + 1),
+            points_of_mask(findings.lobes.labels == value, findings.ct),
+        )
+
+
+@pytest.mark.parametrize("axes", ["RAS", "PIR", "LPS"])
+def test_results_on_a_converted_file_of_the_scan_come_back_to_its_slices(tmp_path, axes):
+    """The CT was segmented as NIfTI with other axes; voxel for voxel it is the DICOM series."""
+    original = read_ct(write_series(tmp_path / "ct", "oblique"))
+    image = sitk.GetImageFromArray(np.zeros((1, 1, 1)))
+    image = sitk.DICOMOrient(_image(original), axes)
+    sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
+    findings = find(read_ct(tmp_path / "ct.nii.gz"))
+    segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    same_points(points_of_segment(segmentation, 1), points_of_mask(findings.lesion, original))
+    volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[1])
+    assert int(volume.array.sum()) == int(findings.lesion.sum())
+
+
+def _image(ct):
+    from DRAMLesionLib.volume import to_image
+
+    return to_image(ct.array, ct)
+
+
+def test_each_frame_references_the_slice_that_it_lies_on(tmp_path):
+    findings = find(read_ct(write_series(tmp_path / "ct")))
+    segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    slices = {
+        str(data.SOPInstanceUID): data
+        for data in (pydicom.dcmread(file) for file in (tmp_path / "ct").iterdir())
+    }
+    referenced = set()
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+        source = slices[image.ReferencedSOPInstanceUID]
+        assert list(source.ImagePositionPatient) == list(frame.PlanePositionSequence[0].ImagePositionPatient)
+        referenced.add(image.ReferencedSOPInstanceUID)
+    assert referenced == set(slices)
+    one = next(iter(slices.values()))
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == one.SeriesInstanceUID
+    for keyword in ("StudyInstanceUID", "PatientID", "FrameOfReferenceUID"):
+        assert segmentation[keyword].value == one[keyword].value
+    assert segmentation.SeriesInstanceUID != one.SeriesInstanceUID
+
+
+def test_segments_are_coded_and_say_that_lobes_are_approximate(tmp_path):
+    findings = find(read_ct(write_series(tmp_path / "ct")))
+    segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    lesion, lul, *_, rml, rll = segmentation.SegmentSequence
+    kind = lesion.SegmentedPropertyTypeCodeSequence[0]
+    assert lesion.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
+    assert (kind.CodeValue, kind.CodingSchemeDesignator) == ("47351003", "SCT")
+    assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == "840539006"
+    assert lesion.AnatomicRegionSequence[0].CodeValue == "39607008"
+    assert lesion.SegmentAlgorithmType == "AUTOMATIC" and lesion.SegmentAlgorithmName == "DRAMLesion"
+    for lobe, code, side in (
+        (lul, "45653009", "7771000"),
+        (rml, "72481006", None),
+        (rll, "90572001", "24028007"),
+    ):
+        kind = lobe.SegmentedPropertyTypeCodeSequence[0]
+        assert kind.CodeValue == code
+        modifier = kind.get("SegmentedPropertyTypeModifierCodeSequence")
+        assert (modifier[0].CodeValue if modifier else None) == side
+        assert lobe.SegmentLabel.endswith("(approximate)")
+    assert "not for diagnosis" in segmentation.ContentDescription
+
+
+def test_no_lesion_at_all_is_a_segment_without_frames(tmp_path):
+    findings = find(read_ct(write_series(tmp_path / "ct")), lesion=False)
+    segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    assert points_of_segment(segmentation, 1).size == 0 and len(segmentation.SegmentSequence) == 6
+    assert len(points_of_segment(segmentation, 4)) == (findings.lobes.labels == 3).sum()
+
+
+@pytest.mark.parametrize("lesion", [True, False])
+def test_the_report_has_the_table_and_references_the_segments(tmp_path, lesion):
+    findings = find(read_ct(write_series(tmp_path / "ct")), lesion=lesion)
+    source = dicom_seg.find_source(tmp_path / "ct", findings.ct)
+    segmentation = dicom_seg.make_dicom_seg(findings, source)
+    dicom_report.write_dicom_report(findings, segmentation, source, tmp_path / "sr.dcm")
+    report = hd.sr.srread(tmp_path / "sr.dcm")
+    groups = report.content.get_volumetric_roi_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == ["LUL", "LLL", "RUL", "RML", "RLL"]
+    for number, (group, region) in enumerate(zip(groups, findings.quantification.lobes, strict=True), 2):
+        values = {m.name.value: float(m.value) for m in group.get_measurements()}
+        assert values["118565006"] == pytest.approx(region.volume_ml, rel=1e-5)
+        assert values["LESION_VOLUME"] == pytest.approx(region.lesion_ml, rel=1e-5, abs=1e-6)
+        assert values["LESION_PERCENT"] == pytest.approx(region.percent, rel=1e-5, abs=1e-6)
+        assert values["SEVERITY_SCORE"] == region.score
+        (item,) = hd.sr.utils.find_content_items(group[0], name=codes.DCM.ReferencedSegment, recursive=True)
+        (segment,) = item.ReferencedSOPSequence
+        assert segment.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
+        assert segment.ReferencedSegmentNumber == number
+    (total,) = report.content.get_image_measurement_groups()
+    values = {m.name.value: float(m.value) for m in total.get_measurements()}
+    assert values["SEVERITY_SCORE"] == findings.quantification.total_score
+    assert values["LESION_PERCENT"] == pytest.approx(findings.quantification.total.percent, rel=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (Debian: dicom3tools) is not installed")
+@pytest.mark.parametrize("lesion", [True, False])
+def test_dciodvfy_finds_no_error(tmp_path, lesion):
+    findings = find(read_ct(write_series(tmp_path / "ct")), lesion=lesion)
+    source = dicom_seg.find_source(tmp_path / "ct", findings.ct)
+    segmentation = dicom_seg.make_dicom_seg(findings, source)
+    dicom_seg.save_dataset(segmentation, tmp_path / "seg.dcm")
+    dicom_report.write_dicom_report(findings, segmentation, source, tmp_path / "sr.dcm")
+    for name in ("seg.dcm", "sr.dcm"):
+        done = subprocess.run(["dciodvfy", str(tmp_path / name)], capture_output=True, text=True)
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+        assert not errors, (name, errors)
+
+
+def test_the_command_writes_both_from_a_results_folder(tmp_path):
+    ct = read_ct(write_series(tmp_path / "ct"))
+    findings = find(ct)
+    write_findings(findings, tmp_path / "results", with_scene=False)
+    arguments = ["dicom-seg", tmp_path / "results", "--dicom", tmp_path / "ct", "--out", tmp_path / "seg.dcm"]
+    done = CliRunner().invoke(app, [str(a) for a in [*arguments, "--report", tmp_path / "sr.dcm"]])
+    assert done.exit_code == 0, done.stderr
+    same_points(
+        points_of_segment(pydicom.dcmread(tmp_path / "seg.dcm"), 1), points_of_mask(findings.lesion, ct)
+    )
+    assert pydicom.dcmread(tmp_path / "sr.dcm").Modality == "SR"
+
+
+def test_another_scan_is_refused_and_nothing_is_written(tmp_path):
+    ct = read_ct(write_series(tmp_path / "ct"))
+    write_series(tmp_path / "other", PixelSpacing=[0.9, 0.9])
+    with pytest.raises(InputError, match=r"other.*not the results' CT.*spacing"):
+        dicom_seg.write_dicom_seg(find(ct), tmp_path / "other", tmp_path / "seg.dcm")
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_of_several_series_the_one_on_the_grid_is_taken(tmp_path):
+    ct = read_ct(write_series(tmp_path / "both" / "a"))
+    write_series(tmp_path / "both" / "b", "coronal")
+    segmentation = dicom_seg.write_dicom_seg(find(ct), tmp_path / "both", tmp_path / "seg.dcm")
+    one = pydicom.dcmread(tmp_path / "both" / "a" / "00.dcm")
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == one.SeriesInstanceUID
+
+
+def test_a_series_without_what_the_standard_wants_is_named(tmp_path):
+    ct = read_ct(write_series(tmp_path / "ct", FrameOfReferenceUID=None))
+    with pytest.raises(InputError, match=r"Frame Of Reference UID.*export the series again"):
+        dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")
+
+
+def test_without_highdicom_one_line_says_what_to_install(tmp_path, monkeypatch):
+    import sys
+
+    ct = read_ct(write_series(tmp_path / "ct"))
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(InputError, match=r"pip install 'dramlesion\[dicom\]'"):
+        dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")

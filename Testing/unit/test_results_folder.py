@@ -1,0 +1,106 @@
+"""A folder of results read back: everything as it was written, or one line that says what is wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lobes import LobeMap
+from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.report import write_summary
+from DRAMLesionLib.results_folder import read_findings
+from DRAMLesionLib.volume import write_volume
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    phantom = make_phantom((40, 40, 32), (8.0, 8.0, 9.0), seed=1, orientation="RAS")
+    lobes = LobeMap(phantom.lobes.labels, True, "planes")
+    dram = (0.8 * phantom.lesion).astype(np.float32)
+    table = quantify(phantom.ct.array, lobes, phantom.lesion, phantom.ct.spacing_mm, dram)
+    record = {"model": {"name": "tiny"}, "settings": {"threshold": 0.4, "lobes": "planes"}, "seconds": {}}
+    return Findings(phantom.ct, lobes, dram, phantom.lesion, table, record, np.sqrt(dram))
+
+
+@pytest.fixture
+def folder(findings, tmp_path) -> Path:
+    write_volume(findings.lesion, findings.ct, tmp_path / "lesion.nii.gz")
+    write_volume(findings.dram, findings.ct, tmp_path / "dram.nii.gz")
+    write_volume(findings.refined, findings.ct, tmp_path / "refined_dram.nii.gz")
+    write_volume(findings.lobes.labels, findings.ct, tmp_path / "lobes.nii.gz")
+    write_summary(findings, tmp_path / "summary.json")
+    return tmp_path
+
+
+def test_everything_comes_back(findings, folder):
+    read = read_findings(folder, findings.ct)
+    for name in ("dram", "lesion", "refined"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(findings, name))
+        assert getattr(read, name).dtype == getattr(findings, name).dtype
+    np.testing.assert_array_equal(read.lobes.labels, findings.lobes.labels)
+    assert (read.lobes.approximate, read.lobes.source) == (True, "planes")
+    assert read.quantification == findings.quantification and read.record == findings.record
+
+
+def test_without_the_crf_there_is_no_refined_map(findings, folder):
+    (folder / "refined_dram.nii.gz").unlink()
+    assert read_findings(folder, findings.ct).refined is None
+
+
+def test_the_final_networks_probability_comes_back(findings, folder):
+    assert read_findings(folder, findings.ct).probability is None
+    made = findings.dram / 2
+    write_volume(made, findings.ct, folder / "lesion_probability.nii.gz")
+    np.testing.assert_array_equal(read_findings(folder, findings.ct).probability, made)
+
+
+def test_the_callers_lobes_are_taken_and_named(findings, folder):
+    (folder / "lobes.nii.gz").unlink()
+    given = replace(findings.lobes, labels=np.flip(findings.lobes.labels, 2).copy(), source="radiologist")
+    read = read_findings(folder, findings.ct, given)
+    assert read.lobes is given and read.record["settings"] == {"threshold": 0.4, "lobes": "radiologist"}
+    assert read.quantification != findings.quantification
+
+
+@pytest.mark.parametrize("name", ["summary.json", "lesion.nii.gz", "dram.nii.gz", "lobes.nii.gz"])
+def test_a_missing_result_is_named(findings, folder, name):
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        read_findings(folder, findings.ct)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"record": {}, "lobes": {"source": "x"}}'])
+def test_a_damaged_summary_is_refused(findings, folder, text):
+    (folder / "summary.json").write_text(text)
+    with pytest.raises(InputError, match=r"summary\.json"):
+        read_findings(folder, findings.ct)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("lesion.nii.gz", 3), ("lobes.nii.gz", 9), ("dram.nii.gz", 1.5)], ids=str
+)
+def test_values_that_no_result_has_are_refused(findings, folder, name, value):
+    wrong = np.full(findings.ct.array.shape, value, np.float32 if name == "dram.nii.gz" else np.uint8)
+    write_volume(wrong, findings.ct, folder / name)
+    with pytest.raises(InputError, match=name):
+        read_findings(folder, findings.ct)
+
+
+def test_results_of_another_ct_are_refused(findings, folder):
+    other = make_phantom((40, 40, 31), (8.0, 8.0, 9.0)).ct
+    with pytest.raises(InputError, match=r"lobes\.nii\.gz"):
+        read_findings(folder, other)
+
+
+def test_what_segment_writes_can_be_read(findings, tmp_path):
+    from DRAMLesionLib.case import write_findings
+
+    write_findings(findings, tmp_path / "out", with_scene=False)
+    read = read_findings(tmp_path / "out", findings.ct)
+    assert read.quantification == findings.quantification
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["record"] == read.record
