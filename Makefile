@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test check format bench screenshots clean install install-test
+.PHONY: help demo test check format bench screenshots docs docs-test clean install install-test
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
@@ -17,6 +17,8 @@ help:
 	@echo "make test             run the tests"
 	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
 	@echo "make format           format the code"
+	@echo "make docs             build the pages and the API reference into build/docs"
+	@echo "make docs-test        type what the pages tell people to type"
 	@echo "make bench            time the parts"
 	@echo "make screenshots      picture the panel in each state into Documentation/"
 
@@ -58,6 +60,15 @@ format: install-test
 bench: install-test
 	$(BIN)/python Testing/benchmarks/crf.py
 	$(BIN)/python Testing/benchmarks/correction.py
+
+# Whatever is not as it should be in a page or a docstring ends the build.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/doctrees Documentation build/docs
+	@echo "Start with build/docs/index.html"
+
+docs-test: install-test
+	OMP_NUM_THREADS=1 $(BIN)/python Scripts/docs_test.py
 
 screenshots: install-test
 	$(BIN)/python Scripts/screenshots.py

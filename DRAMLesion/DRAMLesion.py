@@ -94,6 +94,27 @@ class DRAMLesionLogic(ScriptedLoadableModuleLogic):
         run = self.panelLogic.startSegmentation(volumeNode, lobesNode, model, device, method)
         return run.wait() if wait else run
 
+    def train(self, data, recipe="dram", name=None, epochs=None, device="auto", model=None, wait=True):
+        """Train a model in a process of its own; it then is among the models by its name.
+
+        :param data: a data list, or a training folder of accepted cases
+        :param recipe: dram, final, fine-tune, or a recipe's file
+        :param name: of the new model; None: after the recipe
+        :param epochs: instead of the recipe's
+        :param device: auto, cpu, cuda:0 and so on
+        :param model: the final network to start from (fine-tune), or the dRAM model that labels (final)
+        :param wait: wait for the model while the application goes on living
+        :return: the model's folder, None if it was stopped at a checkpoint; with wait=False the run: call its poll()
+          until it is true, its stop() to stop it at a checkpoint
+        """
+        run = self.panelLogic.startTraining(data, recipe, name, epochs, device, model)
+        return run.wait() if wait else run
+
+    def resumeTraining(self, name=None, device=None, wait=True):
+        """Go on with a training that was stopped, also in an earlier session; returns what train() does."""
+        run = self.panelLogic.resumeTraining(name, device)
+        return run.wait() if wait else run
+
 
 class DRAMLesionTest(ScriptedLoadableModuleTest):
     """The module's cases in the application."""

@@ -6,22 +6,19 @@ that was killed goes on where it was.
 """
 
 import contextlib
-import os
 import shutil
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib import batch_pools
 from DRAMLesionLib.batch_case import (
-    CASES,
     CRASHED,
     DONE,
-    FAILED,
     LOGS,
     POISONED,
     SEGMENTER,
@@ -33,8 +30,8 @@ from DRAMLesionLib.batch_case import (
 )
 from DRAMLesionLib.batch_cases import Listing, list_cases
 from DRAMLesionLib.batch_key import read_key, write_key
-from DRAMLesionLib.batch_manifest import MANIFEST_NAME, Manifest
-from DRAMLesionLib.cohort import VOLUMES_NAME, write_volumes
+from DRAMLesionLib.batch_manifest import Manifest
+from DRAMLesionLib.cohort import write_volumes
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale, write_text
 from DRAMLesionLib.progress import Progress, silent
@@ -301,13 +298,10 @@ class _Clock:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._computed = self._kept = 0
+        self._computed = 0
 
     def count(self, outcome: Outcome) -> None:
-        if outcome.kept:
-            self._kept += 1
-        elif outcome.status in (DONE, FAILED, POISONED):
-            self._computed += 1
+        self._computed += outcome.status != CRASHED and not outcome.kept
 
     def remaining_s(self, left: int) -> float | None:
         if not self._computed:
@@ -340,7 +334,3 @@ def _remove_leftovers(out: Path) -> None:
     remove_stale(work)
     with contextlib.suppress(OSError):
         work.rmdir()
-
-
-FILES: Sequence[str] = (MANIFEST_NAME, VOLUMES_NAME, "report.html", CASES + os.sep)
-"""What a batch leaves for a reader, in this order."""

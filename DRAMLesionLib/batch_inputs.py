@@ -39,7 +39,7 @@ def neutral_inputs(case: Case, folder: Path) -> Inputs:
     """
     image = Path(case.image)
     if not image.exists():
-        raise InputError(f"{case.name}: its image is not there: check the path in the list of cases")
+        raise InputError("its image is not there: check the path in the list of cases")
     if is_volume_file(image):
         linked, series = folder / f"{case.name}{suffixes(image)}", case.series
         _link(image, linked)
@@ -63,9 +63,7 @@ def _linked_lobes(case: Case, folder: Path) -> Path | None:
         return None
     lobes = Path(case.lobes)
     if not lobes.exists():
-        raise InputError(
-            f"{case.name}: its lobes are not there: check --lobes, or leave it out to have them found"
-        )
+        raise InputError("its lobes are not there: check --lobes, or leave it out to have them found")
     linked = folder / f"{case.name}_lobes{'' if lobes.is_dir() else suffixes(lobes)}"
     if not lobes.is_dir():
         _link(lobes, linked)

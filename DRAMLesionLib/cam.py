@@ -227,14 +227,14 @@ def segment_by_cam(
         progress: Told after each lobe.
 
     Returns:
-        The CAM, float32 0..1, and the mask, uint8, 1 lesion; both (z, y, x) on the CT's grid. Nothing is lesion in lobes
+        The mask, uint8, 1 lesion, and the CAM, float32 0..1; both (z, y, x) on the CT's grid. Nothing is lesion in lobes
         that are classified as healthy.
     """
     cam = predict_cam(
         model.network, model.description, ct.array, labels, ct.spacing_mm, device=device, progress=progress
     )
     sick = [bool((cam[labels == lobe.value] > 0).any()) for lobe in LOBES]
-    return cam, pseudo_label(cam, labels, [None if s else 0 for s in sick], rule="otsu")
+    return pseudo_label(cam, labels, [None if s else 0 for s in sick], rule="otsu"), cam
 
 
 def save_cam_model(

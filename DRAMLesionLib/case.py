@@ -12,7 +12,9 @@ import DRAMLesionLib
 from DRAMLesionLib import report, scene, seg_nrrd
 from DRAMLesionLib.case_models import CaseModels, load_case_models
 from DRAMLesionLib.device import find_device
-from DRAMLesionLib.dram import predict_dram
+from DRAMLesionLib.dicom_seg import FILE_NAME as DICOM_SEG
+from DRAMLesionLib.dicom_seg import DicomFolder, check_source, write_dicom_seg
+from DRAMLesionLib.dram import predict_maps
 from DRAMLesionLib.files import staged_directory
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.headless_scene import SCENE_NAME
@@ -22,14 +24,14 @@ from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.refined_dram import refine_dram
 from DRAMLesionLib.rendering import PICTURES
-from DRAMLesionLib.segmentation import predict_lesion, segment_lesion
+from DRAMLesionLib.segmentation import predict_lesion, segment_lesion, with_refined_dram
 from DRAMLesionLib.volume import Volume, read_ct, write_volume
 
 OUTPUTS = {
     "lesion.nii.gz": "lesion mask, 1 lesion",
     "lesion.seg.nrrd": "the same as a Slicer segmentation",
     "dram.nii.gz": "lesion map (dRAM), 0 to 1",
-    "refined_dram.nii.gz": "the map after the CRF",
+    "refined_dram.nii.gz": "the map after attention and CRF",
     "lobes.nii.gz": "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
     "lobes.csv": "table per lobe, per lung and in total",
     "summary.json": "the table with settings, versions and times",
@@ -65,6 +67,7 @@ def segment_case(
     series: str | None = None,
     crf: bool = True,
     with_scene: bool = True,
+    dicom_seg: bool = False,
     allow_missing_lobes: bool = False,
     progress: Progress = silent,
 ) -> Findings:
@@ -80,6 +83,7 @@ def segment_case(
         series: UID of the DICOM series, where the folder holds several.
         crf: Sharpen the map by the dense CRF.
         with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
+        dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references ``source``, which has to be DICOM.
         allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
         progress: Told the stage and how much of it is done.
 
@@ -91,6 +95,7 @@ def segment_case(
     """
     watch = Stopwatch()
     place = find_device(device)
+    dicom_folder = check_source(source, series) if dicom_seg else None
     with watch.stage("load model"):
         models = load_case_models(model, method, place)
     with watch.stage("read"):
@@ -106,7 +111,9 @@ def segment_case(
         progress=progress,
         watch=watch,
     )
-    write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
+    write_findings(
+        findings, out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
+    )
     return findings
 
 
@@ -131,14 +138,14 @@ def find_lesions(
         lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
     labels, wanted = lobe_map.labels, models.dram.description
     with watch.stage("dRAM"):
-        dram = predict_dram(
+        maps = predict_maps(
             models.dram.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
         )
-    refined = None
+    dram, refined = maps.dram, maps.attended
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
-            refined = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
+            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
     probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
     if models.final is not None:
         with watch.stage("final network"):
@@ -146,6 +153,10 @@ def find_lesions(
             probability = predict_lesion(
                 models.final.network, final, ct.array, labels, ct.spacing_mm, device=device, progress=progress
             )
+            if crf and refined is not None:
+                probability = with_refined_dram(
+                    probability, final.threshold, refined, wanted.threshold, final.dram_share
+                )
             cut, threshold = probability, final.threshold
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
@@ -175,6 +186,7 @@ def write_findings(
     out: str | Path,
     *,
     with_scene: bool = True,
+    dicom_folder: DicomFolder | None = None,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> None:
@@ -184,12 +196,13 @@ def write_findings(
         findings: Of the case. A scene that can't be written is added to the warnings of its record.
         out: The folder.
         with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
+        dicom_folder: Where the CT's series is, where a DICOM Segmentation is wanted.
         progress: Told the stage and how much of it is done.
         watch: Adds the seconds of writing.
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     ct = findings.ct
-    with staged_directory(out, owned=(*OUTPUTS, PROBABILITY, SCENE_NAME, *PICTURES)) as folder:
+    with staged_directory(out, owned=(*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)) as folder:
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
@@ -201,6 +214,10 @@ def write_findings(
             write_volume(findings.lobes.labels, ct, folder / "lobes.nii.gz")
             seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
             report.write_table(findings, folder / "lobes.csv")
+        if dicom_folder is not None:
+            with watch.stage("DICOM Segmentation"):
+                progress("Writing the DICOM Segmentation", 0.0)
+                write_dicom_seg(findings, dicom_folder.folder, folder / DICOM_SEG, dicom_folder.series)
         pictures: dict[str, Path] = {}
         if with_scene:
             with watch.stage("scene"):

@@ -191,6 +191,11 @@ def _threshold(map_path: Path) -> float:
     """The threshold that the map's own run used, where its summary lies beside it."""
     try:
         summary = json.loads((map_path.parent / "summary.json").read_text(encoding="utf-8"))
-        return float(summary["record"]["settings"]["threshold"])
+        settings = summary["record"]["settings"]
+        if (
+            map_path.name == "lesion_probability.nii.gz"
+        ):  # the final network's, which has a threshold of its own
+            settings = settings["segmentation"]
+        return float(settings["threshold"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.5

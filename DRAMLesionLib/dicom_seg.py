@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ import DRAMLesionLib
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.geometry import Geometry
+from DRAMLesionLib.image_file import is_volume_file
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.seg_nrrd import LESION, LOBE_SEGMENTS, SegmentInfo, lobes_title
 from DRAMLesionLib.volume import Volume, read_ct, to_image
@@ -160,6 +161,36 @@ def make_dicom_seg(findings: Findings, source: SourceSeries) -> Any:
     except (AttributeError, ValueError) as error:  # highdicom's answers to a series that lacks something
         reason = str(error).rstrip(".")
         raise InputError(f"{source.name}: can't be referenced: {reason}: export the series again") from error
+
+
+class DicomFolder(NamedTuple):
+    """Where a CT's series is: its folder, and its UID (or the beginning or end of it) where that is known."""
+
+    folder: Path
+    series: str | None
+
+
+def check_source(source: str | Path, series: str | None = None) -> DicomFolder:
+    """Where the series of a CT is that is about to be segmented: asked before the work, not after it.
+
+    Args:
+        source: As ``segment`` takes it: a DICOM folder, or one file of a series.
+        series: UID of the series, where the folder holds several.
+
+    Raises:
+        InputError: highdicom is missing, or the CT is no DICOM series.
+    """
+    highdicom()
+    source = Path(source)
+    if source.is_file() and is_volume_file(source):
+        raise InputError(
+            f"{source}: is no DICOM: give the DICOM folder, or use the command dicom-seg afterwards"
+        )
+    if source.is_file():
+        from DRAMLesionLib.dicom_slices import read_slice
+
+        return DicomFolder(source.parent, read_slice(source)[0].uid)
+    return DicomFolder(source, series)
 
 
 def highdicom() -> Any:

@@ -28,7 +28,7 @@ class Findings:
         quantification: Per lobe, per lung and in total.
         record: What ``summary.json`` adds to the table: versions, model checksum, settings, seconds per stage,
             warnings. JSON values only.
-        refined: float32, 0..1: the dRAM after the CRF; None where it did not run.
+        refined: float32, 0..1: the dRAM after attention and CRF; None where neither ran.
         probability: float32, 0..1: the final network's lesion probability; None where it did not make the mask.
     """
 

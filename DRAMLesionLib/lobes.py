@@ -270,11 +270,11 @@ def _refuse_lungs(path: Path, labels: np.ndarray) -> None:
 
 def _refuse_mirrored(path: Path, labels: np.ndarray) -> None:
     """Left lobes lie to the patient's left of the right ones, whatever the person: else a header is wrong."""
-    sides = [
+    left, right = (
         _middle(np.isin(labels, [lobe.value for lobe in LOBES if lobe.side == side]))
         for side in ("left", "right")
-    ]
-    if None not in sides and sides[1] - sides[0] > _MIRRORED * _width(labels):
+    )
+    if left is not None and right is not None and right - left > _MIRRORED * _width(labels):
         raise InputError(
             f"{path}: its left lobes lie to the right of its right ones: its header or its names are mirrored: "
             "make the lobes again from this CT"

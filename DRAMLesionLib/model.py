@@ -13,7 +13,6 @@ dRAM model whose map goes with it.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ import torch
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale, temporary_prefix
 from DRAMLesionLib.model_description import ModelDescription
+from DRAMLesionLib.model_folders import METADATA, SHIPPED, bundle_folders, find_bundles
+from DRAMLesionLib.model_folders import user_models_folder as user_models_folder
 from DRAMLesionLib.network import DenseNetwork, build_network
 from DRAMLesionLib.segmentation import SegmentationDescription
 from DRAMLesionLib.segmentation_network import SegmentationNetwork
@@ -33,8 +34,7 @@ Kind = Literal["dram", "segmentation"]
 KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
 DEFAULT_MODEL = "dram-covid"
 DEFAULT_SEGMENTATION_MODEL = "segmentation-covid"
-SHIPPED = Path(__file__).parent / "models"
-METADATA, INFERENCE = Path("configs/metadata.json"), Path("configs/inference.json")
+INFERENCE = Path("configs/inference.json")
 WEIGHTS, CARD = Path("models/model.safetensors"), Path("docs/README.md")
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -75,18 +75,13 @@ class SegmentationModel:
 
 
 def model_folders() -> list[Path]:
-    """Folders that hold bundles: the shipped ones, then those of the environment variable ``DRAMLESION_MODELS``."""
-    extra = [Path(p) for p in os.environ.get("DRAMLESION_MODELS", "").split(os.pathsep) if p]
-    return [SHIPPED, *extra]
+    """Folders that hold bundles: the shipped ones, those of ``DRAMLESION_MODELS``, then the user's own."""
+    return bundle_folders(SHIPPED)
 
 
 def list_models() -> dict[str, Path]:
     """Every bundle found, by name; a later folder does not hide an earlier one's model."""
-    found: dict[str, Path] = {}
-    for folder in model_folders():
-        for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
-            found.setdefault(metadata.parents[1].name, metadata.parents[1])
-    return found
+    return find_bundles(model_folders())
 
 
 def find_model(name_or_folder: str | Path | None) -> Path:

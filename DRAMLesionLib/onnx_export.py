@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from DRAMLesionLib import attention
 from DRAMLesionLib.attention import AttentionSettings
 from DRAMLesionLib.dram import candidate_offset
 from DRAMLesionLib.errors import InputError
@@ -55,13 +56,12 @@ class DramGraph(torch.nn.Module):
         """Wrap a network in eval mode."""
         super().__init__()
         self.network, self.description = copy.deepcopy(network), description
-        attention = self.network.attention
-        if attention is not None and isinstance(attention.settings.grid, float | int):
-            if attention.settings.grid not in (1, 2, 4, 8, 16):
-                raise InputError(
-                    f"attention.grid {attention.settings.grid:g}: ONNX export needs 1, 2, 4, 8 or 16"
-                )
-            attention.settings = WholeGrid(**attention.settings.to_dict())
+        if self.network.attention is not None:
+            settings = self.network.attention.settings
+            if settings.grid not in (None, 1, 2, 4, 8, 16):
+                raise InputError(f"attention.grid {settings.grid}: ONNX export needs 1, 2, 4, 8, 16 or null")
+            if settings.grid is not None:
+                self.network.attention.settings = WholeGrid(**settings.to_dict())
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """The dRAM and, where there is attention, the refined dRAM."""
@@ -111,9 +111,9 @@ def graph_of(model: Model | SegmentationModel) -> Graph:
         step = model.description.network.step
         return Graph(SegmentationGraph(model.network).eval(), ("image",), ("probability",), step, 2 * step)
     module = DramGraph(model.network, model.description).eval()
-    attention = model.network.attention is not None
-    inputs = ("image", "mask") if attention else ("image",)
-    outputs = ("dram", "refined") if attention else ("dram",)
+    refines = model.network.attention is not None
+    inputs = ("image", "mask") if refines else ("image",)
+    outputs = ("dram", "refined") if refines else ("dram",)
     return Graph(module, inputs, outputs, 2**HALVINGS, SMALLEST_GRID)
 
 
@@ -235,7 +235,7 @@ def _export(graph: Graph, name: str) -> Any:
     # A batch of one would be taken for a constant.
     arguments = tuple(torch.cat([example, example]) for _ in graph.inputs)
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _whole_pooling(), torch.no_grad():
             return torch.onnx.export(
                 graph.module,
                 arguments,
@@ -270,6 +270,22 @@ def _require(*packages: str) -> None:
             import_module(package)
         except ImportError as error:
             raise InputError(f"ONNX needs {package}: pip install 'dramlesion[onnx]'") from error
+
+
+@contextmanager
+def _whole_pooling() -> Iterator[None]:
+    """The attention's pooling by whole factors: ONNX has no adaptive pooling, and these grids divide each other."""
+
+    def pool(values: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+        factors = [int(n // s) for n, s in zip(values.shape[2:], size, strict=True)]
+        return values if factors == [1, 1, 1] else torch.nn.functional.avg_pool3d(values, factors)
+
+    original = attention._pool
+    attention._pool = pool
+    try:
+        yield
+    finally:
+        attention._pool = original
 
 
 @contextmanager

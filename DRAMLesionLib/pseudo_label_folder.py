@@ -48,7 +48,7 @@ class PseudoLabelSettings:
 
     rule: Rule = "quantile"
     crf: bool = True
-    smooth_mm: float = 0.0
+    smooth_mm: float = 1.5
 
 
 def write_pseudo_labels(

@@ -64,7 +64,7 @@ _ABSENT = "–"
 
 _MASK_SOURCES = {
     "final": "The segmentation is the final network's; the map is shown beside it. ",
-    "dram": "The segmentation is the map (after the CRF where it ran), cut at the model's threshold. ",
+    "dram": "The segmentation is the map (after attention and CRF where they ran), cut at the model's threshold. ",
 }
 """What the report says of each method, see :mod:`DRAMLesionLib.case_models`."""
 

@@ -219,7 +219,9 @@ def _admits(versions: str, version: str) -> bool:
     except ImportError:
         return True
     try:
-        return version == UNKNOWN_VERSION or SpecifierSet(versions).contains(Version(version), prereleases=True)
+        return version == UNKNOWN_VERSION or SpecifierSet(versions).contains(
+            Version(version), prereleases=True
+        )
     except InvalidVersion:
         return True
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import special
 
 from DRAMLesionLib.dram import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.errors import InputError
@@ -12,6 +13,8 @@ from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.segmentation_network import SegmentationNetworkDescription
 
+CERTAIN = 1e-3
+"""Probabilities are taken to lie so far from 0 and 1 at least, so that one map can't overrule the other for good."""
 AIR = 0.0
 """Network input where there is no CT, or no lobe."""
 
@@ -28,6 +31,7 @@ class SegmentationDescription:
         patch: Voxels (z, y, x) that the network sees at once; each side a multiple of the network's step.
         overlap: Of neighbouring patches of the sliding window, 0..1 of a side.
         threshold: Probability (0..1) above which a voxel is lesion.
+        dram_share: How much the refined dRAM counts in the mask beside the network, 0..1, see :func:`with_refined_dram`.
         dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
         network: The network's size.
     """
@@ -39,6 +43,7 @@ class SegmentationDescription:
     patch: tuple[int, int, int] = (64, 64, 64)
     overlap: float = 0.5
     threshold: float = 0.5
+    dram_share: float = 0.0
     dram_model: str | None = None
     network: SegmentationNetworkDescription = field(default_factory=SegmentationNetworkDescription)
 
@@ -55,7 +60,7 @@ class SegmentationDescription:
         """
         if not isinstance(values, dict):
             raise InputError(f"{where}: is missing or no table of settings")
-        own = ("lobes_only", "patch", "overlap", "dram_model", "network")
+        own = ("lobes_only", "patch", "overlap", "dram_share", "dram_model", "network")
         for key in values:
             if key not in cls.__dataclass_fields__:
                 raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
@@ -70,6 +75,9 @@ class SegmentationDescription:
         overlap = values.get("overlap", default.overlap)
         if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap < 0.95:
             raise InputError(f"{where}.overlap: {overlap!r} is not between 0 and 0.95")
+        share = values.get("dram_share", default.dram_share)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise InputError(f"{where}.dram_share: {share!r} is not between 0 and 1")
         name = values.get("dram_model")
         if name is not None and not (isinstance(name, str) and name.strip()):
             raise InputError(f"{where}.dram_model: {name!r} is no name of a model")
@@ -81,6 +89,7 @@ class SegmentationDescription:
             patch=_patch(values.get("patch", default.patch), network.step, f"{where}.patch"),
             overlap=float(overlap),
             threshold=like_dram.threshold,
+            dram_share=float(share),
             dram_model=name,
             network=network,
         )
@@ -95,6 +104,7 @@ class SegmentationDescription:
             "patch": list(self.patch),
             "overlap": self.overlap,
             "threshold": self.threshold,
+            "dram_share": self.dram_share,
             "dram_model": self.dram_model,
             "network": self.network.to_dict(),
         }
@@ -105,6 +115,40 @@ class SegmentationDescription:
         return ModelDescription(
             spacing_mm=self.spacing_mm, hu_window=self.hu_window, margin_mm=self.margin_mm
         )
+
+
+def with_refined_dram(
+    probability: np.ndarray,
+    threshold: float,
+    refined: np.ndarray,
+    refined_threshold: float,
+    share: float,
+) -> np.ndarray:
+    """The final network's probability and the refined dRAM together: the weighted mean of their log odds.
+
+    They err differently: the network has learned from labels that the percentages had set right, and the CRF sees edges
+    of this very CT. Each is undecided at its own threshold, and so is the result at the first one.
+
+    Args:
+        probability: float32 (z, y, x), 0..1: the final network's.
+        threshold: At which it is cut.
+        refined: The same shape: the refined dRAM.
+        refined_threshold: At which that is cut.
+        share: Of the refined dRAM, 0..1.
+
+    Returns:
+        float32, the same shape, 0..1, to be cut at ``threshold``; where ``refined`` is 0 (outside the lobes) it is 0.
+    """
+    if not share:
+        return probability
+    near, far = CERTAIN, 1 - CERTAIN
+    odds, other = (special.logit(np.clip(m, near, far)) for m in (probability, refined))
+    mean = (1 - share) * (odds - special.logit(threshold)) + share * (
+        other - special.logit(refined_threshold)
+    )
+    result = special.expit(mean + special.logit(threshold)).astype(np.float32)
+    result[refined == 0] = 0
+    return result
 
 
 def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float) -> np.ndarray:

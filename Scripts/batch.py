@@ -1,6 +1,7 @@
 """Segment many CTs in Slicer, without its window, and write a Slicer scene and the tables of each:
 
-    Slicer --no-main-window --python-script Scripts/batch.py -- INPUT OUT [--lobes '{name}_lobes.nii.gz'] [--workers N] [--resume]
+    Slicer --no-main-window --python-script Scripts/batch.py -- INPUT OUT
+        [--lobes '{name}_lobes.nii.gz'] [--workers N] [--resume]
 
 INPUT is a folder of image files or DICOM series, or a CSV; see Documentation/batch.md. The exit code is 0 where all
 cases are done, 3 where some failed, and 2 where the arguments can't be used.
@@ -94,7 +95,8 @@ class SlicerPool:
         def fill(folder: Path, _: Any) -> None:
             if error is not None:
                 raise error
-            self._write(running, folder)
+            with running.adding():
+                self._write(running, folder)
 
         checksum = running.model_checksum()
         try:

@@ -7,6 +7,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# The models of whoever runs the tests must not change them.
+os.environ["DRAMLESION_USER_MODELS"] = str(REPOSITORY / "Testing" / "no-user-models")
+
 
 def real_data() -> Path | None:
     """The folder of real CTs (``caseNN_ct.nii.gz`` and so on), or None where it is absent."""

@@ -30,18 +30,10 @@ class LibraryProcess:
             arguments: The command and its options.
             folder: A private folder for its events and its log.
         """
-        self._events, self._log = Path(folder) / EVENTS_NAME, Path(folder) / LOG_NAME
-        self._read = 0
-        command = [pythonExecutable(), "-m", "DRAMLesionLib", *arguments, "--json"]
-        with self._events.open("wb") as events, self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=events,
-                stderr=log,
-                env=_environment(),
-                **_ownGroup(),
-            )
+        self._events, self._log = EventFile(Path(folder) / EVENTS_NAME), Path(folder) / LOG_NAME
+        self._process = startPython(
+            ["-m", "DRAMLesionLib", *arguments, "--json"], self._events.path, self._log
+        )
 
     @property
     def pid(self) -> int:
@@ -54,13 +46,7 @@ class LibraryProcess:
 
     def events(self) -> list[dict[str, Any]]:
         """What it reported since the last call: whole lines of JSON; other lines are left out."""
-        with self._events.open("rb") as file:
-            file.seek(self._read)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        found = (_parse(line) for line in whole.splitlines())
-        return [event for event in found if event is not None]
+        return self._events.new()
 
     def log(self) -> str:
         """What it wrote to standard error."""
@@ -77,6 +63,50 @@ class LibraryProcess:
             # Not waited for yet, so its ID and its group's can't have been given to others.
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
+
+
+class EventFile:
+    """The lines that a process writes, read as they come."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin at the file's beginning; it need not be there yet."""
+        self.path, self._read = path, 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Whole lines of JSON since the last call; other lines are left out."""
+        if not self.path.is_file():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        found = (_parse(line) for line in whole.splitlines())
+        return [event for event in found if event is not None]
+
+
+def startPython(
+    arguments: list[str], events: Path, log: Path, append: bool = False, paths: tuple[str, ...] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start Slicer's Python with the library at hand, in a group of its own, so that it can outlive the application.
+
+    Args:
+        arguments: Of the interpreter.
+        events: Where its standard output goes.
+        log: Where its standard error goes.
+        append: Keep what the two files hold.
+        paths: More folders to import from.
+    """
+    mode = "ab" if append else "wb"
+    with events.open(mode) as out, log.open(mode) as err:
+        return subprocess.Popen(
+            [pythonExecutable(), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=_environment(paths),
+            **_ownGroup(),
+        )
 
 
 def killTree(pid: int) -> None:
@@ -103,14 +133,14 @@ def pythonExecutable() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
-def _environment() -> dict[str, str]:
+def _environment(paths: tuple[str, ...] = ()) -> dict[str, str]:
     import DRAMLesionLib
 
     where = str(Path(DRAMLesionLib.__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH")
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([where, *([known] if known else [])]),
+        "PYTHONPATH": os.pathsep.join([where, *paths, *([known] if known else [])]),
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUNBUFFERED": "1",
         # Threads that spin while they wait make the window sluggish.

@@ -99,6 +99,12 @@ class InputSection:
         if doubt or before[:1] != key[:1]:
             self._panel.showStatus(doubt or "", "warning" if doubt else "")
 
+    def addModel(self, name: str, tip: str) -> None:
+        """Offer a model that was just made."""
+        self._filling = True
+        self._add(self._ui.modelSelector, name, name, tip)
+        self._filling = False
+
     def findsLobesByTotalSegmentator(self) -> bool:
         """Whether a run begins with TotalSegmentator."""
         parameters = self._panel.parameters

@@ -6,6 +6,9 @@ rest through ``slicer.packaging.pip_ensure``, or ``slicer.util.pip_install`` bef
 What all of them must keep to (Slicer's own packages, a proxy, a folder of wheels) reaches pip by its environment
 variables for the time of the call: neither PyTorchUtils nor pip_ensure takes pip's options, and a proxy's password on
 a command line could be read by others.
+
+Without a window: ``Slicer --no-main-window --python-code "from DRAMLesionPanel.installation import installRequirements;
+installRequirements()"``, or the same in ``PythonSlicer -c`` with the module's folder on its path.
 """
 
 import importlib

@@ -7,6 +7,8 @@ from DRAMLesionLib.scene_table import fill_table
 from DRAMLesionPanel.correction import Correction
 from DRAMLesionPanel.results import Results, addResults, findingsOf, findResults
 from DRAMLesionPanel.segment_run import SegmentRun
+from DRAMLesionPanel.training_plan import makePlan
+from DRAMLesionPanel.training_run import TrainingRun, resumeTraining, startTraining
 
 
 class PanelLogic:
@@ -29,6 +31,30 @@ class PanelLogic:
             InputError: The nodes can't be used.
         """
         return SegmentRun(volumeNode, self.deliver, lobesNode, model, device, method)
+
+    def startTraining(
+        self,
+        data: str,
+        recipe: str = "dram",
+        name: str | None = None,
+        epochs: int | None = None,
+        device: str = "auto",
+        model: str | None = None,
+    ) -> TrainingRun:
+        """Start a training in a process of its own; its ``poll`` tells how it goes.
+
+        Raises:
+            InputError: Something is missing or can't be used.
+        """
+        return startTraining(makePlan(str(data), str(recipe), epochs, model), name, device)
+
+    def resumeTraining(self, name: str | None = None, device: str | None = None) -> TrainingRun:
+        """Go on with a training that was stopped; the latest one if no name is given.
+
+        Raises:
+            InputError: There is none.
+        """
+        return resumeTraining(name, device)
 
     def correction(self, results: Results) -> Correction:
         """The correction of a CT's lesion; the first call for a CT prepares it, which takes a moment.

@@ -16,6 +16,7 @@ from DRAMLesionPanel.logic import PanelLogic
 from DRAMLesionPanel.results import Results, findResults
 from DRAMLesionPanel.results_section import ResultsSection
 from DRAMLesionPanel.run_section import RunSection
+from DRAMLesionPanel.training_section import TrainingSection
 
 COLORS = {"error": "#d03030", "warning": "#b87800"}
 """Readable on light and dark windows."""
@@ -40,12 +41,14 @@ class Panel:
         self.results = ResultsSection(self)
         self.correct = CorrectSection(self)
         self.install = InstallSection(self)
+        self.train = TrainingSection(self)
 
     def setParameters(self, parameters: Any) -> None:
         """Show another parameter node, or none."""
         self.parameters = parameters
         self.inputs.showChoices()
         self.correct.showFolder()
+        self.train.showChoices()
         self.update()
 
     def update(self) -> None:
@@ -59,6 +62,7 @@ class Panel:
                 self.run.update()
                 self.results.update()
                 self.correct.update()
+                self.train.update()
         finally:
             self._updating = False
 
@@ -68,9 +72,14 @@ class Panel:
 
     def showStatus(self, text: str, kind: str = "") -> None:
         """Show one line; ``kind`` is empty, ``warning`` or ``error``."""
-        self.ui.statusLabel.text = text
-        self.ui.statusLabel.styleSheet = f"color: {COLORS[kind]}" if kind and text else ""
-        self.ui.statusLabel.setVisible(bool(text))
+        self.showIn(self.ui.statusLabel, text, kind)
+
+    @staticmethod
+    def showIn(label: Any, text: str, kind: str = "") -> None:
+        """Show a line in a label, as :meth:`showStatus` does."""
+        label.text = text
+        label.styleSheet = f"color: {COLORS[kind]}" if kind and text else ""
+        label.setVisible(bool(text))
 
     @contextmanager
     def reported(self, waitCursor: bool = False) -> Iterator[None]:
@@ -98,6 +107,7 @@ class Panel:
         """The user opened the module."""
         self.inputs.enter()
         self.correct.enter()
+        self.train.enter()
         self.update()
 
     def leave(self) -> None:
@@ -115,3 +125,4 @@ class Panel:
         """The panel goes away."""
         self.closeScene()
         self.inputs.cleanup()
+        self.train.cleanup()

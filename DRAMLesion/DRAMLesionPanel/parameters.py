@@ -22,6 +22,11 @@ class DRAMLesionParameterNode:
     insideLobes - Painting counts inside the lobes alone.
     autoRefine - Refine after each stroke.
     trainingFolder - Where accepted cases go.
+    trainDataList - What to train on; empty: the training folder.
+    trainRecipe - dram, final, fine-tune, or a recipe's file.
+    trainName - Of the new model; empty: after the recipe.
+    trainEpochs - How often each case is seen; 0: as the recipe says.
+    trainDevice - Where to train.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -36,3 +41,8 @@ class DRAMLesionParameterNode:
     insideLobes: bool = True
     autoRefine: bool = True
     trainingFolder: str = ""
+    trainDataList: str = ""
+    trainRecipe: str = "dram"
+    trainName: str = ""
+    trainEpochs: int = 0
+    trainDevice: str = "auto"

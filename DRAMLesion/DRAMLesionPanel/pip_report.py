@@ -114,7 +114,8 @@ def explain(log: str, offline: bool, code: int | None = None) -> str:
         offline: It was to use a folder of wheels alone.
         code: Its exit code, negative or None where it was ended from outside.
     """
-    lines = [_TIME.sub("", line) for line in log.splitlines()]
+    # pip's own traceback comes after its errors, and names other failures on the way.
+    lines = [_TIME.sub("", line) for line in log.partition("Exception information:")[0].splitlines()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     if not errors:
         ended = _("pip was ended before it had finished") if code is None or code < 0 else _("pip failed")

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,10 +67,9 @@ def batch(
     debug: Debug = False,
 ) -> None:
     """Segment many CTs; one bad case never stops the rest. Exit code 3: some failed."""
-    with Reporter(json, debug) as reporter:
+    with Reporter(json, debug) as reporter, _stopped_by_termination():
         from DRAMLesionLib.batch import Workers, segment_batch
 
-        _stop_on_termination()
         options: dict[str, Any] = {"device": device, "crf": not no_crf, "with_scene": not no_scene}
         options["allow_missing_lobes"] = allow_missing_lobes
         if method is not None:
@@ -161,11 +161,19 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _stop_on_termination() -> None:
+@contextlib.contextmanager
+def _stopped_by_termination() -> Iterator[None]:
     """Clusters end a job by SIGTERM: end the batch as Ctrl-C does."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with contextlib.suppress(ValueError):  # not the main thread: then nobody sends it signals
-        signal.signal(signal.SIGTERM, stop)
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: then nobody sends it signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -17,7 +17,7 @@ def pseudo_label(
         str, typer.Option(help="fixed, otsu, or quantile: each lobe's known percentage sets its threshold.")
     ] = "quantile",
     no_crf: Annotated[bool, typer.Option("--no-crf", help="Cut the map as it is, not refined.")] = False,
-    smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 0.0,
+    smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 1.5,
     resume: Annotated[bool, typer.Option("--resume", help="Keep labels that are there already.")] = False,
     device: Device = "auto",
     json: Json = False,

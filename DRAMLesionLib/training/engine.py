@@ -9,7 +9,7 @@ import contextlib
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ import torch
 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.training.averaging import make_average, other_weights, update_average
 from DRAMLesionLib.training.checkpoint import (
+    SCALARS,
+    TENSORS,
     Learner,
     State,
     check_checkpoint,
@@ -32,7 +35,7 @@ from DRAMLesionLib.training.checkpoint import (
 from DRAMLesionLib.training.distributed import Processes, is_restart, processes
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 from DRAMLesionLib.training.recipe import Recipe, read_recipe
-from DRAMLesionLib.training.run_log import Log, RunLog
+from DRAMLesionLib.training.run_log import CURVE, LOG, TENSORBOARD, Log, RunLog
 from DRAMLesionLib.training.start_weights import load_start_weights
 from DRAMLesionLib.training.stopping import Stopped
 from DRAMLesionLib.training.task import Task
@@ -90,17 +93,20 @@ def train(
     recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     data, out = Path(data), Path(out)
     folder = state_folder(out)
+    resume = resume or is_restart()
     run = _fingerprint(recipe, data)
     if resume and is_finished(folder, run) and out.is_dir():
         return out
     check_checkpoint(folder, run, resume, where)  # before scans are read
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    asked = _asked_to_stop(folder, stop)
+    if is_restart() and asked():  # torchrun takes processes that stopped for ones that failed
+        raise Stopped(folder / TENSORS)
     with processes(device) as team:
         if team.is_first:
             _make_folder(folder, resume)
-        asked = _asked_to_stop(folder, stop)
-        told = _stoppable(progress if team.is_first else silent, team, asked)
+        told = _stoppable(progress if team.is_first else silent, team, asked, folder)
         torch.manual_seed(recipe.seed)
         task: Task = load_class(TASKS[recipe.task].task)(recipe, data, team.device, told)
         trainer = _Trainer(recipe, task, team, folder, run, asked)
@@ -137,18 +143,18 @@ class _Trainer:
     def begin(self, resume: bool) -> None:
         """Set everything up, from the checkpoint where there is one."""
         recipe, network = self.recipe, self.task.network
-        if recipe.start_from is not None:
-            load_start_weights(network, recipe.start_from)
         prepare_network(network, self._dtype)
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=self.steps
         )
-        self.learner = Learner(network, optimizer, _average(network) if recipe.ema else None)
-        if resume:
-            self.state = load_checkpoint(self.folder, self.learner) or self.state
-            self._schedule.last_epoch = self.state.step
+        self.learner = Learner(network, optimizer, make_average(network) if recipe.ema else None)
+        found = load_checkpoint(self.folder, self.learner) if resume else None
+        if found is None and recipe.start_from is not None:
+            load_start_weights(network, recipe.start_from)
+        self.state = found or self.state
+        self._schedule.last_epoch = self.state.step
         self._losses: torch.nn.Module = _Losses(self.task)
         if self.team.count > 1:
             self._losses = torch.nn.parallel.DistributedDataParallel(
@@ -181,7 +187,7 @@ class _Trainer:
         place = f"{self.team.device}, {platform.machine()}, torch {torch.__version__}"
         if self.team.count > 1:
             place = f"{self.team.count} x {place}"
-        with self._final_weights():
+        with other_weights(self.task.network, self.learner.best or self._averaged()):
             bundle = self.task.save(out, {**figures, "minutes": minutes, "machine": place})
         mark_finished(self.folder, self._run)
         return bundle
@@ -200,7 +206,7 @@ class _Trainer:
         learner.optimizer.step()
         self._schedule.step()
         if learner.average is not None:
-            _update_average(learner.average, learner.network, self.recipe.ema, state.step)
+            update_average(learner.average, learner.network, self.recipe.ema, state.step)
         state.step += 1
         for key, (value, weight) in parts.items():
             total, weights = state.sums.get(key, (0.0, 0.0))
@@ -270,7 +276,7 @@ class _Trainer:
         self._save()
 
     def _validate(self) -> dict[str, float]:
-        with self._weights(self.learner.average.module.state_dict() if self.learner.average else None):
+        with other_weights(self.task.network, self._averaged()):
             found = self.task.validate()
         self.task.network.train()
         return {key: float(value) for key, value in found.items()}
@@ -282,8 +288,8 @@ class _Trainer:
             return
         if state.best is None or found[metric] < state.best:
             state.best, state.waited = found[metric], 0
-            source = self.learner.average.module if self.learner.average else self.learner.network
-            self.learner.best = {key: value.detach().clone() for key, value in source.state_dict().items()}
+            weights = self._averaged() or self.learner.network.state_dict()
+            self.learner.best = {key: value.detach().clone() for key, value in weights.items()}
         else:
             state.waited += 1
 
@@ -305,24 +311,9 @@ class _Trainer:
             }
             self._log.add({"event": event, **place, **values})
 
-    def _final_weights(self) -> contextlib.AbstractContextManager[None]:
-        if self.learner.best:
-            return self._weights(self.learner.best)
-        return self._weights(self.learner.average.module.state_dict() if self.learner.average else None)
-
-    @contextlib.contextmanager
-    def _weights(self, weights: dict[str, torch.Tensor] | None) -> Iterator[None]:
-        """The network with other weights for a while."""
-        if weights is None:
-            yield
-            return
-        network = self.task.network
-        before = {key: value.detach().clone() for key, value in network.state_dict().items()}
-        network.load_state_dict(weights)
-        try:
-            yield
-        finally:
-            network.load_state_dict(before)
+    def _averaged(self) -> dict[str, torch.Tensor] | None:
+        average = self.learner.average
+        return None if average is None else average.module.state_dict()
 
     def _unsynchronised(self, wanted: bool) -> contextlib.AbstractContextManager[Any]:
         if wanted and isinstance(self._losses, torch.nn.parallel.DistributedDataParallel):
@@ -352,36 +343,26 @@ def _make_folder(folder: Path, resume: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not is_restart():
         (folder / STOP_FILE).unlink(missing_ok=True)
-    if not resume:
-        shutil.rmtree(folder)
-        folder.mkdir()
+    if resume:
+        return
+    for name in (TENSORS, SCALARS, LOG, CURVE):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
 
 
 def _asked_to_stop(folder: Path, stop: Callable[[], bool] | None) -> Callable[[], bool]:
     return lambda: bool(stop and stop()) or (folder / STOP_FILE).exists()
 
 
-def _stoppable(progress: Progress, team: Processes, asked: Callable[[], bool]) -> Progress:
-    """Progress that also looks for a wish to stop while scans are read, before there is anything to keep."""
+def _stoppable(progress: Progress, team: Processes, asked: Callable[[], bool], folder: Path) -> Progress:
+    """Progress that also looks for a wish to stop while scans are read, when there is nothing new to keep."""
 
     def told(stage: str, fraction: float) -> None:
         progress(stage, fraction)
         if stage != TRAINING and team.count == 1 and asked():
-            raise Stopped(None)
+            raise Stopped(folder / TENSORS if (folder / TENSORS).is_file() else None)
 
     return told
-
-
-def _average(network: torch.nn.Module) -> torch.optim.swa_utils.AveragedModel:
-    return torch.optim.swa_utils.AveragedModel(network, use_buffers=True)
-
-
-def _update_average(
-    average: torch.optim.swa_utils.AveragedModel, network: torch.nn.Module, decay: float, step: int
-) -> None:
-    # A short memory at first: the random weights of the beginning would stay in the average of a short training.
-    average.multi_avg_fn = torch.optim.swa_utils.get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
-    average.update_parameters(network)
 
 
 def _seed(seed: int, epoch: int, index: int) -> int:

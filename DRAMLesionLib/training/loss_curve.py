@@ -24,15 +24,21 @@ def draw_loss_curve(events: Sequence[dict[str, Any]], path: Path) -> None:
         return
     trained = _series(epochs, lambda key: not key.startswith(VALIDATION))
     watched = _series(epochs, lambda key: key.startswith(VALIDATION))
-    figure = Figure(figsize=(7, 6 if watched else 3.5), layout="constrained")
+    figure = Figure(figsize=(9, 6 if watched else 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2 if watched else 1, 1, sharex=True, squeeze=False)[:, 0]
     for ax, series in zip(axes, (trained, watched), strict=False):
         for key, points in series.items():
-            strong = key == "loss" or ax is not axes[0]
-            ax.plot(*zip(*points, strict=True), label=key.removeprefix(VALIDATION), lw=2 if strong else 1,
-                    marker="o" if len(points) < 40 else None, ms=3)  # fmt: skip
-        ax.legend(frameon=False, fontsize=8)
+            name = key.removeprefix(VALIDATION).replace("_", " ")
+            style = {"color": "black", "lw": 2, "zorder": 3} if key == "loss" else {"lw": 1.2}
+            ax.plot(
+                *zip(*points, strict=True),
+                label=name,
+                marker="o" if len(epochs) < 40 else None,
+                ms=3,
+                **style,
+            )
+        ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("training")
     if watched:

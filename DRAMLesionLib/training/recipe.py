@@ -8,6 +8,7 @@ A recipe has keys that every training has, one section named after its task, and
     model: {spacing_mm: [2.5, 2.5, 2.5]}
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -120,7 +121,7 @@ def recipe_from_dict(content: Mapping[str, Any], where: str) -> Recipe:
         InputError: A key is unknown or wrong: it is named.
     """
     task = content.get("task", "dram")
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise InputError(f"{where}: task: {task!r} is unknown: use one of {', '.join(TASKS)}")
     common = [f.name for f in fields(Recipe) if f.name not in ("task", "settings", "model")]
     for key in content:
@@ -186,9 +187,7 @@ def checked_values(
 def _checked(
     value: Any, kind: Any, where: str, bounds: tuple[float, float], choices: tuple[str, ...] | None
 ) -> Any:
-    if kind == str | None and value is None:
-        return None
-    if kind == float | None and value is None:
+    if value is None and kind in (str | None, float | None):
         return None
     if get_origin(kind) is Literal:
         kind, choices = str, get_args(kind)
@@ -202,6 +201,9 @@ def _checked(
         if not isinstance(value, bool):
             raise InputError(f"{where}: {value!r} is not true or false")
         return value
+    if kind in (float, float | None) and isinstance(value, str):  # YAML reads 1e-3 as a text
+        with contextlib.suppress(ValueError):
+            value = float(value)
     number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if not number or (kind is int and value not in (float("inf"), -float("inf")) and value != int(value)):
         raise InputError(f"{where}: {value!r} is no {'whole ' if kind is int else ''}number")

@@ -20,17 +20,23 @@ from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.device import find_device
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.evaluation import ScanScore, score_masks
 from DRAMLesionLib.files import write_text
 from DRAMLesionLib.lobes import read_lobes
-from DRAMLesionLib.model import load_any_model
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.pseudo_label_folder import write_pseudo_labels
 from DRAMLesionLib.training.datalist import DataList, Scan, read_datalist, write_datalist
 from DRAMLesionLib.training.engine import state_folder, train
 from DRAMLesionLib.training.run_log import LOG, Log, read_log
-from DRAMLesionLib.training.study_masks import LoadedScan, lesion_map, threshold_of
+from DRAMLesionLib.training.study_masks import (
+    LoadedScan,
+    checksum_of,
+    lesion_map,
+    load_row_model,
+    threshold_of,
+)
 from DRAMLesionLib.training.study_recipe import EXPERT, Study, StudyRow
 from DRAMLesionLib.volume import read_ct, read_on_grid, write_volume
 
@@ -84,7 +90,7 @@ def run_study(
         InputError: The data list or a recipe can't be used.
         Stopped: It was asked to stop.
     """
-    out = Path(out)
+    out, device = Path(out), str(find_device(device))
     scans = read_datalist(data)
     without = [scan.name for scan in (*scans.training, *scans.validation) if scan.label is None]
     if without:
@@ -120,6 +126,15 @@ def model_folder(row: StudyRow, study: Study, seed: int, out: Path) -> Path | No
     """The model that a row reads; None where it needs none."""
     owner = study.row(row.model_of) if row.model_of else row
     return out / owner.slug / f"seed-{seed}" / "model" if owner.recipe is not None else None
+
+
+def teacher_folder(row: StudyRow, study: Study, seed: int, out: Path) -> Path | None:
+    """The dRAM model that made the labels of the final network that a ``combined`` row reads; None for other rows."""
+    owner = study.row(row.model_of) if row.model_of else row
+    if row.mask != "combined" or owner.labels_of in (None, EXPERT):
+        return None
+    assert owner.labels_of is not None
+    return model_folder(study.row(owner.labels_of), study, seed, out)
 
 
 def _without_labels(scans: DataList) -> DataList:
@@ -161,7 +176,7 @@ def _facts(row: StudyRow, study: Study, seed: int, out: Path, scans: DataList) -
     """What scores depend on."""
     folder = model_folder(row, study, seed, out)
     names = [scan.name for scan in (*scans.training, *scans.validation)]
-    checksum = None if folder is None else load_any_model(folder).checksum
+    checksum = None if folder is None else checksum_of(folder)
     return {"row": row.name, "mask": row.mask, "cut": row.cut, "model": checksum, "scans": names}
 
 
@@ -205,12 +220,14 @@ def _score(
     progress: Progress,
 ) -> tuple[ScanScore, ...]:
     where = model_folder(row, study, seed, out)
-    model = None if where is None else load_any_model(where, device)
+    model = None if where is None else load_row_model(row.mask, where, device)
+    taught_by = teacher_folder(row, study, seed, out)
+    teacher = None if taught_by is None else load_row_model("dram", taught_by, device)
     cut = threshold_of(row, model)
     scores = []
     for number, one in enumerate(loaded):
         progress("Segmenting", number / len(loaded))
-        found = lesion_map(row.mask, model, one, device)
+        found = lesion_map(row.mask, model, one, device, teacher)
         mask = ((found > cut) & (one.lobes > 0)).astype(np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(mask, one.ct, folder / f"{one.scan.name}.nii.gz")

@@ -1,14 +1,18 @@
 """The maps that a study's rows cut, one function per kind of row."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.cam import load_cam_model, segment_by_cam
 from DRAMLesionLib.dram import predict_maps
+from DRAMLesionLib.model import WEIGHTS, load_any_model
 from DRAMLesionLib.refined_dram import refine_dram
-from DRAMLesionLib.segmentation import predict_lesion
+from DRAMLesionLib.segmentation import predict_lesion, with_refined_dram
 from DRAMLesionLib.training.datalist import Scan
 from DRAMLesionLib.training.study_recipe import StudyRow
 from DRAMLesionLib.volume import Volume
@@ -16,6 +20,9 @@ from DRAMLesionLib.volume import Volume
 THRESHOLD_HU = -600.0
 THRESHOLD_SIGMA = 1.5
 """The plain threshold's: HU above which a voxel is lesion, after a Gaussian of so many voxels."""
+
+COMBINED_SHARE = 0.5
+"""Of the refined dRAM, in a ``combined`` row."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,19 @@ class LoadedScan:
     expert: np.ndarray
 
 
-def lesion_map(mask: str, model: Any, one: LoadedScan, device: str) -> np.ndarray:
+def checksum_of(folder: Path) -> str:
+    """SHA-256 of a bundle's weights."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def load_row_model(mask: str, folder: Path, device: str = "cpu") -> Any:
+    """The model in a row's folder, of the kind that ``mask`` needs."""
+    if mask == "cam":
+        return load_cam_model(folder, device)
+    return load_any_model(folder, device)
+
+
+def lesion_map(mask: str, model: Any, one: LoadedScan, device: str, teacher: Any = None) -> np.ndarray:
     """The map that a row cuts: float32 (z, y, x), 0..1.
 
     Args:
@@ -45,17 +64,21 @@ def lesion_map(mask: str, model: Any, one: LoadedScan, device: str) -> np.ndarra
         model: The loaded model; None for ``threshold``.
         one: The scan.
         device: Where to compute.
+        teacher: For ``combined``: the dRAM model that made the final network's labels.
     """
     ct = one.ct
     if mask == "threshold":
         return threshold_map(ct.array)
+    if mask == "cam":
+        return segment_by_cam(model, ct, one.lobes, device=device)[0].astype(np.float32)
     wanted = (model.network, model.description, ct.array, one.lobes, ct.spacing_mm)
     if mask == "final":
         return predict_lesion(*wanted, device=device)
-    if mask == "cam":
-        from DRAMLesionLib.cam import cam_mask
-
-        return cam_mask(*wanted, device=device).astype(np.float32)
+    if mask == "combined":
+        probability = predict_lesion(*wanted, device=device)
+        refined = lesion_map("crf", teacher, one, device)
+        thresholds = (model.description.threshold, teacher.description.threshold)
+        return with_refined_dram(probability, thresholds[0], refined, thresholds[1], COMBINED_SHARE)
     maps = predict_maps(*wanted, device=device)
     if mask == "dram":
         return maps.dram

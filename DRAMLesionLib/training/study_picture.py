@@ -8,11 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from DRAMLesionLib.files import atomic_file
-from DRAMLesionLib.model import load_any_model
 from DRAMLesionLib.pseudo_label_folder import guess_label
 from DRAMLesionLib.training.datalist import Scan
-from DRAMLesionLib.training.study import model_folder
-from DRAMLesionLib.training.study_masks import LoadedScan, lesion_map, threshold_of
+from DRAMLesionLib.training.study import model_folder, teacher_folder
+from DRAMLesionLib.training.study_masks import LoadedScan, lesion_map, load_row_model, threshold_of
 from DRAMLesionLib.training.study_recipe import EXPERT, Study, StudyRow
 
 HU_SHOWN = (-1150.0, 250.0)
@@ -47,16 +46,19 @@ def draw_stages(study: Study, one: LoadedScan, out: Path, device: str = "cpu", z
 
 def _panels(row: StudyRow, study: Study, one: LoadedScan, out: Path, device: str, z: int) -> list[Panel]:
     folder = model_folder(row, study, study.seeds[0], out)
-    model: Any = None if folder is None else load_any_model(folder, device)
+    model: Any = None if folder is None else load_row_model(row.mask, folder, device)
     panels: list[Panel] = []
     if row.labels_of not in (None, EXPERT):
         assert row.labels_of is not None
-        teacher_folder = model_folder(study.row(row.labels_of), study, study.seeds[0], out)
-        teacher: Any = load_any_model(teacher_folder, device)
+        taught_by = model_folder(study.row(row.labels_of), study, study.seeds[0], out)
+        assert taught_by is not None
+        teacher = load_row_model("dram", taught_by, device)
         scan = Scan(one.scan.image, one.scan.lobes, one.scan.percent, one.scan.score)
         label, _ = guess_label(one.ct, one.lobes, scan, teacher, row.labels, device=device)
         panels.append((f"pseudo label ({row.name})", None, label[z]))
-    found = lesion_map(row.mask, model, one, device)[z]
+    other = teacher_folder(row, study, study.seeds[0], out)
+    partner = None if other is None else load_row_model("dram", other, device)
+    found = lesion_map(row.mask, model, one, device, partner)[z]
     mask = (found > threshold_of(row, model)) & (one.lobes[z] > 0)
     shows_map = row.mask in ("dram", "attention", "crf")
     panels.append((row.name, found if shows_map else None, mask))

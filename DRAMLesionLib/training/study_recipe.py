@@ -23,9 +23,9 @@ from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.pseudo_label_folder import PseudoLabelSettings
 from DRAMLesionLib.training.recipe import Recipe, read_settings, recipe_from_dict
 
-MASKS = ("threshold", "cam", "dram", "attention", "crf", "final")
+MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
 """What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined
-dRAM after the CRF, or the final network."""
+dRAM after the CRF, the final network, or the last two together."""
 EXPERT = "expert"
 
 

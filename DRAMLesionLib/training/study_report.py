@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from DRAMLesionLib.device import find_device
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.training.datalist import DataList, read_datalist
 from DRAMLesionLib.training.run_log import Log
@@ -52,5 +53,5 @@ def make_study(
         scans = read_datalist(data)
         first = DataList((), scans.validation[:1]) if scans.validation else DataList(scans.training[:1], ())
         (one,) = load_scans(first, progress)
-        draw_stages(study, one, Path(out), "cpu" if device == "auto" else device)
+        draw_stages(study, one, Path(out), str(find_device(device)))
     return text

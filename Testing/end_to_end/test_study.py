@@ -35,6 +35,7 @@ rows:
   - {name: + attention, mask: attention, model_of: dRAM}
   - {name: + CRF, mask: crf, model_of: dRAM}
   - {name: final, mask: final, recipe: final.yaml, labels_of: dRAM, labels: {crf: false}}
+  - {name: both, mask: combined, model_of: final}
   - {name: supervised, mask: final, recipe: final.yaml, labels_of: expert}
 """
 
@@ -62,9 +63,7 @@ def data(tmp_path_factory):
 
 
 def study(run, data, out, *more):
-    return run(
-        "study", data / "study.yaml", "--data", data / "list.json", "--out", out, "--device", "cpu", *more
-    )
+    return run("study", data / "study.yaml", "--data", data / "list.json", "--out", out, *more)
 
 
 def test_a_study_gives_table_and_picture_and_goes_on(run, data, tmp_path):
@@ -72,8 +71,8 @@ def test_a_study_gives_table_and_picture_and_goes_on(run, data, tmp_path):
     done = study(run, data, out)
     assert done.code == 0, done.err
     table = (out / "study.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:8]] == [
-        *("threshold", "dRAM", "+ attention", "+ CRF", "final", "supervised")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:9]] == [
+        *("threshold", "dRAM", "+ attention", "+ CRF", "final", "both", "supervised")
     ]
     with Image.open(out / "stages.png") as picture:
         assert picture.width > 800

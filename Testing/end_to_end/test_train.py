@@ -1,8 +1,13 @@
 """A training on phantoms, from the command line to a segmentation with the model that results."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 
@@ -53,9 +58,13 @@ def train(run, data, out, *more):
 def test_training_gives_a_model_that_segments(run, data, tmp_path):
     done = train(run, data, tmp_path / "tiny")
     assert done.code == 0, done.err
-    steps = [e for e in done.events if e["event"] == "step" and not e.get("epoch_done")]
+    steps = [e for e in done.events if e["event"] == "step"]
     assert len(steps) == 2 * 9  # two scans of five lobes, one of them unknown
-    epochs = [e for e in done.events if e.get("epoch_done")]
+    assert [e["step"] for e in steps] == list(range(1, 19)) and {e["steps"] for e in steps} == {18}
+    assert not any(e.get("stage") == "Training" for e in done.events), "one line per step"
+    assert done.events[-1] == {"event": "result", "model": str(tmp_path / "tiny")}
+    epochs = [e for e in done.events if e["event"] == "epoch"]
+    assert [e["epoch"] for e in epochs] == [1, 2]
     assert epochs[-1]["validation_mae_points"] >= 0
     card = (tmp_path / "tiny" / "docs" / "README.md").read_text()
     assert "phantoms" in card and "9 lobes" in card
@@ -83,6 +92,34 @@ def test_training_repeats_itself_and_learns(run, data, tmp_path):
         command = ("train", data / "recipe.yaml", "--data", data / "two.json", "--out", tmp_path / out)
         done = run(*command, "--device", "cpu", "--json", "--epochs", "20")
         assert done.code == 0, done.err
-        losses.append([e["percent_loss"] for e in done.events if e.get("epoch_done")])
+        losses.append([e["weak_loss"] for e in done.events if e["event"] == "epoch"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert sum(losses[0][-5:]) < 0.75 * sum(losses[0][:5])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun needs POSIX")
+def test_two_processes_train_as_one_does(run, data, tmp_path):
+    """Batches of two, the last one of an epoch of one sample."""
+    recipe = tmp_path / "pairs.yaml"
+    recipe.write_text(RECIPE.replace("epochs: 2", "epochs: 1\nbatch: 2\nprecision: float32"))
+    options = ("--data", data / "list.json", "--device", "cpu", "--json")
+    alone = run("train", recipe, *options, "--out", tmp_path / "alone")
+    assert alone.code == 0, alone.err
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    command = (*launcher, "-m", "DRAMLesionLib", "train", recipe, *options, "--out", tmp_path / "together")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [str(word) for word in command], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    together = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    steps = [[e for e in events if e["event"] == "step"] for events in (alone.events, together)]
+    assert len(steps[0]) == len(steps[1]) == 5, "only the first process reports"
+    for one, two in zip(*steps, strict=True):
+        assert one.keys() == two.keys()
+        assert [two[key] for key in one if key != "event"] == pytest.approx(
+            [one[key] for key in one if key != "event"], rel=1e-4
+        )
+    weights = [load_file(tmp_path / name / "models" / "model.safetensors") for name in ("alone", "together")]
+    key = "unet.conv_0.conv_0.conv.weight"
+    assert (weights[0][key].float() - weights[1][key].float()).abs().max() < 1e-2

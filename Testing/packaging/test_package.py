@@ -38,7 +38,7 @@ class Tools:
             capture_output=True,
             text=True,
             check=False,
-            timeout=1200,
+            timeout=3600,
         )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -227,7 +227,7 @@ def test_the_library_is_importable_from_the_prefix_alone(package, sources, tmp_p
 
 def test_the_registered_tests_pass_in_the_build_tree(package, tools):
     """``ctest`` loads each module and runs the module's own test, with the files of the build tree alone."""
-    said = tools.run("ctest", "--output-on-failure", folder=package.build)
+    said = tools.run("ctest", "--output-on-failure", "--parallel", "2", folder=package.build)
     names = set(re.findall(r"(py_\w+) \.", said))
     assert {"py_DRAMLesion", "py_nomainwindow_DRAMLesionModuleGenericTest"} <= names
     assert "100% tests passed" in said

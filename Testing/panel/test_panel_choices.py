@@ -184,15 +184,17 @@ def test_cancel_ends_totalsegmentator_and_what_it_started(panel, application, ex
     extension.script = SLEEPS
     before, grandchildren = node_ids(), []
 
+    timer = qt.QTimer()
+
     def cancel():
         said = (panel.ui.statusLabel.text.split() or [""])[-1]
         if said.isdigit():
+            timer.stop()
             grandchildren.append(int(said))
             panel.ui.cancelButton.click()
-        else:
-            qt.QTimer.singleShot(20, cancel)
 
-    qt.QTimer.singleShot(0, cancel)
+    timer.connect("timeout()", cancel)
+    timer.start(20)
     panel.ui.segmentButton.click()
     assert "Cancelled" in panel.ui.statusLabel.text and node_ids() == before
     assert panel.ui.segmentButton.enabled and not panel.ui.cancelButton.enabled

@@ -182,7 +182,9 @@ def test_correction_starts_from_what_the_lesion_was_cut_from(panel, application,
         findings, lesion=lesion, probability=probability, record={**findings.record, "settings": settings}
     )
     results = panel.logic.panelLogic.deliver(final, ct)
-    assert results.refinedNode is None and results.cutNode.GetName() == "Phantom CT lesion probability"
+    assert (
+        results.refinedNode is None and results.cutNode.GetName() == f"{findings.ct.name} lesion probability"
+    )
     panel.panel.update()
     open_correction(panel, application)
     assert not panel.ui.undoButton.enabled

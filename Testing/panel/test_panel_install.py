@@ -262,75 +262,23 @@ def test_torch_that_cannot_be_loaded_is_explained(slicer512, pytorch_extension, 
     assert "PyTorch Utils" in panel.ui.statusLabel.text
 
 
-FAILURES = [
-    (
-        "WARNING: Retrying\nCould not fetch URL https://pypi.org/simple/monai/: connection error: "
-        "HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded (Caused by ProxyError('Cannot connect to "
-        "proxy.', NewConnectionError('<pip.HTTPSConnection object at 0x7f6ac1>: [Errno 111] refused')))\n"
-        "ERROR: No matching distribution found for monai>=1.5",
-        ["Cannot connect to proxy", "behind a proxy, enter it; without internet, choose a folder of wheels"],
-    ),
-    (
-        "Could not fetch URL x: (Caused by ProxyError('http://me:secret@host', OSError('Tunnel connection failed: "
-        "407 Proxy Authentication Required')))\nERROR: No matching distribution found for monai>=1.5",
-        ["407", "http://NAME:PASSWORD@HOST:PORT"],
-    ),
-    (
-        "Could not fetch URL x: (Caused by SSLError(SSLCertVerificationError(1, 'CERTIFICATE_VERIFY_FAILED')))\n"
-        "ERROR: No matching distribution found for monai>=1.5",
-        ["CERTIFICATE_VERIFY_FAILED", "PIP_CERT"],
-    ),
-    (
-        "ERROR: Could not find a version that satisfies the requirement monai>=1.5 (from versions: 0.9, 1.0)\n"
-        "ERROR: No matching distribution found for monai>=1.5",
-        ["(from versions: 0.9, 1.0)", "install the newest Slicer"],
-    ),
-    (
-        "ERROR: Cannot install monai>=1.5 because these package versions have conflicting dependencies.\n"
-        "The conflict is caused by:\n    monai 1.5 depends on numpy<2\n    The user requested (constraint) numpy==2.4.6\n"
-        "ERROR: ResolutionImpossible: for help visit https://pip.pypa.io",
-        ["(constraint) numpy==2.4.6", "Slicer's own packages keep their versions"],
-    ),
-    (
-        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
-        ["No space left", "the disk is full"],
-    ),
-    (
-        "ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/opt/Slicer/lib'",
-        ["Permission denied", "install Slicer in a folder of your own"],
-    ),
-    (
-        "ERROR: Could not install packages due to an OSError: [WinError 32] used by another process",
-        ["WinError 32", "press Install before anything else"],
-    ),
-    (
-        "ERROR: Could not install packages due to an OSError: [WinError 206] The filename or extension is too long",
-        ["WinError 206", "allow long paths"],
-    ),
-    (
-        "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",
-        ["HASHES", "damaged"],
-    ),
-    ("ERROR: Something quite new", ["Something quite new", "Python console"]),
-    ("Collecting monai", ["pip failed", "press Install to continue"]),
-]
+DISK_FULL = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+NOT_FOUND = "ERROR: Could not find a version that satisfies the requirement monai>=1.5 (from versions: none)"
 
 
-@pytest.mark.parametrize(("said", "shown"), FAILURES, ids=range(len(FAILURES)))
-def test_a_failure_shows_pips_reason_and_what_to_do(slicer512, panel, said, shown):
-    slicer512.said, slicer512.code = said, 1
+def test_a_failure_shows_pips_reason_and_what_to_do(slicer512, panel):
+    slicer512.said, slicer512.code = DISK_FULL, 1
     look(panel)
     panel.ui.installButton.click()
     text = panel.ui.statusLabel.text
-    assert all(part in text for part in shown), text
-    assert "\n" not in text and "secret" not in text and "0x" not in text
+    assert "No space left on device" in text and "the disk is full: free 10 GB" in text and "\n" not in text
     assert not panel.ui.installCollapsibleButton.isHidden() and panel.ui.installButton.enabled
     assert panel.ui.installButton.text == "Install"  # pip has put things in order itself
 
 
 def test_what_is_missing_in_a_folder_of_wheels_is_named(slicer512, panel, tmp_path):
     (tmp_path / "other-1.0-py3-none-any.whl").touch()
-    slicer512.said, slicer512.code = FAILURES[3][0].replace("0.9, 1.0", "none"), 1
+    slicer512.said, slicer512.code = NOT_FOUND, 1
     look(panel)
     panel.ui.wheelFolderSelector.currentPath = str(tmp_path)
     panel.ui.installButton.click()
@@ -432,7 +380,7 @@ def test_headless_nothing_is_asked_and_no_window_opens(version, request, panel):
 def test_headless_a_failure_is_one_line(slicer512, panel):
     from DRAMLesionPanel.installation import installRequirements
 
-    slicer512.said, slicer512.code = FAILURES[5][0], 1
+    slicer512.said, slicer512.code = DISK_FULL, 1
     with pytest.raises(InputError, match="disk is full"):
         installRequirements()
 

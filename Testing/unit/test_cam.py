@@ -129,7 +129,7 @@ def test_each_sick_lobe_is_normalised_and_a_healthy_one_is_empty():
 def test_otsu_cuts_out_the_bright_part():
     hu, labels = thorax()
     ct = to_volume(hu)
-    cam, lesion = segment_by_cam(CamModel("b", ModelDescription(), Brightness()), ct, labels)
+    lesion, cam = segment_by_cam(CamModel("b", ModelDescription(), Brightness()), ct, labels)
     truth = (hu == -300) & (labels == 2)
     assert (lesion & truth).sum() / (lesion | truth).sum() > 0.9
     assert lesion.dtype == np.uint8 and not lesion[labels == 5].any() and cam.shape == hu.shape

@@ -14,7 +14,7 @@ from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.lobes import LobeMap
 from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Volume, read_ct
+from DRAMLesionLib.volume import Volume, read_ct, to_image, write_volume
 
 hd = pytest.importorskip("highdicom")
 import pydicom  # noqa: E402
@@ -134,20 +134,13 @@ def test_voxels_lie_where_the_label_map_has_them(tmp_path, orientation):
 def test_results_on_a_converted_file_of_the_scan_come_back_to_its_slices(tmp_path, axes):
     """The CT was segmented as NIfTI with other axes; voxel for voxel it is the DICOM series."""
     original = read_ct(write_series(tmp_path / "ct", "oblique"))
-    image = sitk.GetImageFromArray(np.zeros((1, 1, 1)))
-    image = sitk.DICOMOrient(_image(original), axes)
+    image = sitk.DICOMOrient(to_image(original.array, original), axes)
     sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
     findings = find(read_ct(tmp_path / "ct.nii.gz"))
     segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
     same_points(points_of_segment(segmentation, 1), points_of_mask(findings.lesion, original))
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[1])
     assert int(volume.array.sum()) == int(findings.lesion.sum())
-
-
-def _image(ct):
-    from DRAMLesionLib.volume import to_image
-
-    return to_image(ct.array, ct)
 
 
 def test_each_frame_references_the_slice_that_it_lies_on(tmp_path):
@@ -251,6 +244,30 @@ def test_the_command_writes_both_from_a_results_folder(tmp_path):
         points_of_segment(pydicom.dcmread(tmp_path / "seg.dcm"), 1), points_of_mask(findings.lesion, ct)
     )
     assert pydicom.dcmread(tmp_path / "sr.dcm").Modality == "SR"
+
+
+def test_segment_writes_it_beside_the_results_and_a_later_run_takes_it_away(tmp_path, monkeypatch):
+    """The networks are left out: what they find is given."""
+    from DRAMLesionLib import case
+
+    ct = read_ct(write_series(tmp_path / "ct" / "a"))
+    write_series(tmp_path / "ct" / "b")  # another reconstruction on the same grid
+    uid = pydicom.dcmread(tmp_path / "ct" / "a" / "00.dcm").SeriesInstanceUID
+    monkeypatch.setattr(case, "load_case_models", lambda *given: None)
+    monkeypatch.setattr(case, "find_lesions", lambda ct, *given, **more: find(ct))
+    command = ["segment", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--no-scene"]
+    command += ["--series", uid]
+    done = CliRunner().invoke(app, [*command, "--dicom-seg"])
+    assert done.exit_code == 0, done.stderr
+    assert "lesion.dcm" in done.stdout
+    segmentation = pydicom.dcmread(tmp_path / "out" / "lesion.dcm")
+    same_points(points_of_segment(segmentation, 1), points_of_mask(find(ct).lesion, ct))
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == uid
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert not (tmp_path / "out" / "lesion.dcm").exists()
+    write_volume(ct.array, ct, tmp_path / "ct.nii.gz")
+    done = CliRunner().invoke(app, ["segment", str(tmp_path / "ct.nii.gz"), *command[2:5], "--dicom-seg"])
+    assert done.exit_code == 2 and "is no DICOM" in done.stderr
 
 
 def test_another_scan_is_refused_and_nothing_is_written(tmp_path):

@@ -61,7 +61,7 @@ def test_smoothing_stays_inside_and_keeps_a_flat_map():
 def data(tmp_path) -> Path:
     """Scans of two lobes with noise for a CT, in folders whose CTs have the same name; the labels each row has differ."""
     labels = np.zeros((20, 24, 24), np.uint8)
-    labels[2:18, 3:21, 2:11], labels[2:18, 3:21, 13:22] = 1, 3
+    labels[2:18, 3:21, 13:22], labels[2:18, 3:21, 2:11] = 1, 3
     edits = np.zeros(labels.shape, np.uint8)
     edits[4:6, 5:8, 4:6], edits[10:13, 10:12, 4:8] = 1, 2
     edits[0, 0, 0] = 1  # outside the lobes

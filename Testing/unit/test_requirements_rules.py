@@ -1,6 +1,8 @@
 """The table of versions, on made-up environments; and that the other files that name versions agree with it."""
 
 import re
+import subprocess
+import sys
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -102,9 +104,7 @@ def test_only_what_pip_may_install_in_slicer_is_installed():
 
 
 def test_constraints_hold_slicers_packages_and_the_rules():
-    there = environment(
-        "win32", vtk=UNKNOWN_VERSION, numpy="2.4.6", simpleitk="2.5.5+dev3", without=["torch"]
-    )
+    there = environment("win32", vtk=UNKNOWN_VERSION, simpleitk="2.5.5+dev3", without=["rich"])
     lines = constraints(there)
     assert {"numpy==2.4.6", "SimpleITK==2.5.5", "vtk<0", "torch>=2.8,<2.13", "pip==26.1.1"} <= set(lines)
     assert not any(line.startswith(("pydicom", "rich")) for line in lines)  # not there: nothing to protect
@@ -145,6 +145,13 @@ def test_this_python_keeps_the_rules_and_doctor_says_so(monkeypatch, tmp_path):
     assert found["problems"] == state_of_packages(Environment.here(), ["torch>=2.8"])
     assert found["problems"][0].startswith("an installation was interrupted")
     assert found["packages"]["torch"] is None and found["packages"]["numpy"] == "2.4.6"
+
+
+def test_without_any_package_the_command_line_says_what_is_missing():
+    command = [sys.executable, "-S", "-m", "DRAMLesionLib", "doctor"]  # -S: no installed packages
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "torch is missing: pip install 'torch>=2.8'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_slicers_python_is_known_by_its_environment(monkeypatch):

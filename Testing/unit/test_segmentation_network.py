@@ -26,6 +26,7 @@ from DRAMLesionLib.segmentation import (
     predict_lesion,
     predict_on_grid,
     segmentation_grid,
+    with_refined_dram,
 )
 from DRAMLesionLib.segmentation_network import (
     InstanceNorm,
@@ -124,7 +125,7 @@ def test_a_wrong_description_names_the_key(values, named):
 
 def test_a_description_survives_json():
     description = SegmentationDescription(
-        (2.5, 1.5, 1.5), (-900, 50), 8, True, (32, 64, 64), 0.25, 0.6, "map", TINY
+        (2.5, 1.5, 1.5), (-900, 50), 8, True, (32, 64, 64), 0.25, 0.6, 0.3, "map", TINY
     )
     assert (
         SegmentationDescription.from_dict(json.loads(json.dumps(description.to_dict())), "d") == description
@@ -282,3 +283,32 @@ def test_a_final_network_without_its_dram_model_says_which_is_missing(bundles):
         load_case_models(final)
     change(final, dram_model=None)
     assert load_case_models(final).dram.name == "dram-covid"
+
+
+def test_with_refined_dram_is_the_mean_of_the_log_odds_about_each_threshold():
+    probability, refined = np.float32([[0.5, 0.9, 0.2, 0.7]]), np.float32([[0.2, 0.2, 0.6, 0.0]])
+    both = with_refined_dram(probability, 0.5, refined, 0.2, 0.5)
+    assert both[0, 0] == pytest.approx(0.5)  # both undecided
+    assert both[0, 1] == pytest.approx(
+        1 / (1 + np.sqrt(1 / 9)), rel=1e-5
+    )  # odds 9 and 1: their geometric mean is 3
+    odds = np.sqrt(0.25 * (1.5 / 0.25))
+    assert both[0, 2] == pytest.approx(odds / (1 + odds), rel=1e-5)
+    assert both[0, 3] == 0  # outside the lobes
+    assert both.dtype == np.float32
+
+
+def test_with_refined_dram_at_both_ends():
+    rng = np.random.default_rng(0)
+    probability, refined = (rng.uniform(0.01, 0.99, (3, 4, 5)).astype(np.float32) for _ in range(2))
+    assert np.array_equal(with_refined_dram(probability, 0.4, refined, 0.3, 0.0), probability)
+    only = with_refined_dram(probability, 0.4, refined, 0.3, 1.0)
+    assert np.array_equal(only > 0.4, refined > 0.3)  # each map is cut at its own threshold
+    certain = with_refined_dram(np.ones((1, 1, 1)), 0.5, np.full((1, 1, 1), 1e-9), 0.5, 0.5)
+    assert certain[0, 0, 0] == pytest.approx(0.5)  # neither map can overrule the other for good
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, "half", True])
+def test_a_wrong_dram_share_is_named(share):
+    with pytest.raises(InputError, match="dram_share"):
+        SegmentationDescription.from_dict({"dram_share": share}, "here")

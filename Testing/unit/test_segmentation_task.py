@@ -30,7 +30,7 @@ MODEL = SegmentationDescription(
     patch=(16, 16, 16),
     network=SegmentationNetworkDescription((2, 4, 4)),
 )
-PERCENT = [100 * 4 * 6 * 4 / (20 * 24 * 12), 0, 0, None, None]
+PERCENT = [0, None, 100 * 4 * 6 * 4 / (20 * 24 * 12), None, None]
 
 
 def row(*values: float) -> torch.Tensor:
@@ -71,10 +71,10 @@ def test_losses_have_gradients():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Two scans: two blocks of lobe, a bright lesion in the first lobe of the first scan, edits beside it."""
+    """Two scans: two blocks of lobe, a bright lesion in the right one of the first scan, edits beside it."""
     folder = tmp_path_factory.mktemp("lungs")
     labels = np.zeros((24, 28, 32), np.uint8)
-    labels[2:22, 2:26, 2:14], labels[2:22, 2:26, 17:29] = 1, 2
+    labels[2:22, 2:26, 2:14], labels[2:22, 2:26, 17:29] = 3, 1
     lesion = np.zeros(labels.shape, np.uint8)
     lesion[8:12, 8:14, 4:8] = 1
     edits = np.zeros(labels.shape, np.uint8)
@@ -89,7 +89,7 @@ def data(tmp_path_factory) -> Path:
             image.SetSpacing((2.0, 2.0, 2.0))
             sitk.WriteImage(image, str(folder / f"{key}{number}.nii.gz"))
         names = {key: f"{key}{number}.nii.gz" for key in ("image", "lobes", "label")}
-        rows.append({**names, "percent": PERCENT if number == 0 else [0, 0, 0, None, None]})
+        rows.append({**names, "percent": PERCENT if number == 0 else [0, None, 0, None, None]})
     watched = [{key: value for key, value in rows[0].items() if key != "label"}]
     (folder / "list.json").write_text(json.dumps({"training": rows, "validation": watched}))
     return folder
@@ -218,10 +218,10 @@ def constant(value: float) -> torch.nn.Module:
 def test_the_weak_metric_by_hand(data):
     made = task(data)
     made.network = constant(5.0)
-    expected = np.mean([100 - PERCENT[0], 100])  # two lobes have voxels and a known percentage
+    expected = np.mean([100 - PERCENT[2], 100])  # two lobes have voxels and a known percentage
     assert made.validate()["mae_points"] == pytest.approx(expected, abs=1e-4)
     made.network = constant(-5.0)
-    assert made.validate()["mae_points"] == pytest.approx(PERCENT[0] / 2, abs=1e-4)
+    assert made.validate()["mae_points"] == pytest.approx(PERCENT[2] / 2, abs=1e-4)
 
 
 def test_a_score_is_met_anywhere_in_its_range(data, tmp_path):
@@ -229,7 +229,7 @@ def test_a_score_is_met_anywhere_in_its_range(data, tmp_path):
     content["validation"][0] = {
         "image": "image0.nii.gz",
         "lobes": "lobes0.nii.gz",
-        "score": [1, 0, None, None, None],
+        "score": [0, None, 1, None, None],
     }
     (data / "scores.json").write_text(json.dumps(content))
     made = SegmentationTask(recipe(), data / "scores.json", torch.device("cpu"), silent)

@@ -28,10 +28,11 @@ def write(tmp_path):
 def test_the_shipped_study_has_every_stage_of_the_method():
     study = read_study(TRAINING / "study.yaml")
     assert [row.mask for row in study.rows] == [
-        *("threshold", "cam", "dram", "dram", "attention", "crf", "final", "final")
+        *("threshold", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
     ]
     assert len(study.seeds) > 1
-    final, supervised = study.rows[-2:]
+    final, combined, supervised = study.rows[-3:]
+    assert combined.model_of == final.name
     assert study.row(final.labels_of).mask == "crf"
     assert supervised.labels_of == "expert"
     assert final.recipe.epochs == supervised.recipe.epochs  # the same effort

@@ -1,8 +1,7 @@
-"""Losses against hand-worked numbers; recipes and data lists that are wrong; a training that learns."""
+"""Losses against hand-worked numbers; data lists that are wrong; samples and how they are varied."""
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +9,8 @@ import torch
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.training.datalist import read_datalist
 from DRAMLesionLib.training.losses import percent_loss, roughness, softness
-from DRAMLesionLib.training.recipe import read_recipe
+from DRAMLesionLib.training.samples import TrainingSample, Variation
+from DRAMLesionLib.training.weak_label import WeakLabel
 
 ALL = torch.ones(1, 1, 1, 1, 4, dtype=torch.bool)
 
@@ -76,47 +76,6 @@ def test_losses_have_gradients():
     assert torch.autograd.gradcheck(total, (logits,))
 
 
-def test_shipped_recipes_can_be_read():
-    recipes = sorted((Path(__file__).parents[2] / "Training").glob("*.yaml"))
-    assert recipes
-    for recipe in recipes:
-        assert read_recipe(recipe).epochs > 0
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("epochs: many", "epochs"),
-        ("epochs: 0", "epochs"),
-        ("epochs: 1.5", "epochs"),
-        ("learning_rate: true", "learning_rate"),
-        ("learning_rat: 1", "learning_rat"),
-        ("model: {spacing_mm: [1, 1]}", "model.spacing_mm"),
-        ("model: {hu_window: [0, -1000]}", "model.hu_window"),
-        ("model: {threshold: 1.5}", "model.threshold"),
-        ("model: {network: {features: [8, 16]}}", "model.network.features"),
-        ("model: {network: {in_channels: 3}}", "model.network.in_channels"),
-        ("model: {colour: red}", "model.colour"),
-        ("- a list", "not a recipe"),
-        ("{", "not a recipe"),
-        ("model: 3", "model"),
-    ],
-)
-def test_wrong_recipes_name_the_key(tmp_path, text, named):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError) as error:
-        read_recipe(path)
-    assert named in str(error.value)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_missing_recipe_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.yaml"):
-        read_recipe(tmp_path / "absent.yaml")
-
-
 def test_data_list_names_every_bad_row_at_once(tmp_path):
     (tmp_path / "ct.nii.gz").touch()
     good = {"image": "ct.nii.gz", "lobes": "ct.nii.gz", "percent": [1, 2, None, 4, 5]}
@@ -142,3 +101,41 @@ def test_no_data_list(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"list\.json"):
         read_datalist(path)
+
+
+def blob(seed: int = 0) -> TrainingSample:
+    image = torch.zeros(1, 12, 14, 16)
+    image[:, 3:9, 3:11, 4:12] = torch.rand(6, 8, 8, generator=torch.Generator().manual_seed(seed)) * 0.8 + 0.1
+    return TrainingSample(image, image > 0, WeakLabel.from_percent(20), "blob")
+
+
+def test_a_variation_depends_on_seed_epoch_and_sample_alone():
+    vary, sample = Variation(3), blob()
+    first = vary(sample, 1, 5)
+    others = [vary(sample, 2, 5), vary(sample, 1, 6), Variation(4)(sample, 1, 5)]
+    assert not any(torch.equal(first.image, other.image) for other in others)
+    again = Variation(3)(sample, 1, 5)
+    assert torch.equal(first.image, again.image) and torch.equal(first.mask, again.mask)
+    assert torch.equal(vary(sample, 1, 5).image, first.image), "whatever was varied in between"
+
+
+def test_variations_keep_the_lobe_and_its_label():
+    vary, sample = Variation(0), blob()
+    before = sample.image.clone()
+    for index in range(20):
+        varied = vary(sample, 1, index)
+        assert varied.image.shape == varied.mask.shape == sample.image.shape
+        assert type(varied.image) is torch.Tensor and varied.mask.dtype == torch.bool
+        assert varied.image.min() >= 0 and varied.image.max() <= 1
+        assert not varied.image[~varied.mask].any()
+        assert 0.5 < varied.mask.sum() / sample.mask.sum() < 2
+        assert (varied.label, varied.name) == (sample.label, sample.name)
+    assert torch.equal(sample.image, before)
+
+
+def test_a_lobe_that_a_rotation_takes_away_stays_as_it_is():
+    image = torch.zeros(1, 8, 8, 8)
+    image[0, 0, 0, 0] = 0.5
+    sample = TrainingSample(image, image > 0, WeakLabel.from_percent(20), "one voxel")
+    vary = Variation(0)
+    assert all(vary(sample, 1, index).mask.any() for index in range(40))

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-import toy_task
 import torch
+import toy_task
 from safetensors.torch import load_file, save_file
 
+from DRAMLesionLib import model
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.training import run_log, tasks
 from DRAMLesionLib.training.checkpoint import SCALARS, TENSORS
@@ -152,21 +154,22 @@ def test_the_moving_average_is_saved(data, monkeypatch):
     averaged, _ = run(recipe(ema=0.9), data, "averaged")
     # By hand: every state of the weights, which the average does not influence.
     states = []
+    names = [name for name, _ in toy_task.ToyNetwork(4).named_parameters()]
     before = torch.optim.AdamW.step
 
     def step(self, *args):
         before(self, *args)
-        states.append([p.detach().clone() for p in self.param_groups[0]["params"]])
+        values = [p.detach().clone() for p in self.param_groups[0]["params"]]
+        states.append(dict(zip(names, values, strict=True)))
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     run(recipe(ema=0.0), data, "watched")
     average = states[0]
     for number, state in enumerate(states[1:], 1):
         decay = min(0.9, (1 + number) / (10 + number))
-        average = [decay * a + (1 - decay) * s for a, s in zip(average, state, strict=True)]
+        average = {key: decay * average[key] + (1 - decay) * state[key] for key in names}
     assert not any(torch.equal(averaged[key], last[key]) for key in last)
-    for value, expected in zip(averaged.values(), average, strict=True):
-        assert torch.allclose(value, expected, atol=1e-6)
+    assert all(torch.allclose(averaged[key], average[key], atol=1e-6) for key in names)
 
 
 def test_early_stop_looks_at_the_weak_metric_and_saves_the_best_weights(data, monkeypatch):
@@ -238,13 +241,26 @@ def test_hours_of_work_are_not_thrown_away(data):
 
 
 def test_resume_without_a_checkpoint_begins_and_a_finished_training_is_not_repeated(data):
-    weights, log = run(recipe(), data, resume=True)
+    weights, _ = run(recipe(), data, resume=True)
     assert not (state_folder(data.parent / "out") / TENSORS).exists()
     seen = []
     again, _ = run(recipe(), data, resume=True, log=seen.append)
     assert same(weights, again) and not seen
     run(recipe(epochs=5), data, resume=True, log=seen.append)  # another one has not ended here
     assert seen[-1]["epochs"] == 5
+
+
+def test_a_training_starts_from_a_models_weights(data, monkeypatch):
+    torch.manual_seed(5)
+    start = toy_task.ToyNetwork(4)
+    monkeypatch.setattr(model, "load_any_model", lambda name: SimpleNamespace(network=start))
+    weights, _ = run(recipe(start_from="another", learning_rate=1e-12, ema=0.0), data)
+    assert all(torch.allclose(weights[key], value, atol=1e-7) for key, value in start.state_dict().items())
+    with pytest.raises(InputError, match=r"start_from: another: .*size \(4, 1, 3, 3, 3\).*\(5, 1, 3, 3, 3\)"):
+        run(recipe(start_from="another", model={"width": 5}), data, "wide")
+    monkeypatch.setattr(model, "load_any_model", lambda name: SimpleNamespace(network=torch.nn.Linear(1, 1)))
+    with pytest.raises(InputError, match="start_from: another: its network is another one"):
+        run(recipe(start_from="another"), data, "other")
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "keys", "version"])
@@ -296,8 +312,8 @@ def test_shares_of_a_batch_average_to_its_mean(count, size):
     batch = list(range(10, 10 + size))
     shares = [Processes(rank, count, CPU).share(batch) for rank in range(count)]
     assert all(shares), "each process has to compute a gradient"
-    weights = {index: 0.0 for index in batch}
+    weights = dict.fromkeys(batch, 0.0)
     for share in shares:
         for index, weight in share:
             weights[index] += weight / count  # DistributedDataParallel averages
-    assert weights == pytest.approx({index: 1 / size for index in batch})
+    assert weights == pytest.approx(dict.fromkeys(batch, 1 / size))

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import toy_task
 import torch
+import toy_task
 from safetensors.torch import load_file
 
 from DRAMLesionLib.training import tasks
@@ -34,7 +34,7 @@ if {dies} and os.environ["RANK"] == "1" and not is_restart():
     toy_task.ToyTask.sample = deadly
 main()
 """
-posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")]
 
 
 @pytest.fixture
@@ -43,18 +43,56 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "ct.nii.gz").touch()
     row = {"image": "ct.nii.gz", "lobes": "ct.nii.gz", "percent": [1, 2, 3, 4, 5]}
     (tmp_path / "list.json").write_text(json.dumps({"training": [row]}))
-    values = {"task": "toy", "epochs": 4, "batch": 3, "ema": 0.9, "learning_rate": 0.05, "precision": "float32"}
+    values = {
+        "task": "toy",
+        "epochs": 4,
+        "batch": 3,
+        "ema": 0.9,
+        "learning_rate": 0.05,
+        "precision": "float32",
+    }
     (tmp_path / "toy.yaml").write_text(json.dumps(values))
     return tmp_path
 
 
-def start(folder, *options, launcher=(), dies=False) -> subprocess.Popen:
+PATIENCE = 600
+"""Seconds; the processes need a few, but the machine may be busy."""
+
+
+@pytest.fixture
+def start(folder):
+    """Starts a training; what still runs at the end of the test is killed, with its children."""
+    started = []
+
+    def start(*options, launcher=(), dies=False) -> subprocess.Popen:
+        started.append(launch(folder, *options, launcher=launcher, dies=dies))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def launch(folder, *options, launcher, dies) -> subprocess.Popen:
     (folder / "driver.py").write_text(DRIVER.format(here=str(HERE), dies=dies))
-    command = [sys.executable, *launcher, "driver.py", "train", "toy.yaml", "--data", "list.json", "--out", "out"]
+    command = [
+        sys.executable,
+        *launcher,
+        "driver.py",
+        "train",
+        "toy.yaml",
+        "--data",
+        "list.json",
+        "--out",
+        "out",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
     return subprocess.Popen(
         [*command, "--device", "cpu", "--json", *options],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -63,13 +101,14 @@ def events(text):
 
 
 def in_this_process(folder, **options):
-    out = train(read_recipe(folder / "toy.yaml"), folder / "list.json", folder / "here", device="cpu", **options)
+    out = train(
+        read_recipe(folder / "toy.yaml"), folder / "list.json", folder / "here", device="cpu", **options
+    )
     return load_file(out / "toy.safetensors")
 
 
-@posix
-def test_sigterm_ends_at_a_checkpoint_and_resume_goes_on(folder):
-    process = start(folder, "--epochs", "100000")
+def test_sigterm_ends_at_a_checkpoint_and_resume_goes_on(folder, start):
+    process = start("--epochs", "100000")
     assert process.stdout is not None
     before = []
     for line in process.stdout:
@@ -77,7 +116,7 @@ def test_sigterm_ends_at_a_checkpoint_and_resume_goes_on(folder):
         if before[-1].get("step") == 5:
             process.send_signal(signal.SIGTERM)
             break
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 75, err
     *steps, stopped = events(out)
     assert stopped["event"] == "stopped" and Path(stopped["checkpoint"]).is_file()
@@ -89,7 +128,9 @@ def test_sigterm_ends_at_a_checkpoint_and_resume_goes_on(folder):
     seen = []
     with pytest.raises(KeyboardInterrupt):
         recipe, data = read_recipe(folder / "toy.yaml"), folder / "list.json"
-        train(recipe, data, folder / "out", epochs=100000, device="cpu", resume=True, log=_until(last + 3, seen))
+        train(
+            recipe, data, folder / "out", epochs=100000, device="cpu", resume=True, log=_until(last + 3, seen)
+        )
     assert [e["step"] for e in seen if e["event"] == "step"] == [last + 1, last + 2, last + 3]
 
 
@@ -102,11 +143,10 @@ def _until(step, seen):
     return log
 
 
-@posix
-def test_two_processes_go_on_when_one_dies_and_equal_a_single_one(folder):
+def test_two_processes_go_on_when_one_dies_and_equal_a_single_one(folder, start):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
-    process = start(folder, "--resume", launcher=launcher, dies=True)
-    out, err = process.communicate(timeout=300)
+    process = start(launcher=launcher, dies=True)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     steps = [e["step"] for e in events(out) if e["event"] == "step"]
     assert steps == list(range(1, 13)), "the steps of two epochs, then from the checkpoint on"
@@ -119,12 +159,11 @@ def test_two_processes_go_on_when_one_dies_and_equal_a_single_one(folder):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-@posix
-def test_an_error_in_one_process_ends_all(folder):
+def test_an_error_in_one_process_ends_all(folder, start):
     values = json.loads((folder / "toy.yaml").read_text())
     # In the first batch of this seed's order one process has the bad sample.
     (folder / "toy.yaml").write_text(json.dumps({**values, "toy": {"bad_sample": 2, "bad_epoch": 1}}))
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    out, err = start(folder, launcher=launcher).communicate(timeout=300)
+    out, err = start(launcher=launcher).communicate(timeout=PATIENCE)
     message = [e["message"] for e in events(out) if e["event"] == "error"]
     assert message and all("toy 2 is not finite" in text for text in message), err

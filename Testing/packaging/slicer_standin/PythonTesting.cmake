@@ -5,7 +5,7 @@ function(_slicer_standin_add_test name module what)
     COMMAND ${Slicer_STANDIN_PYTHON} ${Slicer_STANDIN_DIR}/run_module.py
       ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR} ${module} ${what}
     )
-  set_tests_properties(py_${name} PROPERTIES RUN_SERIAL TRUE TIMEOUT 600 SKIP_RETURN_CODE 77)
+  set_tests_properties(py_${name} PROPERTIES TIMEOUT 1800 SKIP_RETURN_CODE 77)
 endfunction()
 
 macro(slicer_add_python_unittest)

@@ -25,8 +25,10 @@ def main(folder: str, name: str, what: str) -> int:
     sys.path.insert(0, str(where))
     from panel_standin.application import loadModule, openPanel, start
 
-    start()
-    module = loadModule(where / f"{name}.py")
+    application = start()
+    modules = {path.stem: loadModule(path) for path in sorted(where.glob("*.py"))}
+    application.startupCompleted.emit()
+    module = modules[name]
     import DRAMLesionLib
 
     found = Path(DRAMLesionLib.__file__).resolve()

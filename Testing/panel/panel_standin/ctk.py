@@ -136,4 +136,5 @@ class ctkPathLineEdit(qt.QWidget):
 
     currentPath = Property(str, lambda self: self._edit.text, lambda self, value: self._edit.setText(value))
     filters = _value(int, "filters", 0)
+    nameFilters = _value("QStringList", "nameFilters", [])
     settingKey = _value(str, "settingKey", "")

@@ -75,7 +75,7 @@ class WithinRange:
 
 
 def parameterNodeWrapper(cls):
-    """Typed attributes over a parameter node: str, bool, float and nodes."""
+    """Typed attributes over a parameter node: str, bool, int, float and nodes."""
     hints = typing.get_type_hints(cls, include_extras=True)
     defaults = {name: getattr(cls, name, None) for name in hints}
     cls.allParameters = hints
@@ -106,13 +106,13 @@ def _parameter(name, hint):
     kind = _plain(hint)
 
     def get(self):
-        if kind not in (str, bool, float):
+        if kind not in (str, bool, int, float):
             return self.parameterNode.GetNodeReference(name)
         text = self.parameterNode.GetParameter(name)
         return text == "True" if kind is bool else kind(text)
 
     def put(self, value):
-        if kind not in (str, bool, float):
+        if kind not in (str, bool, int, float):
             self.parameterNode.SetNodeReferenceID(name, value.GetID() if value else None)
         else:
             self.parameterNode.SetParameter(name, str(kind(value)))

@@ -1,0 +1,81 @@
+"""The live chart of a training: loss and validation, each on a scale of its own, drawn into a label of the panel.
+
+A chart of the scene would go with the scene, and take a slice view's place; a training outlives both.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from DRAMLesionPanel.training_progress import TrainingProgress
+
+PANE_HEIGHT, HEAD, FOOT, MARGIN = 104, 20, 18, 4
+LOSS_COLOR, VALIDATION_COLOR = "#3078c8", "#c86414"
+"""Readable on light and dark windows, and apart for colour-blind eyes."""
+
+Points = Sequence[tuple[float, float]]
+
+
+def drawTraining(label: Any, progress: TrainingProgress) -> None:
+    """Draw where a training stands; without a step there is nothing to see, and the label is hidden."""
+    loss = progress.curve()
+    label.setVisible(bool(loss))
+    if not loss:
+        label.clear()
+        return
+    panes = [(_("Loss"), loss, LOSS_COLOR, "{:.3g}")]
+    watched = [(float(epoch), value) for epoch, value in sorted(progress.validations.items())]
+    if watched:
+        panes.append((_("Validation: error of a lobe's percentage"), watched, VALIDATION_COLOR, "{:.2f}"))
+    width, height = max(240, label.width), PANE_HEIGHT * len(panes) + FOOT
+    ratio = label.devicePixelRatioF()
+    picture = qt.QPixmap(round(width * ratio), round(height * ratio))
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(qt.QColor(0, 0, 0, 0))
+    painter = qt.QPainter(picture)
+    painter.setRenderHint(qt.QPainter.Antialiasing)
+    ink = label.palette.color(qt.QPalette.WindowText)
+    for number, pane in enumerate(panes):
+        _drawPane(painter, width, number * PANE_HEIGHT, progress.epochs, pane, ink)
+    painter.setPen(ink)
+    text = _("{epochs} epochs").format(epochs=progress.epochs)
+    painter.drawText(
+        0, height - FOOT, width - MARGIN, FOOT, int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter), text
+    )
+    painter.end()
+    label.setFixedHeight(height)
+    label.setPixmap(picture)
+
+
+def _drawPane(painter: Any, width: int, top: int, epochs: int, pane: tuple[Any, ...], ink: Any) -> None:
+    """One curve with its title, its last value and its range."""
+    title, points, color, form = pane
+    values = [value for _x, value in points]
+    low, high = min(values), max(values)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    painter.setPen(ink)
+    painter.drawText(MARGIN, top + HEAD - 6, f"{title}: {form.format(values[-1])}")
+    gutter = 44
+    left, right, upper, lower = gutter, width - MARGIN, top + HEAD + 2, top + PANE_HEIGHT - 6
+    painter.drawLine(left, lower, right, lower)
+    painter.drawLine(left, upper, left, lower)
+    painter.drawText(MARGIN, upper + 9, form.format(high))
+    painter.drawText(MARGIN, lower, form.format(low))
+
+    def place(point: tuple[float, float]) -> tuple[int, int]:
+        x = left + (right - left) * point[0] / max(1, epochs)
+        return round(x), round(lower - (lower - upper) * (point[1] - low) / (high - low))
+
+    pen = qt.QPen(qt.QColor(color))
+    pen.setWidth(2)
+    painter.setPen(pen)
+    places = [place(point) for point in points]
+    for (x1, y1), (x2, y2) in pairwise(places):
+        painter.drawLine(x1, y1, x2, y2)
+    if len(places) < 30:
+        for x, y in places:
+            painter.drawEllipse(x - 2, y - 2, 4, 4)

@@ -1,0 +1,111 @@
+"""Sphinx: the pages of this folder, and the API reference from the docstrings.
+
+    make docs
+
+The reference is read from the source text (sphinx-autoapi): nothing of the library is imported, so the build needs
+neither torch nor any other package of it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+
+project = "DRAMLesion"
+author = "The DRAMLesion developers"
+copyright = "The DRAMLesion developers"
+release = re.search(
+    r'^__version__ = "(.+)"', (REPOSITORY / "DRAMLesionLib" / "__init__.py").read_text(encoding="utf-8"), re.M
+).group(1)
+
+extensions = ["myst_parser", "sphinx.ext.napoleon", "autoapi.extension"]
+html_theme = "furo"
+html_title = f"DRAMLesion {release}"
+
+myst_heading_anchors = 3
+
+autoapi_dirs = [str(REPOSITORY / "DRAMLesionLib")]
+autoapi_root = "api"
+autoapi_options = ["members", "undoc-members", "show-module-summary"]
+autoapi_add_toctree_entry = False
+autoapi_member_order = "bysource"
+autoapi_python_class_content = "class"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# A reference to something of ours has to be found; other projects' pages are not looked up: that would need the internet.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!~?DRAMLesionLib).*")]
+suppress_warnings = ["autoapi.python_import_resolution"]  # of names that are assigned as tuples
+
+PAGES_ELSEWHERE = {
+    "training": "Training/README.md",
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+}
+"""Pages that stand where a reader of the repository looks for them."""
+
+
+def setup(app):
+    """Read the pages that stand elsewhere, and what docstrings hold."""
+    app.connect("source-read", _read_elsewhere)
+    app.connect("autodoc-process-docstring", _escape_bars, priority=1000)
+    app.connect("missing-reference", _find_by_short_name)
+
+
+def _read_elsewhere(app, name, source):
+    """Let such a page stand in for the file here that names it."""
+    place = PAGES_ELSEWHERE.get(name)
+    if place is None:
+        return
+    file = REPOSITORY / place
+    app.env.note_dependency(str(file))
+    source[0] = re.sub(
+        r"\]\((?!\w+:|#)([^)]+)\)",
+        lambda link: f"]({_from_here(file.parent, link[1])})",
+        file.read_text(encoding="utf-8"),
+    )
+
+
+def _from_here(folder, target):
+    """A link of a page in a folder, relative to this folder."""
+    name, mark, anchor = target.partition("#")
+    file = (folder / name).resolve()
+    for page, place in PAGES_ELSEWHERE.items():
+        if file == REPOSITORY / place:
+            file = HERE / f"{page}.md"
+    return Path(os.path.relpath(file, HERE)).as_posix() + mark + anchor
+
+
+def _escape_bars(app, what, name, item, options, lines):
+    """The bars of formulas, |a - b|, are no substitutions."""
+    lines[:] = [re.sub(r"(?<![|\\])\|(?=[\w(])(?![^`]*``)", r"\\|", line) for line in lines]
+
+
+def _find_by_short_name(app, env, node, content):
+    """A name that is imported elsewhere, or short in a signature: the one thing of ours that is called so."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    short = node["reftarget"].rpartition(".")[2]
+    kinds = ("class", "function", "exception", "data")
+    found = [
+        name
+        for name, item in domain.objects.items()
+        if item.objtype in kinds and name.rpartition(".")[2] == short
+    ]
+    if len(found) != 1:
+        return None
+    kind = domain.objects[found[0]].objtype
+    return domain.resolve_xref(
+        env,
+        node["refdoc"],
+        app.builder,
+        {"function": "func", "exception": "exc"}.get(kind, kind),
+        found[0],
+        node,
+        content,
+    )

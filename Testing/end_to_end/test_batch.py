@@ -1,0 +1,140 @@
+"""The command ``batch`` on phantoms: files, a DICOM series and a broken file, one after the other."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from DRAMLesionLib.phantom import make_phantom, save_phantom
+
+FLAGS = ("--no-scene", "--no-crf", "--model", "dram-covid", "--method", "dram", "--workers", "1", "--json")
+
+
+def write_dicom(image, folder):
+    """A CT series with a patient's name in its headers and its folder's name."""
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    folder.mkdir(parents=True)
+    image = sitk.DICOMOrient(image, "LPS")
+    series = generate_uid()
+    for number, plane in enumerate(sitk.GetArrayFromImage(image)):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data = pydicom.dataset.FileDataset("", pydicom.Dataset(), file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        data.PatientName, data.PatientID, data.Modality = "MUSTERMANN^ERIKA", "MUSTERMANN-1", "CT"
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.SeriesDescription = generate_uid(), series, "lung"
+        data.Rows, data.Columns = plane.shape
+        data.BitsAllocated = data.BitsStored = 16
+        data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 1, 1
+        data.PhotometricInterpretation = "MONOCHROME2"
+        x, y, _ = image.GetSpacing()
+        data.PixelSpacing = [f"{y:.4f}", f"{x:.4f}"]
+        place = image.TransformIndexToPhysicalPoint((0, 0, number))
+        data.ImagePositionPatient = [f"{value:.4f}" for value in place]
+        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        data.RescaleSlope, data.RescaleIntercept = 1, 0
+        data.PixelData = plane.astype(np.int16).tobytes()
+        data.save_as(folder / f"IM{number:04d}", enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def done(run, tmp_path_factory):
+    """The input, the results, and what the command said."""
+    folder = tmp_path_factory.mktemp("batch")
+    source, out = folder / "in", folder / "out"
+    for number, name in enumerate(("first", "second")):
+        phantom = make_phantom((64, 64, 48), (5.4, 5.4, 6.0), seed=number, severity=10.0 + 20 * number)
+        save_phantom(phantom, source / name)
+    write_dicom(sitk.ReadImage(str(source / "second" / "ct.nii.gz")), source / "MUSTERMANN_ERIKA" / "S1")
+    (source / "broken").mkdir()
+    (source / "broken" / "ct.nii.gz").write_bytes((source / "first" / "ct.nii.gz").read_bytes()[:5000])
+    return source, out, run("batch", source, out, *FLAGS)
+
+
+def test_one_bad_case_does_not_stop_the_rest(done):
+    _, out, said = done
+    assert said.code == 3, said.err
+    with (out / "manifest.csv").open() as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "broken": "failed",
+        "first": "done",
+        "second": "done",
+        "case0001": "done",
+    }
+    assert rows["broken"]["reason"].startswith("broken.nii.gz: ")
+    assert 100 < float(rows["first"]["peak_memory_mb"]) < 8000
+    assert re.fullmatch(r"[0-9a-f]{64}", rows["first"]["model_checksum"])
+    events = said.events
+    assert [e["case"] for e in events if e["event"] == "case"] == ["broken", "first", "second", "case0001"]
+    assert (
+        events[-1]["event"] == "result"
+        and events[-1]["done"] == 3
+        and list(events[-1]["failures"]) == ["broken"]
+    )
+
+
+def test_results_are_those_of_segment(run, done, tmp_path):
+    source, out, _ = done
+    flags = [flag for flag in FLAGS if flag not in ("--workers", "1")]
+    alone = run("segment", source / "first" / "ct.nii.gz", "--out", tmp_path / "o", *flags)
+    assert alone.code == 0, alone.err
+    for name in ("lesion.nii.gz", "dram.nii.gz", "lobes.nii.gz"):
+        one, other = (
+            sitk.GetArrayFromImage(sitk.ReadImage(str(f / name)))
+            for f in (tmp_path / "o", out / "cases/first")
+        )
+        np.testing.assert_array_equal(one, other)
+    assert (tmp_path / "o" / "lobes.csv").read_text() == (out / "cases/first/lobes.csv").read_text()
+
+
+def test_tables_and_report_hold_all_cases(done):
+    _, out, _ = done
+    with (out / "volumes.csv").open() as file:
+        totals = {row["case"]: row for row in csv.DictReader(file) if row["region"] == "total"}
+    assert list(totals) == ["first", "second", "case0001"]
+    # The DICOM series is the second phantom; its header's decimals are fewer.
+    one, other = (float(totals[name]["lesion_percent"]) for name in ("case0001", "second"))
+    assert one == pytest.approx(other, abs=0.5) and abs(other - float(totals["first"]["lesion_percent"])) > 2
+    report = (out / "report.html").read_text()
+    for link in ("cases/first/report.html", "cases/case0001/report.html"):
+        assert f'href="{link}"' in report and (out / link).exists()
+    assert "broken.nii.gz" in report and not re.findall(r'(?:src|href)="(?:https?:)?//', report)
+
+
+def test_no_patient_is_named(done):
+    _, out, _ = done
+    found = [path for path in out.rglob("*") if path.is_file() and b"MUSTERMANN" in path.read_bytes()]
+    assert found == [out / "key.csv"]
+    assert not [path for path in out.rglob("*") if "MUSTERMANN" in path.name]
+
+
+def test_resume_mends_what_is_damaged(run, done):
+    source, out, _ = done
+    whole = (out / "cases/second/dram.nii.gz").read_bytes()
+    (out / "cases/second/dram.nii.gz").write_bytes(whole[:100])
+    again = run("batch", source, out, *FLAGS, "--resume")
+    assert again.code == 3
+    assert {e["case"]: e["kept"] for e in again.events if e["event"] == "case"} == {
+        "broken": False,
+        "first": True,
+        "second": False,
+        "case0001": True,
+    }
+    assert (out / "cases/second/dram.nii.gz").read_bytes() == whole
+    assert json.loads((out / "cases/second/summary.json").read_text())["ct"] == "second.nii.gz"
+
+
+def test_arguments_that_can_not_be_used(run, tmp_path):
+    for arguments in ((tmp_path / "gone", tmp_path / "out"), (tmp_path, tmp_path / "out")):
+        refused = run("batch", *arguments)
+        assert refused.code == 2 and refused.err.startswith("Error: "), refused.err
+        assert not (tmp_path / "out").exists()
