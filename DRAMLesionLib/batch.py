@@ -39,6 +39,7 @@ from DRAMLesionLib.progress import Progress, silent
 MOST_CRASHES = 3
 """A case that has crashed its worker so often is set aside."""
 _LOOK_S = 1.0
+_MOMENTS = 30
 
 
 @dataclass(frozen=True)
@@ -329,8 +330,12 @@ def _write_tables(
 
 
 def _remove_leftovers(out: Path) -> None:
-    """What dead workers of this machine have left."""
+    """What dead workers of this machine have left; those of a worker that was just ended die within moments."""
     work = out / WORK
-    remove_stale(work)
-    with contextlib.suppress(OSError):
-        work.rmdir()
+    for _ in range(_MOMENTS):
+        remove_stale(work)
+        with contextlib.suppress(OSError):
+            work.rmdir()
+        if not work.exists():
+            break
+        time.sleep(0.1)

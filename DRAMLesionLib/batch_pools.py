@@ -154,8 +154,10 @@ class DaskPool:
 
     def close(self) -> None:
         """Let the workers drop the cases that they are at."""
-        self._client.cancel(list(self._running), force=True)
-        self._client.run(end_processes, self._job.run)
+        # A worker that is gone by now has taken its processes with it.
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.cancel(list(self._running), force=True)
+            self._client.run(end_processes, self._job.run, on_error="ignore")
 
     def _outcome(self, future: Any, case: Case) -> Outcome:
         from distributed import KilledWorker

@@ -6,7 +6,6 @@ The reference is read from the source text (sphinx-autoapi): nothing of the libr
 neither torch nor any other package of it.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -39,7 +38,10 @@ napoleon_use_ivar = True
 # A reference to something of ours has to be found; other projects' pages are not looked up: that would need the internet.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!~?DRAMLesionLib).*")]
-suppress_warnings = ["autoapi.python_import_resolution"]  # of names that are assigned as tuples
+suppress_warnings = [
+    "autoapi.python_import_resolution",  # names that are assigned as tuples
+    "ref.python",  # attributes of one name in two classes
+]
 
 PAGES_ELSEWHERE = {
     "training": "Training/README.md",
@@ -47,6 +49,8 @@ PAGES_ELSEWHERE = {
     "changelog": "CHANGELOG.md",
 }
 """Pages that stand where a reader of the repository looks for them."""
+ON_THE_WEB = "https://github.com/DRAMLesion/SlicerDRAMLesion/blob/main"
+"""What else of the repository the pages link to."""
 
 
 def setup(app):
@@ -57,11 +61,10 @@ def setup(app):
 
 
 def _read_elsewhere(app, name, source):
-    """Let such a page stand in for the file here that names it."""
-    place = PAGES_ELSEWHERE.get(name)
-    if place is None:
+    """Let such a page stand in for the file here that names it; let links lead where they can from here."""
+    file = REPOSITORY / PAGES_ELSEWHERE.get(name, f"Documentation/{name}.md")
+    if not file.is_file():  # a page of the reference
         return
-    file = REPOSITORY / place
     app.env.note_dependency(str(file))
     source[0] = re.sub(
         r"\]\((?!\w+:|#)([^)]+)\)",
@@ -71,13 +74,15 @@ def _read_elsewhere(app, name, source):
 
 
 def _from_here(folder, target):
-    """A link of a page in a folder, relative to this folder."""
+    """A link of a page in a folder, as a page of this folder has to have it."""
     name, mark, anchor = target.partition("#")
     file = (folder / name).resolve()
     for page, place in PAGES_ELSEWHERE.items():
         if file == REPOSITORY / place:
             file = HERE / f"{page}.md"
-    return Path(os.path.relpath(file, HERE)).as_posix() + mark + anchor
+    if HERE in file.parents:
+        return file.relative_to(HERE).as_posix() + mark + anchor
+    return f"{ON_THE_WEB}/{file.relative_to(REPOSITORY).as_posix()}{mark}{anchor}"
 
 
 def _escape_bars(app, what, name, item, options, lines):

@@ -184,8 +184,9 @@ class _Running:
         """Take the case's nodes out of the scene."""
         import slicer
 
-        for node in self.nodes():
-            # Removing one may remove others, such as its display.
+        # First what is shown: the slice views give a volume that has lost its display node a new one.
+        shown = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode")
+        for node in sorted(self.nodes(), key=lambda node: any(node.IsA(kind) for kind in shown)):
             if node.GetScene() is not None and not node.GetSingletonTag():
                 slicer.mrmlScene.RemoveNode(node)
         if self._inputs is not None:

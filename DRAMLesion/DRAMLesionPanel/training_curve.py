@@ -42,9 +42,7 @@ def drawTraining(label: Any, progress: TrainingProgress) -> None:
         _drawPane(painter, width, number * PANE_HEIGHT, progress.epochs, pane, ink)
     painter.setPen(ink)
     text = _("{epochs} epochs").format(epochs=progress.epochs)
-    painter.drawText(
-        0, height - FOOT, width - MARGIN, FOOT, int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter), text
-    )
+    painter.drawText(width - MARGIN - painter.fontMetrics().horizontalAdvance(text), height - 5, text)
     painter.end()
     label.setFixedHeight(height)
     label.setPixmap(picture)

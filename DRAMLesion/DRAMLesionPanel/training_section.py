@@ -24,6 +24,8 @@ class TrainingSection:
         self._message: tuple[str, str] = ("", "")
         self._filling = False
         self._planned: tuple[Any, ...] = ()
+        self._unfinished: list[str] = []
+        self._known: set[str] = set()
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -58,6 +60,7 @@ class TrainingSection:
                 run = findRunning()
                 if run is not None:
                     self._follow(run)
+        self._look()
 
     def showChoices(self) -> None:
         """Let the widgets follow from the parameter node."""
@@ -78,6 +81,7 @@ class TrainingSection:
             self._showEpochs()
         finally:
             self._filling = False
+        self._look()
 
     def update(self) -> None:
         """Enable what can be done now, and say what a training would do."""
@@ -113,15 +117,19 @@ class TrainingSection:
 
     def _resumable(self) -> str | None:
         """The training that Resume would go on with: that of the name, else the latest."""
-        names = unfinished()
-        self._fillNames(names)
+        names = self._unfinished
         name = self._panel.parameters.trainName.strip()
         if name:
             return name if name in names else None
         return names[0] if names else None
 
-    def _fillNames(self, names: list[str]) -> None:
-        box = self._ui.trainNameSelector
+    def _look(self) -> None:
+        """Look which models and unfinished trainings there are: not at each change of the panel."""
+        with self._panel.reported():
+            self._unfinished = unfinished()
+            self._known = {*knownModels(), *self._unfinished}
+        self._planned = ()
+        names, box = self._unfinished, self._ui.trainNameSelector
         if [box.itemText(index) for index in range(box.count)] == names:
             return
         before, text = self._filling, box.currentText
@@ -145,12 +153,8 @@ class TrainingSection:
             if resumable
             else _("Go on from the last checkpoint.")
         )
-        taken = {
-            *knownModels(),
-            *(ui.trainNameSelector.itemText(i) for i in range(ui.trainNameSelector.count)),
-        }
-        ui.trainNameSelector.lineEdit().placeholderText = freeName(parameters.trainRecipe, taken)
-        key = (self._data(), parameters.trainRecipe, parameters.model, len(taken))
+        ui.trainNameSelector.lineEdit().placeholderText = freeName(parameters.trainRecipe, self._known)
+        key = (self._data(), parameters.trainRecipe, parameters.model)
         if key != self._planned:
             self._planned = key
             try:
@@ -263,7 +267,7 @@ class TrainingSection:
         else:
             self._say(run.error or "", "error")
             self._panel.showStatus(run.error or "", "error")
-        self._planned = ()
+        self._look()
         self.update()
 
     def _say(self, text: str, kind: str = "") -> None:
@@ -273,7 +277,7 @@ class TrainingSection:
 
     def _onCollapsed(self, collapsed: bool) -> None:
         if not collapsed:
-            self._planned = ()
+            self._look()
             self.update()
             if self._run is not None:
                 drawTraining(self._ui.trainChartLabel, self._run.progress)

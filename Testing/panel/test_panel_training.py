@@ -114,7 +114,7 @@ def test_start_needs_data_and_the_section_says_what_it_would_do(training, own):
     assert not own.exists(), "nothing is made before Start"
 
 
-def test_trains_by_a_click_and_the_model_is_offered_at_once(training, application, own, ct):
+def test_trains_by_a_click_and_the_model_is_offered_at_once(training, application, own, scans):
     import slicer
 
     from DRAMLesionLib.model import list_models, load_model
@@ -144,6 +144,9 @@ def test_trains_by_a_click_and_the_model_is_offered_at_once(training, applicatio
     assert list_models()["mine"] == own / "mine" == run.model
     assert load_model("mine").name == "mine"
     assert (own / "mine.job" / "log.txt").is_file()
+    assert not ui.trainStartButton.enabled, "the scene that was closed had the data list"
+    ui.dataListSelector.currentPath = str(scans)
+    ui.trainNameSelector.setEditText("mine")
     assert ui.trainStartButton.enabled and not ui.trainResumeButton.enabled
     ui.trainStartButton.click()
     assert training.panel.train.current is None and "choose another name" in ui.trainStatusLabel.text
