@@ -17,7 +17,7 @@ from DRAMLesionLib.batch_case import CRASHED, FAILED, WORK, Case, Job, Outcome, 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale
 
-MOST_STARTS = 3
+MOST_STARTS = 6
 """A worker that dies so often before its first case will not start."""
 _SHOWN = 20_000
 

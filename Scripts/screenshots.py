@@ -83,7 +83,7 @@ def editor(application, node, findings, path: Path) -> None:
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(node)
-    segmentation.GetSegmentation().AddEmptySegment("lesion")
+    segmentation.GetSegmentation().AddEmptySegment("lesion", "Lesion")
     widget = slicer.qMRMLSegmentEditorWidget()
     widget.setEffectNameOrder(["Paint", "Erase", "Scissors", "DRAM refine"])
     widget.setMRMLScene(slicer.mrmlScene)

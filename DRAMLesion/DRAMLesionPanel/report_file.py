@@ -15,8 +15,9 @@ PICTURE_WIDTH = 620
 """Pixels at 96 per inch: as wide as a page of A4 or Letter between its margins."""
 
 STYLE = """
-h1 { font-size: 16pt; } h2 { font-size: 12pt; } p, td, th { font-size: 9pt; } .note { color: #55606d; }
-.statement { color: #8a3b00; font-weight: bold; } th { text-align: right; background-color: #eef1f4; }
+h1 { font-size: 16pt; } h2 { font-size: 12pt; } p, td { font-size: 9pt; } th { font-size: 8pt; } .note { color: #55606d; }
+.statement { color: #8a3b00; font-weight: bold; } th { background-color: #eef1f4; }
+.page { page-break-before: always; }
 """
 
 
@@ -66,12 +67,13 @@ def printedHtml(findings: Findings) -> str:
         f"<h2>{_('Lobes and lungs')}</h2>",
         _table(facts["regions"]),
         _picture(figures.lobe_chart(findings.quantification, findings.lobes.approximate)),
-        f"<h2>{_('Axial slices')}</h2>",
-        _picture(figures.axial_montage(findings)),
-        f"<h2>{_('Coronal slices')}</h2>",
-        _picture(figures.coronal_montage(findings)),
         f"<h2>{_('How it was made')}</h2>",
         *(f"<p class='note'>{line}</p>" for line in _details(facts)),
+        # A page of its own for each: Qt would leave a heading alone at the foot of a page.
+        f"<h2 class='page'>{_('Axial slices')}</h2>",
+        _picture(figures.axial_montage(findings)),
+        f"<h2 class='page'>{_('Coronal slices')}</h2>",
+        _picture(figures.coronal_montage(findings)),
     ]
     return "\n".join(lines)
 
@@ -99,7 +101,10 @@ def _table(regions: list[dict[str, Any]]) -> str:
         (_("Ground glass (mL)"), "ground_glass_ml", 1),
         (_("Consolidation (mL)"), "consolidation_ml", 1),
     )
-    head = "".join(f"<th>{html.escape(title)}</th>" for title, _key, _digits in columns)
+    head = "".join(
+        f"<th align='{'left' if digits is None else 'right'}'>{html.escape(title)}</th>"
+        for title, _key, digits in columns
+    )
     rows = "".join(
         "<tr>" + "".join(_cell(region[key], digits) for _title, key, digits in columns) + "</tr>"
         for region in regions
@@ -109,7 +114,7 @@ def _table(regions: list[dict[str, Any]]) -> str:
 
 def _cell(value: Any, digits: int | None) -> str:
     if digits is None:
-        return f"<td>{html.escape(str(value))}</td>"
+        return f"<td width='20%'>{html.escape(str(value))}</td>"
     return f"<td align='right'>{'-' if value is None else f'{value:.{digits}f}'}</td>"
 
 
@@ -120,12 +125,18 @@ def _picture(png: bytes) -> str:
 
 def _details(facts: dict[str, Any]) -> list[str]:
     record = facts["record"]
-    model, versions = record.get("model", {}), record.get("versions", {})
+    versions = record.get("versions", {})
+    names = {"model": _("Lesion map"), "segmentation_model": _("Lesion")}
     found = [
-        _("Model {name}, version {version}, checksum {checksum}.").format(
-            name=model.get("name", "-"),
-            version=model.get("version", "-"),
-            checksum=str(model.get("checksum", "-"))[:12],
+        *(
+            _("{what}: model {name}, version {version}, checksum {checksum}.").format(
+                what=what,
+                name=record[key].get("name", "-"),
+                version=record[key].get("version", "-"),
+                checksum=str(record[key].get("checksum", "-"))[:12],
+            )
+            for key, what in names.items()
+            if key in record
         ),
         _("Lobes: {source}.").format(source=facts["lobes"]["source"]),
         facts["definitions"]["severity_score_source"],

@@ -72,7 +72,7 @@ def _draw(panels: Sequence[Panel], one: LoadedScan, z: int, path: Path) -> None:
     box = ndimage.find_objects((one.lobes[z] > 0).astype(np.uint8))[0]
     box = tuple(slice(max(0, b.start - 6), b.stop + 6) for b in box)
     ct, expert = one.ct.array[z][box], one.expert[z][box]
-    columns = min(4, len(panels))
+    columns = min((5, 4, 3), key=lambda n: -len(panels) % n)  # as few empty places as can be
     rows = -(-len(panels) // columns)
     height, width = (n * s for n, s in zip(ct.shape, one.ct.spacing_mm[1:], strict=True))
     figure = Figure(figsize=(2.9 * columns, (2.9 * height / width + 0.25) * rows), dpi=110, facecolor="black")

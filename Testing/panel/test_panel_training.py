@@ -386,6 +386,7 @@ def test_remaining_time_and_loss_go_on_over_sessions(application, module):
                        "steps": 40, "loss": loss})  # fmt: skip
 
     progress.take({"event": "begin", "name": "n", "labels_by": ""})
+    progress.take({"event": "begin_stage", "stage": "training"})
     for number in range(1, 5):  # of an earlier session: all at once
         step(number)
     assert progress.remainingSeconds() is None
