@@ -46,8 +46,8 @@ class CamSettings:
         balance: Weigh classes by the inverse of their frequency, in training.
     """
 
-    stages: int = 3
-    classes: Classes = "score"
+    stages: int = 2
+    classes: Classes = "presence"
     shown: Shown = "severity"
     balance: bool = True
 

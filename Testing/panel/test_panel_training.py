@@ -416,3 +416,18 @@ def test_user_models_are_found_beside_the_shipped_ones(own, models):
     assert find_model("mine") == own / "mine" and list_models()["tiny"] == models / "tiny"
     begin = time.perf_counter()
     assert "mine" in list_models() and time.perf_counter() - begin < 1
+
+
+def test_the_fine_tuning_recipe_fits_the_network_that_it_starts_from(module):
+    from DRAMLesionPanel import training_plan
+
+    from DRAMLesionLib.model import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
+    from DRAMLesionLib.model_folders import SHIPPED, bundle_metadata
+    from DRAMLesionLib.training.recipe import read_recipe
+
+    assert (training_plan.DEFAULT_DRAM, training_plan.DEFAULT_FINAL) == (
+        DEFAULT_MODEL,
+        DEFAULT_SEGMENTATION_MODEL,
+    )
+    recipe = read_recipe(training_plan.recipeFile("fine-tune"))
+    assert recipe.model.to_dict() == bundle_metadata(SHIPPED / recipe.start_from)["segmentation"]

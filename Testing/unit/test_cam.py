@@ -30,7 +30,7 @@ SPACING = (2.5, 2.5, 2.5)
 
 def network(**settings) -> CamNetwork:
     torch.manual_seed(0)
-    return CamNetwork(SMALL, CamSettings(**settings)).eval()
+    return CamNetwork(SMALL, CamSettings(**{"classes": "score"} | settings)).eval()
 
 
 def lobe(size=(32, 48, 32)) -> tuple[torch.Tensor, torch.Tensor]:
