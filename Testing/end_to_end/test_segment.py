@@ -40,13 +40,14 @@ def test_the_mask_is_the_refined_map_cut_at_the_model_threshold(results):
     assert not np.array_equal(refined, array(results / "dram.nii.gz"))
 
 
-def test_without_crf_the_mask_is_the_map_cut(run, phantom_folder, tmp_path):
+def test_without_crf_the_mask_is_the_attended_map_cut(run, phantom_folder, tmp_path):
     command = ("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path / "o", "--no-scene", "--no-crf")
     done = run(*command, "--method", "dram", "--json")
-    assert done.code == 0 and not (tmp_path / "o" / "refined_dram.nii.gz").exists()
+    assert done.code == 0, done.err
+    assert done.events[-1]["record"]["settings"]["crf"]["enabled"] is False
     threshold = done.events[-1]["record"]["settings"]["threshold"]
     np.testing.assert_array_equal(
-        array(tmp_path / "o" / "lesion.nii.gz"), array(tmp_path / "o" / "dram.nii.gz") > threshold
+        array(tmp_path / "o" / "lesion.nii.gz"), array(tmp_path / "o" / "refined_dram.nii.gz") > threshold
     )
 
 
@@ -151,12 +152,14 @@ def test_scene_and_pictures(run, phantom_folder, tmp_path):
 def test_a_new_run_replaces_an_older_one_and_leaves_other_files(run, phantom_folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "lobes.csv").write_text("old")
-    for name in ("scene.mrb", "view_3d.png", "refined_dram.nii.gz"):
+    for name in ("scene.mrb", "view_3d.png", "lesion_probability.nii.gz"):
         (tmp_path / name).write_text("of an earlier run")
-    command = ("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path, "--no-scene", "--no-crf")
-    assert run(*command).code == 0
+    command = ("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path, "--no-scene")
+    assert run(*command, "--method", "dram").code == 0
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert not {"scene.mrb", "view_3d.png", "refined_dram.nii.gz"} & {p.name for p in tmp_path.iterdir()}
+    assert not {"scene.mrb", "view_3d.png", "lesion_probability.nii.gz"} & {
+        p.name for p in tmp_path.iterdir()
+    }
     assert (tmp_path / "lobes.csv").read_text() != "old"
 
 

@@ -193,9 +193,9 @@ for name in names:
             missing.append(f"{name}: {error}")
         continue
     assert Path(module.__file__).resolve().is_relative_to(where), module.__file__
-from DRAMLesionLib.model import list_models, load_model
+from DRAMLesionLib.model import list_models, load_any_model
 print(json.dumps({"modules": len(names), "missing": missing, "models": {
-    name: str(folder) for name, folder in list_models().items() if load_model(folder)}}))
+    name: str(folder) for name, folder in list_models().items() if load_any_model(folder)}}))
 """
 
 

@@ -34,10 +34,10 @@ def datalist(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scan")
     rng = np.random.default_rng(0)
     lobes = np.zeros((20, 30, 40), np.uint8)
-    for lobe in range(1, 6):
-        lobes[2:18, 2:28, 8 * (lobe - 1) + 1 : 8 * lobe] = lobe
+    for slab, lobe in enumerate((3, 4, 5, 1, 2)):  # from the patient's right to the left
+        lobes[2:18, 2:28, 8 * slab + 1 : 8 * slab + 8] = lobe
     hu = np.where(lobes > 0, rng.normal(-860, 20, lobes.shape), 40)
-    hu[5:12, 5:15, 2:7] = -400
+    hu[5:12, 5:15, 26:31] = -400
     for name, array in (("ct", hu.astype(np.int16)), ("lobes", lobes)):
         image = sitk.GetImageFromArray(array)
         image.SetSpacing((4.0, 4.0, 4.0))
