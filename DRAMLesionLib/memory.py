@@ -5,10 +5,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-BASE_GIB = 0.75
-"""What a run takes before it holds a CT: Python, torch, the model, and the network's work on one lobe."""
+BASE_GIB = 0.85
+"""What a run takes before it holds a CT: Python, torch, the models, and the networks' work on a part of the lungs."""
 BYTES_PER_VOXEL = 26.0
-"""Measured: a CT of 256 x 256 x 160 needs about 1 GiB, one of 512 x 512 x 300 about 2.6 GiB, the scene with it."""
+"""Measured at the peak: 1.0 GiB for a CT of 256 x 256 x 120 by the final network, 2.6 GiB for one of 512 x 512 x 300."""
 GPU_GIB = 1.5
 """On a GPU: the driver's own 0.5 GiB, and one lobe in the network; it does not grow with the CT's matrix."""
 SCARCE = 0.9
