@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -208,6 +209,11 @@ def end_processes(run: str) -> None:
         process.close()
 
 
+def dask_setup(worker: Any) -> None:
+    """Called by Dask as each of the local workers starts: a Ctrl-C in the terminal is for the batch, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def process_pool(job: Job, workers: int) -> Iterator[ProcessPool]:
     """Worker processes of this machine, which end with the block."""
@@ -243,6 +249,7 @@ def local_dask_pool(job: Job, workers: int) -> Iterator[DaskPool]:
             dashboard_address=None,
             host="127.0.0.1",
             silence_logs=logging.CRITICAL,
+            preload=[__name__],
         )
         with cluster, Client(cluster, set_as_default=False) as client:
             pool = DaskPool(client, job)

@@ -107,12 +107,27 @@ def processes(device: str) -> Iterator[Processes]:
     place = find_device(_local_device(device))
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
+    _join("nccl" if place.type == "cuda" else "gloo")
     try:
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         yield Processes(distributed.get_rank(), distributed.get_world_size(), place, group)
     finally:
         distributed.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Make the process group, on one machine with a store of its own for each start.
+
+    torchrun (seen with torch 2.13) gives processes that it starts again the store of those that ended. A process that is
+    quicker than the first one then finds the address of a dead process there. On several machines the counts of
+    restarts may differ, and torchrun's own way has to do.
+    """
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1" or "TORCHELASTIC_RESTART_COUNT" not in os.environ:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+        return
+    store, rank, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    own = distributed.PrefixStore(f"start_{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
 
 
 def _local_device(device: str) -> str:
