@@ -50,7 +50,7 @@ class SlicerPool:
 
     def submit(self, case: Any, attempt: int) -> None:
         """Load a case's CT and lobes into the scene, and start its segmentation."""
-        from DRAMLesionLib.batch_case import kept_outcome, made_with
+        from DRAMLesionLib.batch.case import kept_outcome, made_with
 
         base = made_with(case, self._job, "")
         if (kept := kept_outcome(case, self._job, base)) is not None:
@@ -90,7 +90,7 @@ class SlicerPool:
 
     def _end(self, running: "_Running", error: Exception | None = None) -> None:
         """Write a case's results, or say why there are none; its nodes leave the scene."""
-        from DRAMLesionLib.batch_case import finish_case
+        from DRAMLesionLib.batch.case import finish_case
 
         def fill(folder: Path, _: Any) -> None:
             if error is not None:
@@ -132,7 +132,7 @@ class _Running:
         """Read the files and start the run."""
         import slicer
 
-        from DRAMLesionLib.batch_inputs import neutral_inputs, own_inputs
+        from DRAMLesionLib.batch.inputs import neutral_inputs, own_inputs
         from DRAMLesionLib.lobes import read_lobes
         from DRAMLesionLib.mrml import fill_volume_node
         from DRAMLesionLib.volume import read_ct
@@ -259,7 +259,7 @@ def main(arguments: list[str]) -> int:
         return int(stop.code or 0)
     find_library()
     from DRAMLesionLib.batch import segment_batch
-    from DRAMLesionLib.batch_pools import threads_each
+    from DRAMLesionLib.batch.pools import threads_each
     from DRAMLesionLib.commands.batch import INTERRUPTED, SOME_FAILED, describe
     from DRAMLesionLib.errors import InputError
 

@@ -33,7 +33,7 @@ def make_input(folder: Path, count: int, ct: Path | None) -> None:
 def measure(source: Path, out: Path, workers: int, dask: bool, options: dict) -> dict[str, float]:
     """Segment all and compare the time with that of the cases' own stages."""
     from DRAMLesionLib.batch import Workers, segment_batch
-    from DRAMLesionLib.batch_case import read_record
+    from DRAMLesionLib.batch.case import read_record
 
     ends: list[float] = []
     names: list[str] = []
@@ -79,7 +79,7 @@ def measure(source: Path, out: Path, workers: int, dask: bool, options: dict) ->
 def listed_memory(count: int) -> dict[str, float]:
     """Peak memory of the process that holds the list and Dask's scheduler, with ``count`` cases listed."""
     from DRAMLesionLib.batch import Workers, segment_batch
-    from DRAMLesionLib.batch_memory import peak_memory_mb, reset_peak_memory
+    from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
 
     opened = []
     with tempfile.TemporaryDirectory() as name:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from panel_standin.application import loadModule  # noqa: F401 - the stand-in comes first
 
-from DRAMLesionLib.batch_manifest import read_manifest
+from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.phantom import save_phantom
 
 

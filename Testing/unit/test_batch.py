@@ -15,15 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib import batch_pools
-from DRAMLesionLib.batch import Workers, segment_batch
-from DRAMLesionLib.batch_case import Case, Job, do_case
-from DRAMLesionLib.batch_inputs import neutral_inputs
-from DRAMLesionLib.batch_manifest import read_manifest
+from DRAMLesionLib.batch import Workers, pools, segment_batch
+from DRAMLesionLib.batch.case import Case, Job, do_case
+from DRAMLesionLib.batch.inputs import neutral_inputs
+from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.errors import InputError
 
 HERE = Path(__file__).parent
-needs_dask = pytest.mark.skipif(not batch_pools.has_dask(), reason="dask is not installed")
+needs_dask = pytest.mark.skipif(not pools.has_dask(), reason="dask is not installed")
 ONE = Workers(1)
 
 
@@ -200,12 +199,12 @@ def test_a_series_is_linked_under_neutral_names(tmp_path):
 
 
 def test_workers_fit_into_the_memory(monkeypatch):
-    monkeypatch.setattr(batch_pools, "available_memory_gib", lambda: 9.0)
-    assert batch_pools.count_workers(8, 4.0, "cpu")[0] == 2
-    assert "9.0 GiB" in batch_pools.count_workers(8, 4.0, "cpu")[1]
-    assert batch_pools.count_workers(2, 4.0, "cpu") == (2, "")
-    assert batch_pools.count_workers(None, 20.0, "cpu")[0] == 1
-    assert batch_pools.count_workers(None, 0.1, "cuda")[0] == 1
+    monkeypatch.setattr(pools, "available_memory_gib", lambda: 9.0)
+    assert pools.count_workers(8, 4.0, "cpu")[0] == 2
+    assert "9.0 GiB" in pools.count_workers(8, 4.0, "cpu")[1]
+    assert pools.count_workers(2, 4.0, "cpu") == (2, "")
+    assert pools.count_workers(None, 20.0, "cpu")[0] == 1
+    assert pools.count_workers(None, 0.1, "cuda")[0] == 1
 
 
 def kill_some(stop, kills, seed, words, pause_s):
@@ -271,7 +270,7 @@ def serial(tmp_path_factory):
 def test_killed_processes_change_nothing(serial, tmp_path):
     pytest.importorskip("psutil")
     out = tmp_path / "out"
-    result, killed = with_kills(serial / "in", out, Workers(2, dask=False), 5, ["batch_worker"], 0.5)
+    result, killed = with_kills(serial / "in", out, Workers(2, dask=False), 5, ["batch.worker"], 0.5)
     assert killed >= 3
     check_equal(out, serial / "out", result, killed)
 
@@ -279,7 +278,7 @@ def test_killed_processes_change_nothing(serial, tmp_path):
 @needs_dask
 def test_killed_dask_workers_change_nothing(serial, tmp_path):
     out = tmp_path / "out"
-    words = ["batch_worker", "multiprocessing.spawn"]
+    words = ["batch.worker", "multiprocessing.spawn"]
     result, killed = with_kills(serial / "in", out, Workers(2), 5, words, 1.0)
     assert killed >= 3
     check_equal(out, serial / "out", result, killed)
@@ -300,7 +299,7 @@ def test_the_workers_of_a_running_scheduler(source, tmp_path):
 
 @needs_dask
 def test_a_scheduler_that_does_not_answer(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_pools, "ANSWER_S", 1.0)
+    monkeypatch.setattr(pools, "ANSWER_S", 1.0)
     with pytest.raises(InputError, match="does not answer"):
         do(source, tmp_path / "out", Workers(scheduler="tcp://127.0.0.1:9"))
 

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from DRAMLesionLib.batch_cases import list_cases, safe_name
-from DRAMLesionLib.batch_key import read_key, write_key
+from DRAMLesionLib.batch.cases import list_cases, safe_name
+from DRAMLesionLib.batch.key import read_key, write_key
 from DRAMLesionLib.errors import InputError
 
 

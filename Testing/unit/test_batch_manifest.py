@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from DRAMLesionLib.batch_case import Outcome
-from DRAMLesionLib.batch_manifest import MANIFEST_NAME, Manifest, read_manifest
+from DRAMLesionLib.batch.case import Outcome
+from DRAMLesionLib.batch.manifest import MANIFEST_NAME, Manifest, read_manifest
 from DRAMLesionLib.errors import InputError
 
 
@@ -66,7 +66,7 @@ def test_a_file_that_is_none_is_not_touched(tmp_path):
 
 def test_one_batch_at_a_time(tmp_path):
     hold = (
-        "import sys, time\nfrom pathlib import Path\nfrom DRAMLesionLib.batch_manifest import Manifest\n"
+        "import sys, time\nfrom pathlib import Path\nfrom DRAMLesionLib.batch.manifest import Manifest\n"
         "with Manifest(Path(sys.argv[1]), False):\n    print('in', flush=True)\n    time.sleep(60)\n"
     )
     other = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -11,8 +11,8 @@ from DRAMLesionLib import phantom
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.lungs import segment_lungs
 from DRAMLesionLib.phantom import Phantom, lobe_percent, make_phantom, save_phantom
-from DRAMLesionLib.phantom_fields import Grid, Noise, capsule, coverage
-from DRAMLesionLib.phantom_lesions import random_severity
+from DRAMLesionLib.phantom.fields import Grid, Noise, capsule, coverage
+from DRAMLesionLib.phantom.lesions import random_severity
 from DRAMLesionLib.volume import from_image, read_ct, read_on_grid, to_image
 
 LEFT, RIGHT = (1, 2), (3, 4, 5)

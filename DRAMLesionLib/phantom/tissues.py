@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DRAMLesionLib import phantom_anatomy as anatomy
-from DRAMLesionLib.phantom_anatomy import Thorax
-from DRAMLesionLib.phantom_fields import Grid, blend, coverage, ellipsoid, superellipse
+from DRAMLesionLib.phantom import anatomy as anatomy
+from DRAMLesionLib.phantom.anatomy import Thorax
+from DRAMLesionLib.phantom.fields import Grid, blend, coverage, ellipsoid, superellipse
 
 AIR, LUNG, FAT, MUSCLE, SKIN = -1000.0, -860.0, -105.0, 48.0, 10.0
 _RIB_PITCH = 27.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DRAMLesionLib import phantom_anatomy as anatomy
-from DRAMLesionLib.phantom_anatomy import Thorax
-from DRAMLesionLib.phantom_fields import Grid, blend, capsule, coverage
+from DRAMLesionLib.phantom import anatomy as anatomy
+from DRAMLesionLib.phantom.anatomy import Thorax
+from DRAMLesionLib.phantom.fields import Grid, blend, capsule, coverage
 
 VESSEL, WALL, LUMEN = 38.0, 10.0, -985.0
 Rod = tuple[np.ndarray, np.ndarray, float, float, int]

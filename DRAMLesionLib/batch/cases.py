@@ -1,7 +1,7 @@
 """The cases of a batch: listed from a folder of files, a DICOM tree, or a CSV; no image is opened for it.
 
 Files keep the names that people gave them. DICOM folders and series are numbered (``case0001``), since their folders
-are often named after patients; which number is which scan stands in the key alone (see :mod:`DRAMLesionLib.batch_key`).
+are often named after patients; which number is which scan stands in the key alone (see :mod:`DRAMLesionLib.batch.key`).
 """
 
 import csv
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from DRAMLesionLib.batch_series import MIN_SLICES, could_be_dicom, find_series
+from DRAMLesionLib.batch.series import MIN_SLICES, could_be_dicom, find_series
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.image_file import is_volume_file, stem
 from DRAMLesionLib.progress import Progress, silent

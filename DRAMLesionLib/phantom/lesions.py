@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.phantom_anatomy import Thorax
-from DRAMLesionLib.phantom_fields import Grid
+from DRAMLesionLib.phantom.anatomy import Thorax
+from DRAMLesionLib.phantom.fields import Grid
 
 GROUND_GLASS, CONSOLIDATION = 1, 2
 

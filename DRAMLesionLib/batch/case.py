@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import DRAMLesionLib
-from DRAMLesionLib.batch_cases import Case
-from DRAMLesionLib.batch_inputs import Inputs, fingerprint, neutral_inputs, own_inputs
-from DRAMLesionLib.batch_memory import peak_memory_mb, reset_peak_memory
+from DRAMLesionLib.batch.cases import Case
+from DRAMLesionLib.batch.inputs import Inputs, fingerprint, neutral_inputs, own_inputs
+from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
 from DRAMLesionLib.files import temporary_prefix, write_text
 from DRAMLesionLib.progress import Progress, silent
 
@@ -31,7 +31,7 @@ RECORD = "case.json"
 DONE, FAILED, CRASHED, POISONED = "done", "failed", "crashed", "poisoned"
 """What became of a case. Crashed ones are tried again; poisoned ones crashed too often and are set aside."""
 _TOLD = ("seconds", "peak_memory_mb", "outputs", "model_checksum")
-SEGMENTER = "DRAMLesionLib.batch_segmenter"
+SEGMENTER = "DRAMLesionLib.batch.segmenter"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Job:
         out: The batch's folder.
         options: Keyword arguments for the segmenter's ``segment``, JSON values.
         segmenter: A module with ``prepare(options) -> checksum`` and ``segment(image, out, **options)``, as
-            :mod:`DRAMLesionLib.batch_segmenter`.
+            :mod:`DRAMLesionLib.batch.segmenter`.
         run: Names this run; a case that this run has finished is never done again.
         resume: Cases that any run has finished with the same inputs and options are not done again.
         keep_identifiers: Results may show the inputs' file names.

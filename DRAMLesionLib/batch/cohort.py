@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from DRAMLesionLib.batch_case import CASES
+from DRAMLesionLib.batch.case import CASES
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.report import COLUMNS, LOBES_COLUMN
 

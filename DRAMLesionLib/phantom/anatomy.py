@@ -1,6 +1,6 @@
 """The phantom's shapes: body, rib cage, diaphragm, mediastinum, lungs and their lobes, as distances in mm.
 
-Every function takes a :class:`~DRAMLesionLib.phantom_fields.Grid` (or anything with its x, y and z that broadcast) and
+Every function takes a :class:`~DRAMLesionLib.phantom.fields.Grid` (or anything with its x, y and z that broadcast) and
 gives about the signed distance in mm, negative inside.
 """
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from DRAMLesionLib.phantom_fields import Grid, Noise, capsule, ellipsoid, superellipse, union
+from DRAMLesionLib.phantom.fields import Grid, Noise, capsule, ellipsoid, superellipse, union
 
 # Half width, half depth and middle (y) over z, in mm, of an adult of average size lying on the back.
 CAVITY = np.array(

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from DRAMLesionLib.batch_case import CRASHED, Case, Job, Outcome, to_json
-from DRAMLesionLib.batch_memory import available_memory_gib
-from DRAMLesionLib.batch_process import CaseProcess
+from DRAMLesionLib.batch.case import CRASHED, Case, Job, Outcome, to_json
+from DRAMLesionLib.batch.memory import available_memory_gib
+from DRAMLesionLib.batch.process import CaseProcess
 from DRAMLesionLib.errors import InputError
 
 GIB_PER_WORKER = 4.0

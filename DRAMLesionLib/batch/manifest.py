@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from DRAMLesionLib.batch_case import CRASHED, POISONED, Outcome
+from DRAMLesionLib.batch.case import CRASHED, POISONED, Outcome
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import OutputError, atomic_file, remove_stale, temporary_prefix
 

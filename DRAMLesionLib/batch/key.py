@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from DRAMLesionLib.batch_cases import Case
+from DRAMLesionLib.batch.cases import Case
 from DRAMLesionLib.files import atomic_file
 
 KEY_NAME = "key.csv"

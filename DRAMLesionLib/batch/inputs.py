@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.batch_cases import Case
-from DRAMLesionLib.batch_series import dicom_files
+from DRAMLesionLib.batch.cases import Case
+from DRAMLesionLib.batch.series import dicom_files
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import suffixes
 from DRAMLesionLib.image_file import is_volume_file, stem

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from DRAMLesionLib.batch_case import CASES, DONE
-from DRAMLesionLib.batch_manifest import read_manifest
-from DRAMLesionLib.cohort import read_volumes
+from DRAMLesionLib.batch.case import CASES, DONE
+from DRAMLesionLib.batch.cohort import read_volumes
+from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.files import write_text
 from DRAMLesionLib.lobes import LOBES
 from DRAMLesionLib.report import RESEARCH_USE
@@ -74,7 +74,7 @@ def write_cohort_report(out: str | Path) -> Path:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     out = Path(out)
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    loader = FileSystemLoader(Path(__file__).parents[1] / "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -169,7 +169,7 @@ def _values(out: Path) -> dict[str, Any]:
 
 
 def _charts(cases: list[CohortCase], percent: np.ndarray, scores: np.ndarray) -> list[tuple[str, str]]:
-    from DRAMLesionLib import cohort_figures
+    from DRAMLesionLib.batch import cohort_figures
 
     lobes = {
         one.abbreviation: np.array([p for c in cases if (p := c.lobes[one.abbreviation]) is not None])

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib import batch_pools
-from DRAMLesionLib.batch_case import (
+from DRAMLesionLib.batch import pools
+from DRAMLesionLib.batch.case import (
     CRASHED,
     DONE,
     LOGS,
@@ -28,10 +28,10 @@ from DRAMLesionLib.batch_case import (
     Outcome,
     withdraw,
 )
-from DRAMLesionLib.batch_cases import Listing, list_cases
-from DRAMLesionLib.batch_key import read_key, write_key
-from DRAMLesionLib.batch_manifest import Manifest
-from DRAMLesionLib.cohort import write_volumes
+from DRAMLesionLib.batch.cases import Listing, list_cases
+from DRAMLesionLib.batch.cohort import write_volumes
+from DRAMLesionLib.batch.key import read_key, write_key
+from DRAMLesionLib.batch.manifest import Manifest
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale, write_text
 from DRAMLesionLib.progress import Progress, silent
@@ -102,13 +102,13 @@ class Workers:
     """
 
     count: int | None = None
-    gib_each: float = batch_pools.GIB_PER_WORKER
+    gib_each: float = pools.GIB_PER_WORKER
     scheduler: str | None = None
     dask: bool = True
     threads: int | None = None
 
 
-OpenPool = Callable[[Job], contextlib.AbstractContextManager[batch_pools.Pool]]
+OpenPool = Callable[[Job], contextlib.AbstractContextManager[pools.Pool]]
 Tell = Callable[[CaseEvent], None]
 
 
@@ -133,7 +133,7 @@ def segment_batch(
     """Segment all CTs of a folder, a DICOM tree or a CSV.
 
     Args:
-        source, lobes, images: See :func:`~DRAMLesionLib.batch_cases.list_cases`.
+        source, lobes, images: See :func:`~DRAMLesionLib.batch.cases.list_cases`.
         out: The folder for ``manifest.csv``, ``volumes.csv``, ``report.html``, ``key.csv`` and ``cases/``.
         workers: Who does the work.
         open_pool: Gives another pool than ``workers`` describes.
@@ -141,7 +141,7 @@ def segment_batch(
         retry_poisoned: When resuming, try those again that were set aside.
         keep_identifiers: Let names and results show the inputs' folders and files.
         timeout_s: Stop a case that takes longer; 0: none.
-        segmenter: See :class:`~DRAMLesionLib.batch_case.Job`.
+        segmenter: See :class:`~DRAMLesionLib.batch.case.Job`.
         options: Keyword arguments of :func:`~DRAMLesionLib.case.segment_case`, JSON values.
         with_report: Write the cohort's report.
         progress: Told how far the batch is.
@@ -203,20 +203,20 @@ def _opened(
     if workers.scheduler is not None:
         address = workers.scheduler
         threads = workers.threads or 0
-        return (lambda job: batch_pools.dask_pool(job, address)), replace(job, threads=threads), []
+        return (lambda job: pools.dask_pool(job, address)), replace(job, threads=threads), []
     device = str(job.options.get("device", "auto"))
-    found, note = batch_pools.count_workers(workers.count, workers.gib_each, device)
+    found, note = pools.count_workers(workers.count, workers.gib_each, device)
     found = max(1, min(found, count))
-    job = replace(job, threads=workers.threads or batch_pools.threads_each(found))
+    job = replace(job, threads=workers.threads or pools.threads_each(found))
     notes = [note] if note else []
-    if found > 1 and workers.dask and batch_pools.has_dask():
-        return (lambda job: batch_pools.local_dask_pool(job, found)), job, notes
-    return (lambda job: batch_pools.process_pool(job, found)), job, notes
+    if found > 1 and workers.dask and pools.has_dask():
+        return (lambda job: pools.local_dask_pool(job, found)), job, notes
+    return (lambda job: pools.process_pool(job, found)), job, notes
 
 
 def _run(
     listing: Listing,
-    pool: batch_pools.Pool,
+    pool: pools.Pool,
     manifest: Manifest,
     result: BatchResult,
     progress: Progress,
@@ -323,7 +323,7 @@ def _write_tables(
     done: Iterable[str] = (c.name for c in listing.cases if manifest.status.get(c.name) == DONE)
     write_volumes(out, done)
     if with_report:
-        from DRAMLesionLib.cohort_report import write_cohort_report
+        from DRAMLesionLib.batch.cohort_report import write_cohort_report
 
         write_cohort_report(out)
     progress("Writing the tables", 1.0)

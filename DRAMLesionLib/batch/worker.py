@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from DRAMLesionLib.batch_case import Case, Job, do_case, to_json
+from DRAMLesionLib.batch.case import Case, Job, do_case, to_json
 from DRAMLesionLib.errors import InputError
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib import phantom_lesions, phantom_vessels
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import staged_directory, write_text
 from DRAMLesionLib.lobes import LOBES, LobeMap
-from DRAMLesionLib.phantom_anatomy import Thorax
-from DRAMLesionLib.phantom_fields import Grid
-from DRAMLesionLib.phantom_tissues import paint_slab
+from DRAMLesionLib.phantom import lesions, vessels
+from DRAMLesionLib.phantom.anatomy import Thorax
+from DRAMLesionLib.phantom.fields import Grid
+from DRAMLesionLib.phantom.tissues import paint_slab
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.volume import SPACING_LIMITS_MM, Geometry, Volume, from_image, write_volume
 
@@ -94,11 +94,11 @@ def make_phantom(
     person, tubes = _person(int(seed))
     grid = Grid.centred(shape, step)
     ct, lobes, depth = _paint(person, grid, progress)
-    phantom_vessels.cut_airways(lobes, grid, tubes)
+    vessels.cut_airways(lobes, grid, tubes)
     progress("Lesions", 0.0)
-    kind = phantom_lesions.add_lesions(ct, lobes, depth, grid, person, wanted, lesion_rng)
+    kind = lesions.add_lesions(ct, lobes, depth, grid, person, wanted, lesion_rng)
     progress("Vessels", 0.0)
-    phantom_vessels.paint_vessels(ct, lobes, grid, tubes)
+    vessels.paint_vessels(ct, lobes, grid, tubes)
     progress("Noise", 0.0)
     hu = _scan(ct, grid, noise_hu, noise_rng)
     progress("Noise", 1.0)
@@ -154,11 +154,11 @@ def _generators(seed: int) -> list[np.random.Generator]:
 
 
 @lru_cache(maxsize=4)
-def _person(seed: int) -> tuple[Thorax, phantom_vessels.Tubes]:
+def _person(seed: int) -> tuple[Thorax, vessels.Tubes]:
     """The person of a seed. Kept, since it is the same at every size and growing the vessels takes a while."""
     person_rng, tree_rng = _generators(seed)[:2]
     person = Thorax.random(person_rng)
-    return person, phantom_vessels.grow(person, tree_rng)
+    return person, vessels.grow(person, tree_rng)
 
 
 def _paint(person: Thorax, grid: Grid, progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -253,7 +253,7 @@ def _check_numbers(seed: int, noise_hu: float) -> None:
 
 def _check_severity(severity: Severity, rng: np.random.Generator) -> tuple[float, ...]:
     if severity is None:
-        return phantom_lesions.random_severity(rng)
+        return lesions.random_severity(rng)
     many = np.full(5, severity) if np.ndim(severity) == 0 else severity
     percent = _numbers(many, 5, "severity")
     if (percent < 0).any() or (percent > 100).any():

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from DRAMLesionLib.batch_case import CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
+from DRAMLesionLib.batch.case import CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale
 
@@ -95,7 +95,7 @@ class CaseProcess:
 
     def _launch(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [_python(), "-m", "DRAMLesionLib.batch_worker"]
+        command = [_python(), "-m", "DRAMLesionLib.batch.worker"]
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -195,7 +195,7 @@ def _environment(threads: int) -> dict[str, str]:
     """So that workers share the cores, and find the library from a checkout, too."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     limits = dict.fromkeys((*names, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), str(max(1, threads)))
-    where = str(Path(__file__).resolve().parents[1])
+    where = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([where, *([known] if known else [])])
     return {
