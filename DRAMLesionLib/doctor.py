@@ -22,6 +22,10 @@ OPTIONAL = {
         "a second CRF to compare with, needs a C++ compiler: pip install 'dramlesion[pydensecrf]'; "
         "the built-in CRF serves without it",
     ),
+    "dask": ("dask", "many CTs on a cluster: pip install 'dramlesion[batch]'"),
+    "highdicom": ("highdicom", "writes DICOM Segmentations and reports: pip install 'dramlesion[dicom]'"),
+    "onnxruntime": ("onnxruntime", "runs exported networks: pip install 'dramlesion[onnx]'"),
+    "onnxscript": ("onnxscript", "exports networks as ONNX: pip install 'dramlesion[onnx]'"),
 }
 
 

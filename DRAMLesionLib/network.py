@@ -97,6 +97,13 @@ class DenseNetwork(nn.Module):
         # Built last, so that a seed gives the U-Net the same weights with and without it.
         self.attention = NeighbourAttention(attention, description.features[:2]) if attention else None
 
+    @property
+    def compiled_parts(self) -> list[nn.Module]:
+        """What ``torch.compile`` takes: the U-Net's stages, which are called one by one."""
+        unet = self.unet
+        return [unet.conv_0, unet.down_1, unet.down_2, unet.down_3, unet.down_4,
+                unet.upcat_4, unet.upcat_3, unet.upcat_2, unet.upcat_1]  # fmt: skip
+
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Logits for ``image``.
 

@@ -45,6 +45,7 @@ class CamTask:
 
     weak_metric: str | None = "cross_entropy"
     samples_together = 1
+    sample_weights: Sequence[float] | None = None
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device, progress: Progress):
         """Read the scans and build the network.

@@ -48,7 +48,9 @@ class DramSettings:
         softness_weight: Weight of :func:`~DRAMLesionLib.training.losses.softness`.
         roughness_weight: Weight of :func:`~DRAMLesionLib.training.losses.roughness`.
         priors_from: Fraction of the training after which the two begin to rise, 0..1.
-        balance: Weigh lobes by the frequency of their score, see :func:`~DRAMLesionLib.training.losses.class_weights`.
+        balance: What makes up for scores that few lobes have: ``loss`` weighs lobes by the frequency of their score, see
+            :func:`~DRAMLesionLib.training.losses.class_weights`; ``sampling`` lets lobes of each
+            score come equally often.
         synthetic_share: Part of the samples that are healthy lobes with pasted lesions, 0..1; 0 where no lobe is healthy.
         synthetic_first: Fraction of the training that begins with these alone, 0..1.
         refinement_weight: Weight of the refined map's loss, where the model has attention; the regression's is 1.
@@ -64,7 +66,7 @@ class DramSettings:
     softness_weight: float = 0.1
     roughness_weight: float = 0.03
     priors_from: float = 0.1
-    balance: bool = False
+    balance: str = "none"
     synthetic_share: float = 0.4
     synthetic_first: float = 0.15
     refinement_weight: float = 0.5
@@ -82,7 +84,11 @@ class DramSettings:
         """
         parts = ("priors_from", "synthetic_share", "synthetic_first", "refinement_from")
         bounds = dict.fromkeys(parts, (0.0, 1.0))
-        choices = {"crf": ("none", "target", "layer"), "target": ("quantile", "fixed")}
+        choices = {
+            "balance": ("none", "loss", "sampling"),
+            "crf": ("none", "target", "layer"),
+            "target": ("quantile", "fixed"),
+        }
         return read_settings(cls, values, where, bounds, choices)
 
 
@@ -91,6 +97,7 @@ class DramTask:
 
     weak_metric: str | None = "mae_points"
     samples_together = 1
+    sample_weights: Sequence[float] | None = None
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device, progress: Progress):
         """Read the scans and build the network."""
@@ -103,9 +110,10 @@ class DramTask:
         self._healthy = [s for s in self._samples if s.label.is_healthy or s.label_at_most(HEALTHY_FRACTION)]
         self._scans = len(scans.training)
         self._vary = Variation(recipe.seed)
-        self._weights = (
-            class_weights(s.label.score for s in self._samples) if self._settings.balance else None
-        )
+        scores = [sample.label.score for sample in self._samples]
+        self._weights = class_weights(scores) if self._settings.balance == "loss" else None
+        if self._settings.balance == "sampling":
+            self.sample_weights = [1 / scores.count(score) for score in scores]
         self.network = build_network(recipe.model).to(device)
         self._crf = CRFTraining(recipe.model, self._settings.crf, self.network)
         self._dice = MaskedDiceLoss(reduction="mean", smooth_nr=1.0, smooth_dr=1.0)

@@ -32,7 +32,9 @@ from DRAMLesionLib.training.checkpoint import (
     mark_finished,
     save_checkpoint,
 )
+from DRAMLesionLib.training.compilation import compile_network
 from DRAMLesionLib.training.distributed import Processes, is_restart, processes
+from DRAMLesionLib.training.feed import Order, feed
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 from DRAMLesionLib.training.recipe import Recipe, read_recipe
 from DRAMLesionLib.training.run_log import CURVE, LOG, TENSORBOARD, Log, RunLog
@@ -135,7 +137,8 @@ class _Trainer:
     ):
         self.recipe, self.task, self.team, self.folder = recipe, task, team, folder
         self._run, self._asked = run, asked
-        self.steps_per_epoch = -(-len(task) // recipe.batch)
+        self._order = Order(task, recipe)
+        self.steps_per_epoch = self._order.steps_per_epoch
         self.steps = recipe.epochs * self.steps_per_epoch
         self._dtype = choose_precision(recipe.precision, team.device)
         self.state = State()
@@ -144,6 +147,8 @@ class _Trainer:
         """Set everything up, from the checkpoint where there is one."""
         recipe, network = self.recipe, self.task.network
         prepare_network(network, self._dtype)
+        if recipe.compile:
+            compile_network(network)
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -167,6 +172,7 @@ class _Trainer:
         first = self.team.is_first
         self._log = RunLog(self.folder, state.step, log, tensorboard) if first else None
         self._began = time.perf_counter() - state.seconds
+        self._calls = feed(self.task, self._order, self.team.share, range(state.step, self.steps))
         try:
             while state.step < self.steps and not self._is_enough():
                 progress(TRAINING, state.step / self.steps)
@@ -177,6 +183,7 @@ class _Trainer:
                     raise Stopped(self._save())
             progress(TRAINING, 1.0)
         finally:
+            self._calls.close()
             if self._log is not None:
                 self._log.close()
         return state.figures
@@ -195,11 +202,10 @@ class _Trainer:
     def _step(self) -> None:
         """One step of the optimizer."""
         state, learner = self.state, self.learner
-        epoch, place = divmod(state.step, self.steps_per_epoch)
-        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.task))
-        indices = order[place * self.recipe.batch :][: self.recipe.batch].tolist()
+        epoch = state.step // self.steps_per_epoch
+        count = len(self._order.step(state.step))
         learner.optimizer.zero_grad(set_to_none=True)
-        mine = self._accumulate(indices, epoch + 1)
+        mine = self._accumulate(epoch + 1)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.recipe.clip).item()
         parts = self._together(mine, norm)
         rate = learner.optimizer.param_groups[0]["lr"]
@@ -210,28 +216,26 @@ class _Trainer:
         state.step += 1
         for key, (value, weight) in parts.items():
             total, weights = state.sums.get(key, (0.0, 0.0))
-            state.sums[key] = (total + value * weight * len(indices), weights + weight * len(indices))
+            state.sums[key] = (total + value * weight * count, weights + weight * count)
         self._add("step", epoch + 1, {**{key: value for key, (value, _) in parts.items()}, "rate": rate})
 
-    def _accumulate(self, indices: Sequence[int], epoch: int) -> list[tuple[str, float, dict[str, float]]]:
+    def _accumulate(self, epoch: int) -> list[tuple[str, float, dict[str, float]]]:
         """Add up the gradients of this process's samples; return the names, weight and figures of each call."""
-        share = self.team.share(indices)
-        size = max(1, self.task.samples_together)
-        calls = [share[i : i + size] for i in range(0, len(share), size)]
         figures = []
-        for number, call in enumerate(calls):
-            torch.manual_seed(_seed(self.recipe.seed, epoch, call[0][0]))  # for dropout and the like
-            samples = [self.task.sample(index, epoch) for index, _ in call]
-            weight = sum(weight for _, weight in call)
-            last = number == len(calls) - 1
-            with self._unsynchronised(not last):
+        for call in self._calls:
+            torch.manual_seed(_seed(self.recipe.seed, epoch, call.share[0][0]))  # for dropout and the like
+            weight = sum(weight for _, weight in call.share)
+            with self._unsynchronised(not call.is_last):
                 with autocast(self.team.device, self._dtype):
-                    loss, parts = self._losses(samples, self.state.step / self.steps)
+                    loss, parts = self._losses(call.samples, self.state.step / self.steps)
                 (loss * weight).backward()
             names = ", ".join(
-                str(getattr(s, "name", f"sample {i}")) for s, (i, _) in zip(samples, call, strict=True)
+                str(getattr(sample, "name", f"sample {index}"))
+                for sample, (index, _) in zip(call.samples, call.share, strict=True)
             )
             figures.append((names, weight, {"loss": loss.item(), **parts}))
+            if call.is_last:
+                break
         return figures
 
     def _together(

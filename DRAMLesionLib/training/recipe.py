@@ -38,6 +38,7 @@ class Recipe:
         clip: The gradient's norm is cut to this.
         ema: Decay of the weights' exponential moving average per step, which is then validated and saved; 0 is without.
         precision: ``float32``, ``bfloat16`` (autocast) or ``auto``: bfloat16 where the machine computes with it.
+        compile: Compile the network (``torch.compile``): for long trainings on GPUs.
         validate_every: Epochs between two validations; the last epoch always has one.
         early_stop: Validations without improvement of the task's weak metric after which training ends; the best
             weights are saved then. 0: never, and the last weights are saved.
@@ -60,6 +61,7 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.0
     precision: str = "auto"
+    compile: bool = False
     validate_every: int = 5
     early_stop: int = 0
     seed: int = 0

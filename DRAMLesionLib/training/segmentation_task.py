@@ -73,6 +73,7 @@ class SegmentationTask:
 
     weak_metric: str | None = "mae_points"
     samples_together = 2
+    sample_weights: Sequence[float] | None = None
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device, progress: Progress):
         """Read the scans of the data list and build the network.

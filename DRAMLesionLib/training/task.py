@@ -22,12 +22,14 @@ class Task(Protocol):
         network: What is trained; on the device. Parts of a loss that learn belong to it.
         weak_metric: The key of :meth:`validate`'s result, lower is better, that early stopping looks at. It must not come
             from voxel labels where the labels are weak. None: there is none.
+        sample_weights: How often each sample comes, relative to the others; None: each comes once an epoch.
         samples_together: How many samples one call of :meth:`loss` gets at most. 1 where they differ in size.
     """
 
     network: torch.nn.Module
     weak_metric: str | None
     samples_together: int
+    sample_weights: Sequence[float] | None
 
     def __len__(self) -> int:
         """How many training samples an epoch has."""
@@ -38,7 +40,7 @@ class Task(Protocol):
 
         It depends on nothing but the seed, the epoch (from 1) and the index: then a training that goes on equals an
         unbroken one, and several processes do what one would do. Its attribute ``name``, if it has one, stands in
-        messages.
+        messages. It is made in another thread than the loss, one sample at a time.
         """
         ...
 

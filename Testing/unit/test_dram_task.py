@@ -162,7 +162,7 @@ def test_the_target_has_as_many_voxels_as_the_percentage_says(datalist):
 
 
 def test_balanced_weights_follow_the_scores(datalist):
-    plain, balanced = make(datalist, balance=False), make(datalist, balance=True)
+    plain, balanced = make(datalist, balance="none"), make(datalist, balance="loss")
     sample = plain._samples[0]
     one, other = (t.loss([sample], 0.0)[1]["weak_loss"] for t in (plain, balanced))
     assert one != other

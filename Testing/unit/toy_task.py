@@ -60,6 +60,7 @@ class ToyTask:
 
     weak_metric: str | None = "weak"
     samples_together = 1
+    sample_weights: Sequence[float] | None = None
     validations: Sequence[float] = ()
 
     def __init__(self, recipe, data: Path, device: torch.device, progress):
