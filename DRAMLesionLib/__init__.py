@@ -8,4 +8,4 @@ Importing the package is cheap: torch, MONAI and SimpleITK are imported by the f
 For research use only, not for diagnosis.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

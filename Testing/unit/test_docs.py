@@ -1,6 +1,7 @@
 """The documentation's commands, links and code, and the script that tries them."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,12 @@ def test_a_page_can_be_followed(path: Path) -> None:
 def test_the_pages_are_found() -> None:
     found = {path.relative_to(REPOSITORY).as_posix() for path in docs.pages()}
     assert {"README.md", "Training/README.md", "Documentation/batch.md", "Documentation/tutorial.md"} <= found
+
+
+def test_one_version_everywhere():
+    import DRAMLesionLib
+
+    citation = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+),", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert f"\nversion: {DRAMLesionLib.__version__}\n" in citation
+    assert newest and newest[1] == DRAMLesionLib.__version__
