@@ -9,12 +9,13 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test check format bench screenshots docs docs-test clean install install-test
+.PHONY: help demo test torture check format bench screenshots docs docs-test clean install install-test
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
 	@echo "make demo CT=FILE     the same on a CT of yours"
 	@echo "make test             run the tests"
+	@echo "make torture          odd inputs, kills and fuzzing, all of them: about an hour"
 	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
 	@echo "make format           format the code"
 	@echo "make docs             build the pages and the API reference into build/docs"
@@ -46,6 +47,12 @@ demo: install
 
 test: install-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# FUZZ: seconds for all readers of our own files together.
+FUZZ ?= 600
+torture: install-test
+	OMP_NUM_THREADS=1 DRAMLESION_FUZZ_SECONDS=$(FUZZ) $(BIN)/python -m pytest -m "torture or not torture" \
+	  -n 2 --dist loadfile Testing/torture
 
 check: install-test
 	$(BIN)/ruff format --check .

@@ -16,8 +16,6 @@ import datetime
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +23,8 @@ import numpy as np
 
 import DRAMLesionLib
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import STAGING_PREFIX, write_text
+from DRAMLesionLib.files import remove_stale, replaced_directory, write_text
+from DRAMLesionLib.text_file import read_json
 from DRAMLesionLib.volume import Volume, to_image
 
 if TYPE_CHECKING:
@@ -54,21 +53,16 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)  # an older case that stood aside when its process was killed comes back
     content = _read_datalist(folder / DATALIST)
     checksum = _checksum(findings.ct)
     case = _case_folder(folder, findings.ct.name, checksum)
-    # Not the process's own temporary name: an older case may stand aside for a moment, which nobody may clear away.
-    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
-    try:
+    with replaced_directory(case) as staging:
         arrays = (findings.ct.array, findings.lobes.labels, findings.lesion, edits)
         for name, array in zip(IMAGES, arrays, strict=True):
             _write(array, findings.ct, staging / f"{name}.nrrd")
         text = json.dumps(_facts(findings, edits, checksum), indent=2, ensure_ascii=False) + "\n"
         (staging / CASE).write_text(text, encoding="utf-8")
-        staging.chmod(0o755)
-        _replace(staging, case)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     files = {key: f"{case.name}/{name}.nrrd" for key, name in zip(ROW, IMAGES, strict=True)}
     row = {**files, "percent": _percent(findings)}
     others = [other for other in content["training"] if other.get("image") != row["image"]]
@@ -79,10 +73,7 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
 def _read_datalist(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"training": []}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: can't be read: {error}: repair it or choose another folder") from error
+    content = read_json(path, "a data list", "repair it or choose another folder")
     rows = content.get("training") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: not a data list: it has no 'training' list: choose another folder")
@@ -105,21 +96,6 @@ def _stored_checksum(case: Path) -> str | None:
         return str(json.loads((case / CASE).read_text(encoding="utf-8"))["ct_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _replace(staging: Path, case: Path) -> None:
-    """Rename ``staging`` to ``case``; an older case is moved aside first and removed last."""
-    if not case.exists():
-        staging.rename(case)
-        return
-    aside = case.with_name(f"{STAGING_PREFIX}{staging.name}-old")
-    case.rename(aside)
-    try:
-        staging.rename(case)
-    except OSError:
-        aside.rename(case)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _facts(findings: Findings, edits: np.ndarray, checksum: str) -> dict[str, Any]:

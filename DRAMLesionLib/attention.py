@@ -18,6 +18,9 @@ from torch.nn import functional
 
 from DRAMLesionLib.errors import InputError
 
+MOST_CHANNELS = 2048
+"""Of any layer of a network; more is a slip that no memory holds."""
+
 Grid = float | tuple[int, int, int] | None
 
 OFFSETS: tuple[tuple[int, int, int], ...] = tuple(
@@ -59,7 +62,9 @@ class AttentionSettings:
                 raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
         for key in ("channels", "iterations"):
             if not _is_count(values.get(key, 1)):
-                raise InputError(f"{where}.{key}: {values[key]!r} is no positive whole number")
+                raise InputError(
+                    f"{where}.{key}: {values[key]!r} is no positive whole number of at most {MOST_CHANNELS}"
+                )
         return cls(
             values.get("channels", cls.channels),
             values.get("iterations", cls.iterations),
@@ -301,7 +306,7 @@ def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CHANNELS
 
 
 def _read_grid(value: Any, where: str) -> Grid:

@@ -69,7 +69,7 @@ def check_probability(probability: np.ndarray, lobes: np.ndarray) -> None:
         )
     low, high = float(probability.min()), float(probability.max())
     if not (low >= 0 and high <= 1):  # NaN fails both
-        what = "has NaN" if math.isnan(low + high) else f"has values {low:g}..{high:g}"
+        what = "has NaN" if math.isnan(low + high) else f"has values {low:.8g}..{high:.8g}"
         raise InputError(f"probability: {what}: give fractions 0..1 (divide percentages by 100)")
 
 

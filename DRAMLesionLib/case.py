@@ -1,15 +1,17 @@
 """The main job on one CT: read, find the lobes, map, refine, segment, quantify, and write everything."""
 
+import contextlib
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import DRAMLesionLib
 from DRAMLesionLib import report, scene, seg_nrrd
+from DRAMLesionLib.allocation import give_freed_memory_back
 from DRAMLesionLib.case_models import CaseModels, load_case_models
 from DRAMLesionLib.device import find_device
 from DRAMLesionLib.dicom_seg import FILE_NAME as DICOM_SEG
@@ -17,15 +19,17 @@ from DRAMLesionLib.dicom_seg import DicomFolder, check_source, write_dicom_seg
 from DRAMLesionLib.dram import predict_maps
 from DRAMLesionLib.files import staged_directory
 from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.handover import write_handover
 from DRAMLesionLib.headless_scene import SCENE_NAME
 from DRAMLesionLib.lobes import find_lobes
+from DRAMLesionLib.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.model import Model
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.refined_dram import refine_dram
 from DRAMLesionLib.rendering import PICTURES
 from DRAMLesionLib.segmentation import predict_lesion, segment_lesion, with_refined_dram
-from DRAMLesionLib.volume import Volume, read_ct, write_volume
+from DRAMLesionLib.volume import Volume, read_ct, without_identifiers, write_volume
 
 OUTPUTS = {
     "lesion.nii.gz": "lesion mask, 1 lesion",
@@ -69,6 +73,8 @@ def segment_case(
     with_scene: bool = True,
     dicom_seg: bool = False,
     allow_missing_lobes: bool = False,
+    keep_identifiers: bool = False,
+    handover: bool = False,
     progress: Progress = silent,
 ) -> Findings:
     """Segment one CT and write all results into a folder, all of them or none.
@@ -85,6 +91,10 @@ def segment_case(
         with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
         dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references ``source``, which has to be DICOM.
         allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
+        keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
+            which belongs to the patient's study and names both, as the standard asks.
+        handover: Write none of these results, but arrays for a program that goes on with them: see
+            :mod:`DRAMLesionLib.handover`.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -101,20 +111,34 @@ def segment_case(
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
         ct = read_ct(source, series=series)
-    findings = find_lesions(
-        ct,
-        models,
-        lobes_path=lobes,
-        device=str(place),
-        crf=crf,
-        allow_missing_lobes=allow_missing_lobes,
-        progress=progress,
-        watch=watch,
-    )
-    write_findings(
-        findings, out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
-    )
+    if not keep_identifiers:
+        ct = without_identifiers(ct)
+    with memory_explained(source, ct, str(place)):
+        findings = find_lesions(
+            ct,
+            models,
+            lobes_path=lobes,
+            device=str(place),
+            crf=crf,
+            allow_missing_lobes=allow_missing_lobes,
+            progress=progress,
+            watch=watch,
+        )
+        if handover:
+            progress("Handing over", 0.0)
+            write_handover(findings, out)
+            return findings
+        write_findings(
+            findings, out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
+        )
     return findings
+
+
+def memory_explained(source: str | Path, ct: Volume, device: str) -> AbstractContextManager[None]:
+    """A block whose lack of memory ends in one line that says which size of this CT would fit."""
+    return shortage_explained(
+        str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, device)
+    )
 
 
 def find_lesions(
@@ -133,26 +157,25 @@ def find_lesions(
     Arguments as above; ``models`` may be a dRAM model alone.
     """
     watch = watch or Stopwatch()
+    notes: list[str] = []
+    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
     models = models if isinstance(models, CaseModels) else CaseModels(models)
     with watch.stage("lobes"):
         lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
     labels, wanted = lobe_map.labels, models.dram.description
     with watch.stage("dRAM"):
-        maps = predict_maps(
-            models.dram.network, wanted, ct.array, labels, ct.spacing_mm, device=device, progress=progress
-        )
+        maps = predict_maps(models.dram.network, wanted, ct.array, labels, ct.spacing_mm, **how)
     dram, refined = maps.dram, maps.attended
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
             refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
+    del maps  # the attended map is as large as the others, and of no more use
     probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
     if models.final is not None:
         with watch.stage("final network"):
             final = models.final.description
-            probability = predict_lesion(
-                models.final.network, final, ct.array, labels, ct.spacing_mm, device=device, progress=progress
-            )
+            probability = predict_lesion(models.final.network, final, ct.array, labels, ct.spacing_mm, **how)
             if crf and refined is not None:
                 probability = with_refined_dram(
                     probability, final.threshold, refined, wanted.threshold, final.dram_share
@@ -166,7 +189,7 @@ def find_lesions(
         "settings": _settings(models, lobe_map.source, crf, device),
         "versions": versions(),
         "seconds": watch.seconds,
-        "warnings": list(ct.warnings),
+        "warnings": [*ct.warnings, *notes],
     }
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 
@@ -202,7 +225,14 @@ def write_findings(
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     ct = findings.ct
-    with staged_directory(out, owned=(*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)) as folder:
+    owned = (*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(staged_directory(out, owned, last="summary.json"))
+        # The scene's process works while the files are written, and needs memory, too.
+        give_freed_memory_back()
+        making = scene.begin_scene_folder(findings, folder) if with_scene else None
+        if making is not None:
+            stack.callback(making.stop)
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
@@ -218,20 +248,22 @@ def write_findings(
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
                 write_dicom_seg(findings, dicom_folder.folder, folder / DICOM_SEG, dicom_folder.series)
+        with watch.stage("report"):
+            progress("Drawing the report", 0.0)
+            drawings = report.draw(findings)
         pictures: dict[str, Path] = {}
-        if with_scene:
+        if making is not None:
             with watch.stage("scene"):
                 progress("Making the Slicer scene", 0.0)
                 try:
-                    written = scene.write_scene_folder(findings, folder, progress)
+                    written = making.finish(progress)
                 except scene.SceneUnavailable as reason:
                     written = reason.written
                     lacking = "no pictures of the Slicer scene" if written else "no Slicer scene"
                     findings.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
                 pictures = {path.name: path for path in written if path.suffix == ".png"}
-        with watch.stage("report"):
-            progress("Writing the report", 0.0)
-            report.write_report(findings, folder / "report.html", pictures)
+        progress("Writing the report", 0.0)
+        report.write_report(findings, folder / "report.html", pictures, drawings)
         report.write_summary(findings, folder / "summary.json")
 
 

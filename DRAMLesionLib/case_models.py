@@ -87,7 +87,7 @@ def load_case_models(
     if model_kind(folder) == "dram":
         if method == "final":
             raise InputError(
-                f"{folder}: is a dRAM model: method final needs a segmentation model (final network)"
+                f"{folder}: is a dRAM model: give a segmentation model (final network) for method final"
             )
         return CaseModels(load_model(folder, device))
     final = load_segmentation_model(folder, device)

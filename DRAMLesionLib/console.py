@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.memory import is_out_of_memory
 from DRAMLesionLib.progress import Cancelled
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return " ".join(str(error).split()), 2
     if isinstance(error, KeyboardInterrupt | Cancelled):
         return "stopped; nothing was written", 130
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_out_of_memory(error):
         return (
             "not enough memory: close other programs, or use --device cpu, or give a CT with thicker slices",
             2,

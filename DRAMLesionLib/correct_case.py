@@ -19,7 +19,7 @@ from DRAMLesionLib.lobes import LobeMap, read_lobes
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.propagation import FORGET, LESION, NOT_LESION
 from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Volume, read_ct, read_on_grid, write_volume
+from DRAMLesionLib.volume import Volume, read_ct, read_on_grid, without_identifiers, write_volume
 
 
 def correct_case(
@@ -33,6 +33,7 @@ def correct_case(
     crf: bool = False,
     threshold: float | None = None,
     allow_missing_lobes: bool = False,
+    keep_identifiers: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Correct one CT's map around painted voxels and write the label, all of the outputs or none.
@@ -47,6 +48,7 @@ def correct_case(
         crf: Sharpen the map by the dense CRF first; ``refined_dram.nii.gz`` of ``segment`` already is.
         threshold: Of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5.
         allow_missing_lobes: Accept a lobe without voxels.
+        keep_identifiers: Results may show the name of a DICOM folder.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -57,6 +59,8 @@ def correct_case(
     """
     progress("Reading", 0.0)
     ct = read_ct(source, series=series)
+    if not keep_identifiers:
+        ct = without_identifiers(ct)
     lobes = read_lobes(lobes_path, ct, allow_missing=allow_missing_lobes)
     lesion_map = read_on_grid(map_path, ct, "map")
     painted = None if edits is None else read_on_grid(edits, ct, "edits")
@@ -73,7 +77,7 @@ def correct_case(
     table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
     record: dict[str, Any] = {"settings": provenance, "versions": versions(), "warnings": list(ct.warnings)}
     findings = Findings(ct, lobes, refined.probability, refined.label, table, record)
-    with staged_directory(out) as folder:
+    with staged_directory(out, last="summary.json") as folder:
         progress("Writing the results", 0.0)
         write_volume(refined.label, ct, folder / "lesion.nii.gz")
         write_volume(refined.edits, ct, folder / "edits.nii.gz")
@@ -196,6 +200,7 @@ def _threshold(map_path: Path) -> float:
             map_path.name == "lesion_probability.nii.gz"
         ):  # the final network's, which has a threshold of its own
             settings = settings["segmentation"]
-        return float(settings["threshold"])
-    except (OSError, ValueError, KeyError, TypeError):
+        threshold = float(settings["threshold"])
+        return threshold if 0 < threshold < 1 else 0.5
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0.5

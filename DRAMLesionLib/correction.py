@@ -274,7 +274,7 @@ class CorrectionSession:
             state = State.begin(hu, lobes, (z, y, x), settings, start)
             for record in saved.records:
                 history.replay(record, state.belief, state.edits)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
             raise InputError(
                 f"{directory}: its files don't fit each other: restore the folder from a backup"
             ) from error

@@ -14,6 +14,7 @@ N grows when the map is replaced; ``session.json`` is renamed into place last, s
 
 import contextlib
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -25,7 +26,9 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import atomic_file, write_text
+from DRAMLesionLib.files import atomic_file, remove_stale, write_text
+from DRAMLesionLib.lobes import LOBES
+from DRAMLesionLib.text_file import read_json
 
 FORMAT = 1
 SESSION_FILE = "session.json"
@@ -127,25 +130,55 @@ def read_header(directory: str | Path) -> dict[str, Any] | None:
     path = Path(directory) / SESSION_FILE
     if not path.is_file():
         return None
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        if header["format"] > FORMAT:
-            raise InputError(
-                f"{path}: was saved by a later version of DRAMLesion: update DRAMLesion to open it"
-            )
-        number = int(header["generation"])
-        names = (header["volumes"], header["journal"])
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is damaged: restore the folder from a backup") from error
-    if names != (f"volumes-{number}.npz", f"journal-{number}.jsonl"):
+    header = read_json(path, "a session, damaged", "restore the folder from a backup")
+    if isinstance(header, dict) and isinstance(header.get("format"), int) and header["format"] > FORMAT:
+        raise InputError(f"{path}: was saved by a later version of DRAMLesion: update DRAMLesion to open it")
+    if not _is_header(header):
         raise InputError(f"{path}: is damaged: restore the folder from a backup")
     return header
 
 
+def _is_header(header: Any) -> bool:
+    """Whether a session's header has what is read from it."""
+    if not isinstance(header, dict):
+        return False
+    if type(header.get("format")) is not int or type(header.get("generation")) is not int:
+        return False
+    number, spacing, geometry = header["generation"], header.get("spacing_mm"), header.get("geometry", 0)
+    provenance, settings = header.get("provenance"), header.get("settings")
+    return (
+        header.get("volumes") == f"volumes-{number}.npz"
+        and header.get("journal") == f"journal-{number}.jsonl"
+        and _are_numbers(spacing, 3)
+        and all(length > 0 for length in spacing or ())
+        and isinstance(settings, dict)
+        and _are_numbers([settings.get("threshold")], 1)
+        and isinstance(provenance, list)
+        and bool(provenance)
+        and all(isinstance(entry, dict) for entry in provenance)
+        and (geometry is None or _is_geometry(geometry))
+    )
+
+
+def _is_geometry(geometry: Any) -> bool:
+    counts = {"size": 3, "spacing": 3, "origin": 3, "direction": 9}
+    return (
+        isinstance(geometry, dict)
+        and geometry.keys() == counts.keys()
+        and all(_are_numbers(geometry[name], count) for name, count in counts.items())
+    )
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    )
+
+
 def read_session(directory: str | Path) -> Saved:
-    """Read a session's folder; cut off the torn last line that a crash may have left.
+    """Read a session's folder; cut off the torn last line and remove the temporary files that a crash may have left.
 
     Raises:
         InputError: There is no session, or it is damaged.
@@ -154,6 +187,7 @@ def read_session(directory: str | Path) -> Saved:
     header = read_header(directory)
     if header is None:
         raise InputError(f"{directory}: holds no correction session: give the folder that was saved into")
+    remove_stale(directory)
     volumes = _read_volumes(directory / header["volumes"])
     journal = directory / header["journal"]
     if not journal.is_file():
@@ -170,7 +204,9 @@ def _read_volumes(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: is damaged: restore the folder from a backup") from error
     shapes = {volume.shape for volume in volumes.values()}
-    if len(shapes) != 1 or volumes["start"].dtype != np.int8 or volumes["start"].ndim != 3:
+    hu, lobes, start = (volumes[name] for name in VOLUMES)
+    kinds = hu.dtype in (np.int16, np.float32) and lobes.dtype == np.uint8 and start.dtype == np.int8
+    if len(shapes) != 1 or start.ndim != 3 or not kinds or lobes.max(initial=0) > len(LOBES):
         raise InputError(f"{path}: its arrays don't belong together: restore the folder from a backup")
     return volumes
 
@@ -205,6 +241,6 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     checksum, _, text = line.partition(b" ")
     try:
         record = json.loads(text) if int(checksum, 16) == zlib.crc32(text) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

@@ -28,6 +28,18 @@ def find_device(name: str = "auto") -> "torch.device":
     return torch.device(wanted)
 
 
+def has_bfloat16(device: "torch.device") -> bool:
+    """Whether the device has instructions for bfloat16; without, autocast is slower than float32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
+
+
 def list_devices() -> dict[str, str]:
     """Device names and what they are, the CPU first, then the fastest."""
     import os

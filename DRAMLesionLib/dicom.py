@@ -1,4 +1,4 @@
-"""DICOM series: listed, chosen, and read only where their slices form one even grid."""
+"""DICOM series: listed, chosen, and read only where their slices form one even grid, a tilted gantry's an upright one."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DRAMLesionLib.dicom_slices import Slice, read_pixels, read_slice, read_slices
+from DRAMLesionLib.dicom_tilt import MOST_DEGREES, Tilt, find_tilt
 from DRAMLesionLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ ROUNDING_MM = 0.06
 """... and by this, since some scanners round positions to 0.1 mm."""
 MOST_MISSING = 0.2
 """Where more than this part of the gaps is wide, the series mixes spacings and no slice is missing."""
-TILT_DEGREES = 0.2
-"""A stack that leans more than this against its slices' normal is a tilted gantry's."""
+MOST_LISTED = 12
+"""An error names so many series; there may be hundreds."""
 SAME_PLACE_MM = 0.01
 """Slices nearer than this are at the same place."""
 
@@ -70,10 +71,10 @@ def read_series(
 
     Returns:
         The 3-D image, int16 where that keeps every value, else float32, and sentences on what is unusual about it.
-        Its third axis is the normal of the slices.
+        Its third axis is the normal of the slices; those of a tilted gantry are shifted onto such a grid.
 
     Raises:
-        InputError: Nothing to read, several series to choose from, or slices that form no even, upright grid.
+        InputError: Nothing to read, several series to choose from, or slices that form no even grid.
     """
     path = Path(path)
     notes: tuple[str, ...] = ()
@@ -94,7 +95,13 @@ def read_series(
         if not allow_unusual:
             raise InputError(f"{path}: its modality is {modality}: give a CT series")
         notes = (*notes, f"its modality is {modality}, not CT")
-    image = _read_stack(path, slices)
+    image, tilt = _read_stack(path, slices)
+    if tilt is not None:
+        notes = (
+            *notes,
+            f"gantry tilt of {tilt.degrees:.1f} degrees: its slices were shifted onto an upright grid, on which all "
+            "results lie",
+        )
     return image, (*notes, *_remarks(slices, image.GetSpacing()[2]))
 
 
@@ -178,32 +185,41 @@ def _listing(groups: list[list[Slice]]) -> str:
         one = _summary(group)
         kind = " ".join(word for word in (one.modality, one.description) if word) or "no description"
         lines.append(f"{one.uid} ({kind}, {one.slices} slice{'s' if one.slices > 1 else ''})")
-    return "; ".join(lines)
+    more = [f"and {len(lines) - MOST_LISTED} others"] if len(lines) > MOST_LISTED else []
+    return "; ".join([*lines[:MOST_LISTED], *more])
 
 
-def _read_stack(path: Path, slices: Sequence[Slice]) -> "sitk.Image":
+def _read_stack(path: Path, slices: Sequence[Slice]) -> tuple["sitk.Image", Tilt | None]:
     import SimpleITK as sitk
 
     _check_alike(path, slices)
     ordered = sorted(slices, key=lambda one: one.position_mm)
-    step = _check_positions(path, ordered)
+    step, tilt = _check_positions(path, ordered)
     first = ordered[0]
-    image = sitk.GetImageFromArray(read_pixels(ordered))
+    stack = read_pixels(ordered)
+    image = sitk.GetImageFromArray(stack if tilt is None else tilt.upright(stack))
     image.SetSpacing((first.spacing[0], first.spacing[1], step))
-    image.SetOrigin(first.origin)
+    image.SetOrigin(first.origin if tilt is None else tilt.origin)
     image.SetDirection(first.direction)
-    return image
+    return image, tilt
 
 
 def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
     """That the slices of a series are of one size, spacing and direction, and know where they lie."""
     if any(one.components > 1 for one in slices):
         raise InputError(f"{path}: the series holds colour pictures: give a CT series")
-    unplaced = [one for one in slices if not one.placed]
-    if unplaced:
+    if lacking := [one for one in slices if one.lacks]:
+        what = lacking[0].lacks
+        count = sum(one.lacks == what for one in lacking)
         raise InputError(
-            f"{path}: {len(unplaced)} slices have no usable position (first: {unplaced[0].path.name}): "
+            f"{path}: {count} slices have no usable {what} (first: {lacking[0].path.name}): "
             "export the series again with its geometry"
+        )
+    raw = [one for one in slices if not one.rescaled]
+    if 0 < len(raw) < len(slices):
+        raise InputError(
+            f"{path}: {len(raw)} of its {len(slices)} slices have no rescale intercept (first: {raw[0].path.name}): "
+            "export the series again"
         )
     kinds = Counter((one.size, tuple(np.round((*one.spacing, *one.direction), 3))) for one in slices)
     if len(kinds) > 1:
@@ -216,8 +232,8 @@ def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
         raise InputError(f"{path}: the series is a single slice: give the folder of a whole CT series")
 
 
-def _check_positions(path: Path, ordered: Sequence[Slice]) -> float:
-    """The gap between slices in mm, where they form one even, upright stack."""
+def _check_positions(path: Path, ordered: Sequence[Slice]) -> tuple[float, Tilt | None]:
+    """The gap between slices in mm, and how they lean, where they form one even, straight stack."""
     places = np.array([one.position_mm for one in ordered])
     gaps = np.diff(places)
     same = np.flatnonzero(gaps < SAME_PLACE_MM)
@@ -229,8 +245,7 @@ def _check_positions(path: Path, ordered: Sequence[Slice]) -> float:
         )
     if fault := _unevenness(places):
         raise InputError(f"{path}: {fault}")
-    _check_upright(path, ordered)
-    return float(gaps.mean())
+    return float(gaps.mean()), _check_straight(path, ordered)
 
 
 def _unevenness(places: np.ndarray) -> str | None:
@@ -264,14 +279,14 @@ def _unevenness(places: np.ndarray) -> str | None:
     )
 
 
-def _check_upright(path: Path, ordered: Sequence[Slice]) -> None:
+def _check_straight(path: Path, ordered: Sequence[Slice]) -> Tilt | None:
+    tilt = find_tilt(ordered)
+    if tilt is not None and tilt.degrees > MOST_DEGREES:
+        raise InputError(
+            f"{path}: its slices lean by {tilt.degrees:.1f} degrees, more than any gantry: export the series again"
+        )
     origins = np.array([one.origin for one in ordered])
     run = origins[-1] - origins[0]
-    along = abs(float(run @ ordered[0].normal))
-    aside = float(np.linalg.norm(run - (run @ ordered[0].normal) * ordered[0].normal))
-    angle = float(np.degrees(np.arctan2(aside, along)))
-    if angle > TILT_DEGREES:
-        raise InputError(f"{path}: gantry tilt of {angle:.1f} degrees: resample it to an untilted grid first")
     straight = origins[0] + np.linspace(0, 1, len(origins))[:, None] * run
     sideways = (origins - straight) @ np.reshape(ordered[0].direction, (3, 3))[:, :2]
     shift = float(np.abs(sideways).max())
@@ -279,6 +294,7 @@ def _check_upright(path: Path, ordered: Sequence[Slice]) -> None:
         raise InputError(
             f"{path}: slices are shifted sideways by up to {shift:.2f} mm: export the series again"
         )
+    return tilt
 
 
 def _remarks(slices: Sequence[Slice], step: float) -> tuple[str, ...]:

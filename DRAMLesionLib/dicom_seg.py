@@ -1,7 +1,8 @@
 """The lesion and the lobes as a DICOM Segmentation that references the CT's series (the optional ``highdicom``).
 
 One object of type BINARY: segment 1 is the lesion, 2 to 6 are the lobes, coded in SNOMED CT as in ``seg_nrrd.py``. Its
-frames are the series' own slices, in place and orientation, so nothing is resampled.
+frames are the series' own slices, in place and orientation, so nothing is resampled; a tilted gantry's were
+shifted onto an upright grid, and its masks are shifted back by the nearest pixel.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from DRAMLesionLib.volume import Volume, read_ct, to_image
 
 if TYPE_CHECKING:
     from DRAMLesionLib.dicom import Series
+    from DRAMLesionLib.dicom_tilt import Tilt
     from DRAMLesionLib.findings import Findings
 
 SEGMENTS: tuple[SegmentInfo, ...] = (LESION, *LOBE_SEGMENTS)
@@ -58,7 +60,9 @@ class SourceSeries:
         like: Its grid as a :class:`~DRAMLesionLib.volume.Volume` whose voxels are not read (an empty array of its shape).
         images: pydicom data sets without pixels: one per slice in the order of positions, or one with all frames.
         frames: For each frame of ``images`` in their order: its index along the normal.
-        even: Whether the slices form one even, upright stack.
+        even: Whether the slices form one even, straight stack.
+        tilt: How they lean, where the gantry was tilted; ``like`` is then the upright grid.
+        size: Columns and rows of a slice.
     """
 
     name: str
@@ -66,6 +70,8 @@ class SourceSeries:
     images: tuple[Any, ...]
     frames: tuple[int, ...]
     even: bool
+    tilt: Tilt | None
+    size: tuple[int, int]
 
 
 def write_dicom_seg(
@@ -284,6 +290,7 @@ def _read_source(folder: Path, series: Series) -> SourceSeries:
 
     from DRAMLesionLib.dicom import ROUNDING_MM, UNEVEN
     from DRAMLesionLib.dicom_slices import read_slice
+    from DRAMLesionLib.dicom_tilt import find_tilt
 
     images, slices = [], []
     for file in series.files:
@@ -296,20 +303,24 @@ def _read_source(folder: Path, series: Series) -> SourceSeries:
     order = np.argsort([one.position_mm for one in slices], kind="stable")
     first, last = slices[order[0]], slices[order[-1]]
     step = (last.position_mm - first.position_mm) / max(1, len(slices) - 1) or 1.0
-    x, y = first.size
-    geometry = Geometry((x, y, len(slices)), (*first.spacing, step), first.origin, first.direction)
+    tilt = find_tilt([slices[index] for index in order])
+    y, x = first.size[::-1] if tilt is None else tilt.shape
+    origin = first.origin if tilt is None else tilt.origin
+    geometry = Geometry((x, y, len(slices)), (*first.spacing, step), origin, first.direction)
     origins = np.array([slices[index].origin for index in order])
-    row = first.origin + np.arange(len(slices))[:, None] * step * first.normal
+    way = step * first.normal if tilt is None else (origins[-1] - origins[0]) / max(1, len(slices) - 1)
+    row = first.origin + np.arange(len(slices))[:, None] * way
     even = bool(np.abs(origins - row).max() <= UNEVEN * step + ROUNDING_MM)
     empty = np.broadcast_to(np.uint8(0), (len(slices), y, x))
     like = Volume(empty, (step, first.spacing[1], first.spacing[0]), geometry, folder.name, folder)
-    return SourceSeries(str(folder), like, tuple(images), tuple(int(i) for i in np.argsort(order)), even)
+    places = tuple(int(i) for i in np.argsort(order))
+    return SourceSeries(str(folder), like, tuple(images), places, even, tilt, first.size)
 
 
 def _misfit(source: SourceSeries, ct: Volume) -> str | None:
     """Why the results of ``ct`` can't lie on the series' slices, or None."""
     if not source.even:
-        return "its slices are not one even, upright stack"
+        return "its slices are not one even, straight stack"
     canonical = source.like.geometry.canonical()
     return canonical.difference(ct.geometry.canonical(), what="series", other_name="CT of the results")
 
@@ -325,6 +336,9 @@ def _frames(mask: np.ndarray, source: SourceSeries) -> np.ndarray:
     like = source.like
     shape = Volume(mask, like.spacing_mm, like.geometry, like.name)
     own = sitk.GetArrayFromImage(to_image(mask, shape)).astype(bool)
+    if source.tilt is not None:
+        columns, rows = source.size
+        own = source.tilt.back(own, rows, columns)
     return own[list(source.frames)]
 
 

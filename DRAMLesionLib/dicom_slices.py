@@ -4,7 +4,7 @@ import math
 import mmap
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +20,22 @@ from DRAMLesionLib.image_file import (
     read_header,
     short_reason,
 )
+from DRAMLesionLib.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _SERIES_UID, _SERIES_DESCRIPTION, _MODALITY = "0020|000e", "0008|103e", "0008|0060"
-_POSITION, _THICKNESS, _LOSSY = "0020|0032", "0018|0050", "0028|2110"
-_BITS, _SYNTAX, _DEFLATED = "0028|0100", "0002|0010", "1.2.840.10008.1.2.1.99"
+_POSITION, _DIRECTION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
+_THICKNESS, _LOSSY, _SLOPE, _INTERCEPT = "0018|0050", "0028|2110", "0028|1053", "0028|1052"
+_BITS, _DEFLATED = "0028|0100", b"1.2.840.10008.1.2.1.99"
 _CT_CLASS = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(\.[12])?[\0 ]")
 _ANY_CLASS = b"1.2.840.10008.5.1.4."
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _GDCM = "GDCMImageIO"
 _UNDEFINED = 0xFFFFFFFF
+UNIT_TOLERANCE = 1e-3
+"""Of the lengths of a slice's axes and of their angle: files round them, some to four digits."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ class Slice:
         origin: Of the first pixel in mm, LPS.
         direction: The 3 x 3 matrix by rows; columns are the unit vectors along x, along y and across the slice.
         components: Values per pixel.
-        placed: Whether the file says where the slice lies.
+        lacks: What the file does not say, or not so that it can be used: ``position``, ``direction``, ``pixel spacing``
+            or ``rescale slope``; empty where nothing is missing.
+        rescaled: Whether the file says how its values become HU.
         thickness_mm: The slice thickness, where it is given.
         lossy: Whether it was ever compressed with loss.
         stored_bytes: Length of all the file's pixels where they are not compressed.
@@ -65,7 +71,8 @@ class Slice:
     origin: tuple[float, float, float]
     direction: tuple[float, ...]
     components: int
-    placed: bool
+    lacks: str
+    rescaled: bool
     thickness_mm: float | None
     lossy: bool
     stored_bytes: int
@@ -140,12 +147,38 @@ def read_slice(path: Path) -> list[Slice]:
         origin=reader.GetOrigin(),
         direction=_with_normal(direction[:, 0], direction[:, 1]),
         components=reader.GetNumberOfComponents(),
-        placed=bool(tag(_POSITION)),
+        lacks=_lacking(tag),
+        rescaled=bool(tag(_INTERCEPT)),
         thickness_mm=_number(tag(_THICKNESS)),
         lossy=tag(_LOSSY) == "01",
-        stored_bytes=0 if tag(_SYNTAX) == _DEFLATED else _stored_bytes(reader, tag(_BITS)),
+        stored_bytes=0 if _is_deflated(path) else _stored_bytes(reader, tag(_BITS)),
     )
     return [one] if frames == 1 else _read_frames(one, frames)
+
+
+def _lacking(tag: Callable[[str], str]) -> str:
+    """What a header lacks; GDCM makes it up: direction along the axes, 1 mm, a slope of 1."""
+    wanted = {"position": (_POSITION, 3), "direction": (_DIRECTION, 6), "pixel spacing": (_SPACING, 2)}
+    numbers = {}
+    for what, (key, count) in wanted.items():
+        values = [_number(part) for part in tag(key).split("\\")]
+        if len(values) != count or any(value is None or not math.isfinite(value) for value in values):
+            return what
+        numbers[what] = np.array(values, float)
+    along_x, along_y = np.reshape(numbers["direction"], (2, 3))
+    lengths = np.linalg.norm([along_x, along_y], axis=1)
+    if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(along_x @ along_y) > UNIT_TOLERANCE:
+        return "direction"
+    if numbers["pixel spacing"].min() <= 0:
+        return "pixel spacing"
+    slope = _number(tag(_SLOPE) or "1")
+    return "rescale slope" if not slope or not math.isfinite(slope) else ""
+
+
+def _is_deflated(path: Path) -> bool:
+    """Whether the data set is compressed as a whole, so that nothing in it can be found by its bytes."""
+    with path.open("rb") as raw:
+        return _DEFLATED in raw.read(1024)
 
 
 def read_pixels(ordered: Sequence[Slice]) -> np.ndarray:
@@ -183,6 +216,8 @@ def _read_file(one: Slice) -> np.ndarray:
         with quiet():
             image = sitk.ReadImage(str(one.path), imageIO=_GDCM)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"{one.path}: {short_reason(error)}") from error
     return sitk.GetArrayFromImage(image).reshape(-1, one.size[1], one.size[0])
 
@@ -222,7 +257,7 @@ def _read_frames(one: Slice, frames: int) -> list[Slice]:
         intercepts = set(_numbers(content, b"\x28\x00\x52\x10", 1))
         slopes = set(_numbers(content, b"\x28\x00\x53\x10", 1))
     if len(origins) != frames or len(directions) != 1 or len(spacings) != 1:
-        return [replace(one, placed=False)]
+        return [replace(one, lacks="position")]
     if len(intercepts) > 1 or len(slopes) > 1:
         raise InputError(f"{one.path}: its frames have different rescale slopes: export it as single slices")
     (axes,), (spacing,) = directions, spacings
@@ -234,7 +269,8 @@ def _read_frames(one: Slice, frames: int) -> list[Slice]:
             origin=(origin[0], origin[1], origin[2]),
             direction=direction,
             spacing=(spacing[1], spacing[0]),
-            placed=True,
+            lacks="",
+            rescaled=True,
         )
         for frame, origin in enumerate(origins)
     ]

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from DRAMLesionLib.colors import LESION_COLOR, css, map_colors
 from DRAMLesionLib.quantify import SCORE_EDGES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ GROUND_GLASS_COLOR = "#56b4e9"
 CONSOLIDATION_COLOR = "#0072b2"
 OTHER_COLOR = "#9aa5b1"
 DRAM_COLOR = "#e69f00"
-OUTLINE_COLOR = "#35e6ff"
+OUTLINE_COLOR = css(LESION_COLOR)
 TEXT_COLOR = "#1f2933"
 MUTED_COLOR = "#616e7c"
 
@@ -120,7 +120,8 @@ def spread_slices(lesion: np.ndarray, lobes: np.ndarray, axis: int, count: int) 
 def blend(hu: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
     """The CT in grey (lung window) with the heatmap over it.
 
-    The colour is inferno, its opacity rises in proportion to the value, so that 0 leaves the CT as it is.
+    The colour is that of :mod:`DRAMLesionLib.colors`; its opacity rises in proportion to the value, so that 0 leaves
+    the CT as it is.
 
     Args:
         hu: HU, any shape.
@@ -134,7 +135,7 @@ def blend(hu: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
     if heat is None:
         return np.repeat(grey, 3, axis=-1)
     value = np.clip(np.nan_to_num(heat), 0.0, 1.0).astype(np.float32)
-    color = matplotlib.colormaps["inferno"](value)[..., :3].astype(np.float32)
+    color = map_colors(value)
     opacity = _HEAT_OPACITY * value[..., None]
     return grey * (1.0 - opacity) + color * opacity
 

@@ -43,7 +43,7 @@ class Findings:
 
 
 def pack(findings: Findings, path: str | Path) -> None:
-    """Write findings to one ``.npz`` file, for the scene's process to :func:`unpack`.
+    """Write findings into a new folder, for the scene's process to :func:`unpack`: plain arrays, without checksums.
 
     The refined map and the probability stay out: no scene shows them, and they are as large as the CT.
     """
@@ -65,13 +65,17 @@ def pack(findings: Findings, path: str | Path) -> None:
         "lesion": findings.lesion,
         "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
     }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    folder = Path(path)
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def unpack(path: str | Path) -> Findings:
-    """Read what :func:`pack` wrote. Nothing in the file is executed."""
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    """Take what :func:`pack` wrote as it lies on the disk; the files stay as they are. Nothing in them is executed."""
+    arrays = {
+        file.stem: np.load(file, mmap_mode="c", allow_pickle=False) for file in Path(path).glob("*.npy")
+    }
     words = json.loads(arrays["words"].tobytes())
     geometry = Geometry(**{key: tuple(value) for key, value in words["geometry"].items()})
     spacing_mm = tuple(words["spacing_mm"])

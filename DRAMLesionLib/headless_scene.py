@@ -28,7 +28,7 @@ from DRAMLesionLib.scene import (
     show_surfaces,
 )
 
-INPUT_NAME = "findings.npz"
+INPUT_NAME = "findings"
 SCENE_NAME = "scene.mrb"
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
@@ -260,8 +260,13 @@ def save(opened: OpenScene, path: str | Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """The child's work: ``FOLDER scene`` writes the bundle and the pictures, ``FOLDER pictures`` the pictures alone."""
-    from DRAMLesionLib import rendering
+    import vtk
 
+    from DRAMLesionLib import rendering
+    from DRAMLesionLib.allocation import keep_freed_memory
+
+    keep_freed_memory()
+    vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
     folder, what = Path(arguments[0]), arguments[1]
     findings = unpack(folder / INPUT_NAME)
     try:

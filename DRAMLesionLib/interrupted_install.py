@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.files import _is_running, write_text
+from DRAMLesionLib.files import is_running, write_text
 
 MARKER_NAME = "dramlesion-installation.json"
 RUNNING_S = 1800.0
@@ -63,7 +63,7 @@ def interrupted(folder: Path | None = None) -> list[str] | None:
     if found is None:
         return None
     process = found["process"]
-    if process > 0 and process != os.getpid() and _is_running(process) is not False:
+    if process > 0 and process != os.getpid() and is_running(process) is not False:
         with contextlib.suppress(OSError):
             if time.time() - (folder / MARKER_NAME).stat().st_mtime < RUNNING_S:
                 return None

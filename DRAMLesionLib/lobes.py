@@ -94,6 +94,9 @@ _LUNGS_APART, _MIRRORED = 0.35, 0.1
 BUILT_IN = "built-in planes (approximate)"
 """The source of lobes that were cut by planes."""
 
+_HIGHEST_LABEL = 1000
+"""No software gives an organ a higher one: a CT or a map in place of lobes has such values, or negative ones."""
+
 _VALUES = {
     "own": {lobe.value: lobe for lobe in LOBES},
     "TotalSegmentator": dict(zip((10, 11, 12, 13, 14), LOBES, strict=True)),
@@ -152,8 +155,10 @@ def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> Lob
     Raises:
         InputError: It can't be read, lies on another grid, holds no lobes that are known here, or lacks one.
     """
+    from DRAMLesionLib.image_file import exists
+
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder: check the path of the lobes")
     if path.is_dir():
         labels = _from_folder(path, ct)
@@ -213,14 +218,19 @@ _BY_CODES = {
 
 
 def _missing(labels: np.ndarray) -> str:
-    counts = np.bincount(labels.ravel(), minlength=6)
-    return ", ".join(f"{lobe.name} ({lobe.abbreviation})" for lobe in LOBES if not counts[lobe.value])
+    # Not bincount over all voxels, which makes eight bytes of each first.
+    return ", ".join(
+        f"{lobe.name} ({lobe.abbreviation})" for lobe in LOBES if not (labels == lobe.value).any()
+    )
 
 
 def _from_label_map(path: Path, ct: Volume) -> np.ndarray:
     from DRAMLesionLib.volume import read_on_grid
 
     array = read_on_grid(path, ct, "lobe mask")
+    low, high = array.min(), array.max()
+    if low < 0 or high > _HIGHEST_LABEL:
+        raise InputError(f"{path}: has values {low:g}..{high:g}, not labels: give a label map of the lobes")
     whole = array.astype(np.int32)
     if array.dtype.kind == "f" and not np.array_equal(whole, array):
         raise InputError(f"{path}: has fractional values, not labels: give a label map of the lobes")
@@ -340,7 +350,7 @@ def _from_segmentation(path: Path, ct: Volume) -> np.ndarray:
     labels = np.zeros(ct.array.shape, np.uint8)
     layers: dict[int, np.ndarray] = {}
     for lobe, segment in sorted(named, key=lambda pair: pair[0].value):
-        number, value = int(segment["Layer"]), int(segment["LabelValue"])
+        number, value = (_whole(segment, key, path) for key in ("Layer", "LabelValue"))
         if number not in layers:
             layers[number] = _on_lattice(_layer(image, number, path), path, ct)
         labels[(layers[number] == value) & (labels == 0)] = lobe.value
@@ -357,6 +367,16 @@ def _segments(image: sitk.Image) -> list[dict[str, str]]:
             segment = found.setdefault(int(match[1]), dict(defaults))
             segment[match[2]] = image.GetMetaData(key).strip()
     return [found[number] for number in sorted(found)]
+
+
+def _whole(segment: Mapping[str, str], key: str, path: Path) -> int:
+    """A whole number among a segment's fields."""
+    try:
+        return int(segment[key])
+    except ValueError as error:
+        raise InputError(
+            f"{path}: {key} of the segment {segment['Name']} is {segment[key]!r}, no number: export it again"
+        ) from error
 
 
 def _terminology(tags: str) -> str:

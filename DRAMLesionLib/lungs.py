@@ -274,11 +274,13 @@ def _cut(component: np.ndarray, coarse: np.ndarray, on_left: np.ndarray, spacing
         if not (side == LEFT).any() or not (side == RIGHT).any():
             break
         markers = np.concatenate([[0], side]).astype(np.uint8)[pieces]
-        ridge = np.where(component, coarse, 1000.0).astype(np.float32)
+        box = ndimage.find_objects(component.astype(np.uint8))[0]
+        ridge = np.where(component[box], coarse[box], 1000.0).astype(np.float32)
         flooded = sitk.MorphologicalWatershedFromMarkers(
-            sitk.GetImageFromArray(ridge), sitk.GetImageFromArray(markers), markWatershedLine=False
+            sitk.GetImageFromArray(ridge), sitk.GetImageFromArray(markers[box]), markWatershedLine=False
         )
-        return sitk.GetArrayFromImage(flooded).astype(np.uint8)
+        sides[box] = sitk.GetArrayFromImage(flooded).astype(np.uint8)
+        return sides
     return sides
 
 
@@ -290,20 +292,44 @@ def _refine(
     shape: tuple[int, ...],
 ) -> np.ndarray:
     """Outline on the CT's own grid: where the interpolated HU crosses the edge, or the filled part ends."""
+    import torch
+
+    from DRAMLesionLib.resampling import linear_slabs
+
+    fine = np.zeros(shape, np.uint8)
+    near = ndimage.binary_dilation(closed > 0)
+    found = ndimage.find_objects(near.astype(np.uint8))
+    if not found:
+        return fine
+    # Beyond this box all is outside, also between the voxels.
+    box = tuple(slice(max(0, b.start - 1), b.stop + 1) for b in found[0])
+    level, sides = _levels(closed[box], aerated[box], coarse[box], near[box])
+    target = fine[tuple(slice(b.start * f, b.stop * f) for b, f in zip(box, factors, strict=True))]
+    _, height, width = target.shape
+    size = tuple(n * f for n, f in zip(level.shape, factors, strict=True))
+    insides, lefts = (
+        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, size) for values in (level, sides)
+    )
+    for (part, inside), (_, left) in zip(insides, lefts, strict=True):
+        side = np.where(left.numpy() > 0, np.uint8(LEFT), np.uint8(RIGHT))
+        rows = target[part]  # fewer than the slab's, where the last block reaches beyond the CT
+        np.multiply(
+            side[: len(rows), :height, :width], inside.numpy()[: len(rows), :height, :width] > 0, out=rows
+        )
+    return fine
+
+
+def _levels(
+    closed: np.ndarray, aerated: np.ndarray, coarse: np.ndarray, near: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 maps on the coarse grid: above 0 inside the lungs; above 0 where the left lung is nearest."""
     lungs = closed > 0
     level = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0).astype(np.float32)
-    near = ndimage.binary_dilation(lungs)
     level[~near] = -1.0
     level[near & ~lungs] = np.minimum(level[near & ~lungs], 0.0)
     filled = lungs & ~aerated
     level[filled] = np.maximum(level[filled], 0.5)
-    sides = _nearest_side(closed)
-    fine = np.zeros(shape, np.uint8)
-    inside = _interpolate(level, factors, shape) > 0
-    left = _interpolate(sides, factors, shape) > 0
-    fine[inside & left] = LEFT
-    fine[inside & ~left] = RIGHT
-    return fine
+    return level, _nearest_side(closed)
 
 
 def _nearest_side(closed: np.ndarray) -> np.ndarray:
@@ -313,17 +339,3 @@ def _nearest_side(closed: np.ndarray) -> np.ndarray:
         return signed
     nearest = ndimage.distance_transform_edt(closed == 0, return_distances=False, return_indices=True)
     return signed[tuple(nearest)]
-
-
-def _interpolate(coarse: np.ndarray, factors: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-    """Linear interpolation of block centres at the voxels of the full grid, float32."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(coarse)
-    image.SetSpacing([float(f) for f in reversed(factors)])
-    image.SetOrigin([(f - 1) / 2 for f in reversed(factors)])
-    resample = sitk.ResampleImageFilter()
-    resample.SetSize([int(n) for n in reversed(shape)])
-    resample.SetInterpolator(sitk.sitkLinear)
-    resample.SetUseNearestNeighborExtrapolator(True)
-    return sitk.GetArrayFromImage(resample.Execute(image))

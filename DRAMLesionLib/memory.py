@@ -1,9 +1,14 @@
-"""How much memory a run needs and how much there is, so that too little is said before the run and not after."""
+"""How much memory a run needs and how much there is: too little is said before the run, or else with what would fit."""
 
+import contextlib
+import math
 import re
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from DRAMLesionLib.errors import InputError
 
 BASE_GIB = 0.85
 """What a run takes before it holds a CT: Python, torch, the models, and the networks' work on a part of the lungs."""
@@ -13,6 +18,97 @@ GPU_GIB = 1.5
 """On a GPU: the driver's own 0.5 GiB, and one lobe in the network; it does not grow with the CT's matrix."""
 SCARCE = 0.9
 """A run that needs more than this share of what is free is likely to fail: the window and the system need some, too."""
+
+
+_SHORT = re.compile(
+    "out of memory|(can't|cannot|could not|failed to|unable to) allocate|not enough memory|bad_?alloc|bad allocation"
+    "|can't start new thread|failed to map segment|could not (create|execute) a (primitive|memory( object)?)$",
+    re.IGNORECASE,
+)
+"""How torch (CUDA, MPS, CPU, oneDNN), ITK, numpy, Python and C++ libraries say it."""
+
+
+class NotEnoughMemory(InputError, MemoryError):
+    """Memory ran out; the message is one line, as an :class:`~DRAMLesionLib.errors.InputError`'s."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of whatever library it is."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | OSError | ImportError) and _SHORT.search(str(error)) is not None
+    )
+
+
+@contextlib.contextmanager
+def shortage_explained(name: str, advice: Callable[[], str]) -> Iterator[None]:
+    """Let a block that runs out of memory end in one line.
+
+    Args:
+        name: The file or whatever the work is about.
+        advice: Asked then: what fits, or what to do.
+
+    Raises:
+        NotEnoughMemory: It ran out.
+    """
+    try:
+        yield
+    except NotEnoughMemory:
+        raise
+    except (MemoryError, RuntimeError, OSError, ImportError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NotEnoughMemory(f"{name}: not enough memory: {advice()}") from error
+
+
+def smaller_setting(
+    size: tuple[int, ...], spacing_mm: tuple[float, float, float], device: str = "cpu"
+) -> str:
+    """What to do where a run on a CT has run out of memory: a size that fits in what this process can get.
+
+    Args:
+        size: Voxels of the CT, (z, y, x).
+        spacing_mm: Of the CT, (z, y, x).
+        device: Where the networks ran.
+    """
+    if not device.startswith("cpu"):
+        return "use --device cpu, which needs the computer's memory alone"
+    need, here = BASE_GIB + BYTES_PER_VOXEL * math.prod(size) / 2**30, obtainable_gib()
+    shape = " x ".join(str(length) for length in reversed(size))
+    about = f"a CT of {shape} voxels needs about {need:.1f} GiB"
+    voxels = None if here is None else (SCARCE * here - BASE_GIB) * 2**30 / BYTES_PER_VOXEL
+    if here is None or voxels is None or voxels >= math.prod(size):
+        return f"{about}: close other programs, or resample it to slices of {2 * spacing_mm[0]:g} mm"
+    about += f", {here:.1f} GiB are to be had"
+    times = math.ceil(math.prod(size) / voxels) if voxels > 0 else 99
+    if times * spacing_mm[0] > 10:
+        return f"{about}: close other programs, or use a computer with more memory"
+    return (
+        f"{about}: resample it to slices of {times * spacing_mm[0]:g} mm, which fits, or close other programs"
+    )
+
+
+def obtainable_gib() -> float | None:
+    """What this process has and can still get, in GiB: of the computer, and within its own limit (``ulimit -v``)."""
+    free, has = free_memory_gib(), _own_gib("VmRSS")
+    found = [] if free is None or has is None else [free + has]
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        mapped = _own_gib("VmSize")
+        if limit != resource.RLIM_INFINITY and has is not None and mapped is not None:
+            found.append(max(has, limit / 2**30 - mapped + has))
+    return min(found, default=None)
+
+
+def _own_gib(key: str) -> float | None:
+    """A size of this process, as Linux tells it."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) / 2**20 if found else None
 
 
 @dataclass(frozen=True)

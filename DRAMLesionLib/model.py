@@ -13,8 +13,6 @@ dRAM model whose map goes with it.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +20,10 @@ from typing import Any, Literal
 import torch
 
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import remove_stale, temporary_prefix
+from DRAMLesionLib.files import replaced_directory
+from DRAMLesionLib.memory import is_out_of_memory
 from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.model_folders import METADATA, SHIPPED, bundle_folders, find_bundles
+from DRAMLesionLib.model_folders import METADATA, SHIPPED, bundle_folders, bundle_metadata, find_bundles
 from DRAMLesionLib.model_folders import user_models_folder as user_models_folder
 from DRAMLesionLib.network import DenseNetwork, build_network
 from DRAMLesionLib.segmentation import SegmentationDescription
@@ -100,7 +99,9 @@ def find_model(name_or_folder: str | Path | None) -> Path:
     if wanted in known:
         return known[wanted]
     if Path(wanted).is_dir():
-        raise InputError(f"{wanted}: no model: the folder has no {METADATA.as_posix()}")
+        raise InputError(
+            f"{wanted}: no model: the folder has no {METADATA.as_posix()}: give a bundle's folder"
+        )
     names = ", ".join(sorted(known)) or "none"
     raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
 
@@ -192,14 +193,13 @@ def save_model(
 
     Returns:
         The folder.
+
+    Raises:
+        OutputError: It can't be written.
     """
     from safetensors.torch import save_file
 
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale(folder.parent)
-    staging = Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=folder.parent))
-    try:
+    with replaced_directory(folder) as staging:
         for part in (METADATA, WEIGHTS, CARD):
             (staging / part).parent.mkdir(exist_ok=True)
         kind = torch.float16 if half else torch.float32
@@ -210,23 +210,12 @@ def save_model(
         (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
         (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
-        for path in staging.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        staging.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return folder
+    return Path(folder)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: damaged model: {error}: install the model again") from error
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("checksum", {}), dict):
+    metadata = bundle_metadata(path.parents[1])
+    if not isinstance(metadata.get("checksum", {}), dict):
         raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
     return metadata
 
@@ -274,6 +263,8 @@ def _load_weights(network: torch.nn.Module, path: Path) -> None:
         state = {key: value.float() for key, value in load_file(path).items()}
         network.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{path}: weights that do not fit the model: {reason}: install the model again"

@@ -7,6 +7,10 @@ from DRAMLesionLib.attention import AttentionSettings
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.network import NetworkDescription
 
+MOST_CRF = 1000.0
+"""Of any setting of the CRF: a kernel wider than a chest, or iterations that never end, are slips."""
+MOST_MARGIN_MM = 200.0
+
 
 @dataclass(frozen=True)
 class CRFSettings:
@@ -41,6 +45,8 @@ class CRFSettings:
             if key not in cls.__dataclass_fields__:
                 raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
             number = _numbers([value], 1, f"{where}.{key}")[0]
+            if number > MOST_CRF:
+                raise InputError(f"{where}.{key}: {value!r} is not between 0 and {MOST_CRF:g}")
             if number <= 0 and not (key.endswith("weight") and number == 0):
                 raise InputError(f"{where}.{key}: {value!r} is not positive")
             if key == "iterations" and value != int(value):
@@ -86,7 +92,7 @@ class ModelDescription:
             InputError: An entry that is missing, unknown, or not what it should be; names the key.
         """
         if not isinstance(values, dict):
-            raise InputError(f"{where}: is missing or no table of settings")
+            raise InputError(f"{where}: is missing or no table of settings: give one")
         known = set(cls.__dataclass_fields__)
         for key in values:
             if key not in known:
@@ -100,8 +106,8 @@ class ModelDescription:
             raise InputError(f"{where}.hu_window: {list(window)}: the first HU must be the lower one")
         margin = _numbers([values.get("margin_mm", default.margin_mm)], 1, f"{where}.margin_mm")[0]
         threshold = _numbers([values.get("threshold", default.threshold)], 1, f"{where}.threshold")[0]
-        if margin < 0:
-            raise InputError(f"{where}.margin_mm: {margin} is negative")
+        if not 0 <= margin <= MOST_MARGIN_MM:
+            raise InputError(f"{where}.margin_mm: {margin} is not between 0 and {MOST_MARGIN_MM:g}")
         if not 0 < threshold < 1:
             raise InputError(f"{where}.threshold: {threshold} is not between 0 and 1")
         candidate = values.get("candidate_hu")
@@ -140,8 +146,9 @@ def _numbers(values: Any, count: int, where: str) -> tuple[float, ...]:
     good = (
         isinstance(values, list | tuple)
         and len(values) == count
-        and all(isinstance(v, int | float) and not isinstance(v, bool) and v == v for v in values)
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     )
-    if not good:
+    # Beyond this float32 has no finite numbers left to calculate with.
+    if not good or not all(abs(v) < 1e12 for v in values):
         raise InputError(f"{where}: {values!r} is not {count} number{'s' if count > 1 else ''}")
     return tuple(float(v) for v in values)

@@ -3,7 +3,6 @@
 Imports no torch, so that a window can list models at once.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.text_file import read_json
 
 SHIPPED = Path(__file__).parent / "models"
 METADATA = Path("configs/metadata.json")
@@ -57,10 +57,7 @@ def bundle_metadata(folder: Path) -> dict[str, Any]:
         InputError: It can't be read.
     """
     path = folder / METADATA
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged model: {error}: install the model again") from error
+    metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
     if not isinstance(metadata, dict):
         raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
     return metadata

@@ -2,7 +2,7 @@
 
 Works on the nodes of a running Slicer and of a headless slicer-core scene alike. MRML is RAS, the library LPS; node
 arrays lie in the image's own axes, the library's in canonical ones: everything passes through
-:func:`~DRAMLesionLib.volume.to_image` and :func:`~DRAMLesionLib.volume.from_image`, so the geometry stays exactly what
+:func:`~DRAMLesionLib.volume.own_axes` and :func:`~DRAMLesionLib.volume.from_image`, so the geometry stays exactly what
 the input had.
 """
 
@@ -16,12 +16,11 @@ import numpy as np
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.lobes import LOBES, LobeMap
 from DRAMLesionLib.seg_nrrd import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
-from DRAMLesionLib.volume import CORNER_TOLERANCE, Volume, from_image, to_image
+from DRAMLesionLib.volume import CORNER_TOLERANCE, Geometry, Volume, canonical_array, check_geometry, own_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import SimpleITK as sitk
 
 Box = tuple[slice, slice, slice]
 """A part of an array (z, y, x): three slices with start and stop."""
@@ -42,13 +41,13 @@ def fill_volume_node(node: Any, array: np.ndarray, like: Volume) -> None:
     """
     import vtk
 
-    image = to_image(array, like)
+    own = own_axes(array, like)
     data = vtk.vtkImageData()
-    data.SetDimensions(*image.GetSize())
-    data.GetPointData().SetScalars(_vtk_scalars(image))
-    origin, directions = _ras(image)
+    data.SetDimensions(*own.shape[::-1])
+    data.GetPointData().SetScalars(_vtk_scalars(own))
+    origin, directions = _ras(like.geometry)
     node.SetAndObserveImageData(data)
-    node.SetSpacing(*image.GetSpacing())
+    node.SetSpacing(*like.geometry.spacing)
     node.SetOrigin(*origin)
     node.SetIJKToRASDirectionMatrix(directions)
 
@@ -57,9 +56,17 @@ def volume_from_node(node: Any) -> Volume:
     """The library's volume of a scalar volume node; dtype stays as it is.
 
     Raises:
-        InputError: The node is empty, holds vectors, or lies under a transform.
+        InputError: There is no node; it is empty, holds vectors, lies under a transform, or has a geometry that can't be
+            used.
     """
-    return from_image(_image_from_node(node), node.GetName())
+    if node is None:
+        raise InputError("no CT: choose a CT")
+    own = _own_array(node)
+    _refuse_transform(node)
+    geometry = _geometry(node)
+    check_geometry(geometry, node.GetName())
+    x, y, z = geometry.canonical().spacing
+    return Volume(canonical_array(own, geometry), (z, y, x), geometry, node.GetName())
 
 
 def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) -> LobeMap:
@@ -108,19 +115,19 @@ def segment_array(node: Any, segment_id: str, like: Volume) -> np.ndarray:
     found = node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
     own = np.zeros(like.geometry.size[::-1], dtype=np.uint8)
     if not found or labelmap.IsEmpty():
-        return _canonical(own, like)
+        return canonical_array(own, like.geometry)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if node.GetParentTransformNode() is not None:
         logic.ApplyParentTransformToOrientedImageData(node, labelmap)
     if _offset(labelmap, like) is None:
         moved = slicer.vtkOrientedImageData()
-        reference = _oriented(to_image(np.zeros(like.array.shape, np.uint8), like), like)
+        reference = _oriented(own_axes(np.zeros(like.array.shape, np.uint8), like), like)
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             labelmap, reference, moved
         )
         labelmap = moved
     _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own)
-    return _canonical(own, like)
+    return canonical_array(own, like.geometry)
 
 
 def update_segment(
@@ -149,7 +156,7 @@ def update_segment(
     part, start = crop(like, box)
     if array.shape != part.array.shape:
         raise ValueError(f"update_segment: array has shape {array.shape}, its box {part.array.shape}")
-    labelmap = _oriented(to_image((array != 0).astype(np.uint8), part), like, start)
+    labelmap = _oriented(own_axes(array != 0, part), like, start)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if box is None:
         logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_REPLACE)
@@ -175,7 +182,7 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
     for info in segments:
         if segmentation.GetSegment(info.id) is not None:
             segmentation.RemoveSegment(info.id)
-    labelmap = _oriented(to_image(np.ascontiguousarray(labels, dtype=np.uint8), like), like)
+    labelmap = _oriented(own_axes(np.asanyarray(labels, dtype=np.uint8), like), like)
     for info in segments:
         segment = slicer.vtkSegment()
         segment.SetName(info.name)
@@ -205,9 +212,8 @@ def crop(like: Volume, box: Box | None) -> tuple[Volume, tuple[int, int, int]]:
     return Volume(like.array[box], like.spacing_mm, part, like.name), (int(low[0]), int(low[1]), int(low[2]))
 
 
-def _image_from_node(node: Any) -> sitk.Image:
-    import SimpleITK as sitk
-    import vtk
+def _own_array(node: Any) -> np.ndarray:
+    """A view of a volume node's voxels in its own axes (k, j, i)."""
     from vtk.util.numpy_support import vtk_to_numpy
 
     data = node.GetImageData()
@@ -215,18 +221,19 @@ def _image_from_node(node: Any) -> sitk.Image:
         raise InputError(f"{node.GetName()}: has no voxels: load the volume again")
     if data.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()}: has several values per voxel: choose a CT")
-    _refuse_transform(node)
-    array = vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
-    image = sitk.GetImageFromArray(array)
+    return vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+
+
+def _geometry(node: Any) -> Geometry:
+    import vtk
+
     directions = vtk.vtkMatrix4x4()
     node.GetIJKToRASDirectionMatrix(directions)
     rows = np.array([[directions.GetElement(i, j) for j in range(3)] for i in range(3)])
     rows[:2] *= -1
     x, y, z = node.GetOrigin()
-    image.SetOrigin((-x, -y, z))
-    image.SetSpacing(node.GetSpacing())
-    image.SetDirection(rows.ravel().tolist())
-    return image
+    direction = tuple(float(value) for value in rows.ravel())
+    return Geometry(node.GetImageData().GetDimensions(), node.GetSpacing(), (-x, -y, z), direction)
 
 
 def _refuse_transform(node: Any) -> None:
@@ -237,25 +244,25 @@ def _refuse_transform(node: Any) -> None:
         )
 
 
-def _vtk_scalars(image: sitk.Image) -> Any:
-    import SimpleITK as sitk
+def _vtk_scalars(own: np.ndarray) -> Any:
+    """A copy of an array (k, j, i), which VTK owns; of a mapped file none: its pages are this process's own."""
     from vtk.util.numpy_support import numpy_to_vtk
 
-    scalars = numpy_to_vtk(sitk.GetArrayViewFromImage(image).ravel(), deep=True)
+    scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap))
     scalars.SetName("ImageScalars")
     return scalars
 
 
-def _ras(image: sitk.Image) -> tuple[tuple[float, float, float], Any]:
-    """Origin and direction matrix (vtkMatrix4x4) of an image in RAS."""
+def _ras(geometry: Geometry) -> tuple[tuple[float, float, float], Any]:
+    """Origin and direction matrix (vtkMatrix4x4) of a geometry in RAS."""
     import vtk
 
-    rows = np.reshape(image.GetDirection(), (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])
+    rows = np.reshape(geometry.direction, (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])
     matrix = vtk.vtkMatrix4x4()
     for i in range(3):
         for j in range(3):
             matrix.SetElement(i, j, rows[i, j])
-    x, y, z = image.GetOrigin()
+    x, y, z = geometry.origin
     return (-x, -y, z), matrix
 
 
@@ -263,15 +270,15 @@ def _ras_matrix(like: Volume) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ like.geometry.matrix
 
 
-def _oriented(image: sitk.Image, like: Volume, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
-    """vtkOrientedImageData of an image that begins at voxel ``start`` (x, y, z) of the grid of ``like``."""
+def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
+    """vtkOrientedImageData of an array (k, j, i) that begins at voxel ``start`` (x, y, z) of the grid of ``like``."""
     import slicer
     import vtk
 
     data = slicer.vtkOrientedImageData()
-    extent = [number for s, size in zip(start, image.GetSize(), strict=True) for number in (s, s + size - 1)]
+    extent = [number for s, size in zip(start, own.shape[::-1], strict=True) for number in (s, s + size - 1)]
     data.SetExtent(*extent)
-    data.GetPointData().SetScalars(_vtk_scalars(image))
+    data.GetPointData().SetScalars(_vtk_scalars(own))
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(_ras_matrix(like).ravel().tolist())
     data.SetGeometryFromImageToWorldMatrix(matrix)
@@ -312,22 +319,18 @@ def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray) -> N
     target[tuple(here)] = source[tuple(there)] != 0
 
 
-def _canonical(own: np.ndarray, like: Volume) -> np.ndarray:
-    """An array in the own axes of ``like`` (k, j, i) in its canonical ones."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(own)
-    image.SetDirection(like.geometry.direction)
-    return from_image(image, like.name).array
-
-
 def _labels_from_volume(node: Any, ct: Volume) -> np.ndarray:
     volume = volume_from_node(node)
     difference = volume.geometry.canonical().difference(ct.geometry.canonical(), what="label map")
     if difference:
         raise InputError(f"{node.GetName()}: {difference}: give one made from this CT")
-    known = np.isin(volume.array, [lobe.value for lobe in LOBES])
-    return np.where(known, volume.array, 0).astype(np.uint8)
+    values = np.unique(volume.array)
+    if not np.isin(values, [0, *(lobe.value for lobe in LOBES)]).all():
+        raise InputError(
+            f"{node.GetName()}: has values {values[0]:g}..{values[-1]:g}, not lobes: give a label map of "
+            f"1 to {len(LOBES)}, 0 outside"
+        )
+    return volume.array.astype(np.uint8)
 
 
 def _lobe_segments(node: Any) -> dict[str, int]:

@@ -8,7 +8,7 @@ import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 
-from DRAMLesionLib.attention import AttentionSettings, NeighbourAttention, without_autocast
+from DRAMLesionLib.attention import MOST_CHANNELS, AttentionSettings, NeighbourAttention, without_autocast
 from DRAMLesionLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,16 +43,22 @@ class NetworkDescription:
         Raises:
             InputError: An unknown key, or features that are not six positive whole numbers.
         """
-        unknown = set(values) - {"features", "in_channels"}
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings: use features and in_channels")
+        unknown = {str(key) for key in values} - {"features", "in_channels"}
         if unknown:
             raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}: use features and in_channels")
         features = values.get("features", cls.features)
         if not (
             isinstance(features, list | tuple)
             and len(features) == 6
-            and all(isinstance(f, int) and f > 0 for f in features)
+            and all(
+                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in features
+            )
         ):
-            raise InputError(f"{where}.features: {features!r} is not six positive whole numbers")
+            raise InputError(
+                f"{where}.features: {features!r} is not six positive whole numbers of at most {MOST_CHANNELS}"
+            )
         channels = values.get("in_channels", 1)
         if channels != 1:
             raise InputError(f"{where}.in_channels: {channels!r}: a CT has 1 channel")

@@ -1,16 +1,22 @@
 """The refined dRAM: the map, pulled by the dense CRF to the edges that the HU shows."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
+import torch
 from scipy import ndimage, special
 
 from DRAMLesionLib.crf import refine
-from DRAMLesionLib.dram import resample
 from DRAMLesionLib.model_description import ModelDescription
+from DRAMLesionLib.resampling import linear_slabs, resample
+
+Source = Callable[[slice], torch.Tensor]
 
 FINEST_MM = 1.0
 """Finer axes are halved (or more) for the CRF: its kernels are several mm wide, and the dRAM came from a coarser grid."""
+LEAST = 1e-6
+"""Probabilities are kept this far from 0 and 1, so that they have a logit."""
 
 
 def refine_dram(
@@ -40,22 +46,38 @@ def refine_dram(
     if not labels.any():
         return result
     box = ndimage.find_objects((labels > 0).astype(np.uint8))[0]
-    inside = labels[box] > 0
+    shape = labels[box].shape
     shift = float(special.logit(description.threshold))
-    shifted = special.expit(special.logit(dram[box].clip(1e-6, 1 - 1e-6)) - shift).astype(np.float32)
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
-    size = tuple(-(-n // f) for n, f in zip(inside.shape, factors, strict=True))
-    if size == inside.shape:
-        refined = refine(shifted, hu[box], spacing_mm, inside, **asdict(description.crf))
-    else:
-        coarse = refine(
-            resample(shifted, size, order=1),
-            resample(hu[box].astype(np.float32), size, order=1),
-            tuple(s * n / m for s, n, m in zip(spacing_mm, inside.shape, size, strict=True)),
-            resample(inside.astype(np.uint8), size, order=0) > 0,
-            **asdict(description.crf),
-        )
-        refined = resample(coarse, inside.shape, order=1)
-    back = special.expit(special.logit(refined.clip(1e-6, 1 - 1e-6)) + shift)
-    result[box] = np.where(inside, back, 0)
+    size = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+
+    def shifted(part: slice) -> torch.Tensor:
+        # A copy in any case: the map itself stays as it is.
+        return _shift(torch.from_numpy(dram[box][part].astype(np.float32)), -shift)
+
+    def image(part: slice) -> torch.Tensor:
+        return torch.from_numpy(hu[box][part].astype(np.float32))
+
+    refined = refine(
+        _on_grid(shifted, shape, size),
+        _on_grid(image, shape, size),
+        tuple(s * n / m for s, n, m in zip(spacing_mm, shape, size, strict=True)),
+        resample(labels[box], size, order=0) > 0,
+        **asdict(description.crf),
+    )
+    for part, slab in linear_slabs(torch.from_numpy(refined).__getitem__, size, shape):
+        np.multiply(_shift(slab, shift).numpy(), labels[box][part] > 0, out=result[box][part])
     return result
+
+
+def _on_grid(source: Source, shape: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
+    """A volume given by slabs of ``shape`` on a grid of ``size`` over the same extent, float32."""
+    grid = np.empty(size, np.float32)
+    for part, slab in linear_slabs(source, shape, size):
+        grid[part] = slab.numpy()
+    return grid
+
+
+def _shift(probability: torch.Tensor, by: float) -> torch.Tensor:
+    """Add to the logit; in place."""
+    return torch.logit(probability, LEAST, out=probability).add_(by).sigmoid_()

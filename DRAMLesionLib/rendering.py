@@ -178,6 +178,7 @@ def _save(window: Any, path: Path) -> None:
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)
     grab.ReadFrontBufferOff()
+    grab.ShouldRerenderOff()  # once is enough: in software a second time takes as long as the first
     grab.Update()
     writer = vtk.vtkPNGWriter()
     writer.SetInputConnection(grab.GetOutputPort())

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,38 @@ def warnings_of(findings: Findings) -> list[str]:
     return list(dict.fromkeys(str(warning) for warning in found))
 
 
-def write_report(findings: Findings, path: str | Path, pictures: Mapping[str, Path] | None = None) -> None:
+@dataclass(frozen=True)
+class Drawings:
+    """The report's own pictures, PNG.
+
+    Attributes:
+        chart: Percent per lobe.
+        axial: Axial slices, plain and with the overlay.
+        coronal: The same, coronal.
+    """
+
+    chart: bytes
+    axial: bytes
+    coronal: bytes
+
+
+def draw(findings: Findings) -> Drawings:
+    """Draw the report's own pictures, which takes most of its time."""
+    from DRAMLesionLib import figures
+
+    return Drawings(
+        chart=figures.lobe_chart(findings.quantification, findings.lobes.approximate),
+        axial=figures.axial_montage(findings),
+        coronal=figures.coronal_montage(findings),
+    )
+
+
+def write_report(
+    findings: Findings,
+    path: str | Path,
+    pictures: Mapping[str, Path] | None = None,
+    drawings: Drawings | None = None,
+) -> None:
     """Write ``report.html``, one self-contained file.
 
     Args:
@@ -139,6 +171,7 @@ def write_report(findings: Findings, path: str | Path, pictures: Mapping[str, Pa
         path: The file to make.
         pictures: PNG files to show at the end, such as ``{"view_3d": Path("view_3d.png")}``; a key of
             :data:`PICTURE_TITLES` gets that caption, any other is its own caption.
+        drawings: Of :func:`draw`, where they are made already.
 
     Raises:
         OSError: A picture can't be read, or ``path`` can't be written.
@@ -151,10 +184,10 @@ def write_report(findings: Findings, path: str | Path, pictures: Mapping[str, Pa
     )
     environment.filters.update(percent=_percent, ml=_ml, hu=_hu)
     template = environment.get_template("report.html.j2")
-    write_text(path, template.render(_report_values(findings, pictures or {})))
+    write_text(path, template.render(_report_values(findings, pictures or {}, drawings or draw(findings))))
 
 
-def _report_values(findings: Findings, pictures: Mapping[str, Path]) -> dict[str, Any]:
+def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: Drawings) -> dict[str, Any]:
     from DRAMLesionLib import figures
 
     measured = findings.quantification
@@ -170,9 +203,9 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path]) -> dict[str
         "regions": measured.regions,
         "colors": {lobe.abbreviation: "#{:02x}{:02x}{:02x}".format(*lobe.color) for lobe in LOBES},
         "warnings": warnings_of(findings),
-        "chart": _data_url(figures.lobe_chart(measured, findings.lobes.approximate)),
-        "axial": _data_url(figures.axial_montage(findings)),
-        "coronal": _data_url(figures.coronal_montage(findings)),
+        "chart": _data_url(drawings.chart),
+        "axial": _data_url(drawings.axial),
+        "coronal": _data_url(drawings.coronal),
         "pictures": [
             (PICTURE_TITLES.get(Path(key).stem, key), _data_url(Path(file).read_bytes()))
             for key, file in pictures.items()

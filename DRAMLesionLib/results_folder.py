@@ -1,6 +1,5 @@
 """A folder of results back to findings: what ``segment`` wrote is read again, for the panel and for scripts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.lobes import LOBES, LobeMap
 from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.text_file import read_json
 from DRAMLesionLib.volume import Volume, read_on_grid
 
 SUMMARY, MAP, REFINED, PROBABILITY, LESION, LOBE_LABELS = (
@@ -57,12 +57,7 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: give a folder that segment wrote") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}): segment the CT again") from error
+    summary = read_json(path, "a whole summary", "give a folder that segment wrote, or segment the CT again")
     lobes = summary.get("lobes") if isinstance(summary, dict) else None
     whole = isinstance(lobes, dict) and {"approximate", "source"} <= lobes.keys()
     if not whole or not isinstance(summary.get("record"), dict):

@@ -8,12 +8,14 @@ other results with it.
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from DRAMLesionLib.colors import map_colors
 from DRAMLesionLib.mrml import (
     APPROXIMATE_ATTRIBUTE,
     fill_volume_node,
@@ -34,15 +36,19 @@ from DRAMLesionLib.seg_nrrd import (
 
 if TYPE_CHECKING:
     from DRAMLesionLib.findings import Findings
+    from DRAMLesionLib.scene_process import Making
     from DRAMLesionLib.volume import Volume
 
 __all__ = [
     "FindingsNodes",
     "SceneUnavailable",
     "add_findings",
+    "adding_findings",
+    "begin_scene_folder",
     "is_available",
     "lobes_from_segmentation",
     "segment_array",
+    "show_fractions",
     "show_surfaces",
     "update_segment",
     "volume_from_node",
@@ -63,14 +69,6 @@ HEATMAP_OPACITY = 0.5
 """Of the heatmap over the CT in slice views."""
 LOBES_OPACITY = 0.22
 """Of the lobes' surfaces, so that the lesion inside is seen."""
-HEATMAP_COLORS: tuple[tuple[float, tuple[float, float, float]], ...] = (
-    (0.00, (0.10, 0.05, 0.40)),
-    (0.20, (0.15, 0.25, 0.75)),
-    (0.45, (0.05, 0.65, 0.65)),
-    (0.70, (0.55, 0.85, 0.25)),
-    (1.00, (1.00, 0.95, 0.20)),
-)
-"""Fraction and red, green, blue (0..1): from dark blue over teal to yellow, brighter with each step."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,33 @@ def add_findings(scene: Any, findings: Findings, ct_node: Any = None) -> Finding
     Returns:
         The nodes.
     """
+    steps = adding_findings(scene, findings, ct_node)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def adding_findings(
+    scene: Any, findings: Findings, ct_node: Any = None
+) -> Generator[str, None, FindingsNodes]:
+    """The same in steps, between which a window can live.
+
+    Yields:
+        What is in the scene now: ``lesion``, ``heatmap``, ``lobes``.
+
+    Returns:
+        The nodes.
+    """
     ct = ct_node or _ct_node(scene, findings.ct)
+    lesion = _lesion_node(scene, findings, ct)
+    yield "lesion"
     colors = _heatmap_colors(scene, ct)
     heatmap = _heatmap_node(scene, findings, ct, colors)
-    lesion = _lesion_node(scene, findings, ct)
+    yield "heatmap"
     lobes = _lobes_node(scene, findings, ct)
+    yield "lobes"
     table = _table_node(scene, findings, ct)
     series, chart = _chart_nodes(scene, findings, ct, table)
     folder = _file_away(scene, ct, [heatmap, lesion, lobes, table, series, chart])
@@ -181,10 +201,8 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
     node, new = _result_node(scene, "vtkMRMLColorTableNode", "colors", ct, "Lesion map colors")
     if not new:
         return node
-    places = [place for place, _ in HEATMAP_COLORS]
-    points = np.array([color for _, color in HEATMAP_COLORS])
     steps = np.linspace(0.0, 1.0, 256)
-    table = np.stack([np.interp(steps, places, part) for part in points.T], axis=1)
+    table = map_colors(steps)
     storage = scene.AddNewNodeByClass("vtkMRMLColorTableStorageNode")
     # Slicer 5.10 does not know the newer default, a table of comma-separated values.
     storage.SetDefaultWriteFileExtension("ctbl")
@@ -200,19 +218,30 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
 def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
     name = f"{findings.ct.name} lesion map (dRAM)"
     node, new = _result_node(scene, "vtkMRMLScalarVolumeNode", "heatmap", ct, name)
+    shown = not new and node.GetDisplayNode() is not None
+    if not shown:
+        display = show_fractions(node)
+        display.SetAndObserveColorNodeID(colors.GetID())
+        display.AutoThresholdOff()
+        display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
+        display.ApplyThresholdOn()
     fill_volume_node(node, findings.dram.astype(np.float32, copy=False), findings.ct)
-    if not new and node.GetDisplayNode() is not None:
-        return node
+    if not shown:
+        _add_legend(node)
+    return node
+
+
+def show_fractions(node: Any) -> Any:
+    """Give a volume node that is still empty a display of 0 to 1: of a full one a histogram would be counted first.
+
+    Returns:
+        The display node.
+    """
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
     display.AutoWindowLevelOff()
     display.SetWindowLevel(1.0, 0.5)
-    display.AutoThresholdOff()
-    display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
-    display.ApplyThresholdOn()
-    _add_legend(node)
-    return node
+    return display
 
 
 def _add_legend(heatmap: Any) -> None:
@@ -374,3 +403,14 @@ def write_scene_folder(
             "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
         )
     return scene_process.run(findings, Path(folder), progress, timeout_s)
+
+
+def begin_scene_folder(findings: Findings, folder: str | Path) -> Making:
+    """Begin what :func:`write_scene_folder` does, beside other work.
+
+    Returns:
+        Ask it to :meth:`~DRAMLesionLib.scene_process.Making.finish`, or to stop.
+    """
+    from DRAMLesionLib.scene_process import Making
+
+    return Making(lambda progress: write_scene_folder(findings, folder, progress))

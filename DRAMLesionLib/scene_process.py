@@ -6,11 +6,14 @@ The child gets the findings through a private folder beside the results and tell
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from DRAMLesionLib.files import temporary_prefix
@@ -25,6 +28,39 @@ LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 """Render windows that need no display, the first that works is used; elsewhere VTK's own choice needs none."""
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class Making:
+    """A scene folder that is being written while its owner does something else."""
+
+    def __init__(self, write: Callable[[Progress], list[Path]]):
+        """Begin to ``write``, which is given a progress whose exception ends it, and returns the files."""
+        self._told: queue.SimpleQueue[tuple[str, float] | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        pool = ThreadPoolExecutor(1, "scene")
+        self._result = pool.submit(write, self._tell)
+        self._result.add_done_callback(lambda _: self._told.put(None))
+        pool.shutdown(wait=False)
+
+    def finish(self, progress: Progress) -> list[Path]:
+        """Wait for the files, and tell the child's progress meanwhile.
+
+        Raises:
+            Exception: What writing raised.
+        """
+        while (told := self._told.get()) is not None:
+            progress(*told)
+        return self._result.result()
+
+    def stop(self) -> None:
+        """End the child, if it still runs, and wait until what it wrote is gone."""
+        self._stopped.set()
+        wait([self._result])
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError
+        self._told.put((stage, fraction))
 
 
 def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) -> list[Path]:
@@ -66,6 +102,7 @@ def _run_child(work: Path, what: str, backend: str | None, progress: Progress, t
         environment[BACKEND_VARIABLE] = backend
     command = [sys.executable, "-m", "DRAMLesionLib.headless_scene", str(work), what]
     reason = ""
+    progress("Scene: start", 0.0)
     with (work / "stderr.txt").open("wb") as stderr:
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
         timer = threading.Timer(timeout_s, child.kill)

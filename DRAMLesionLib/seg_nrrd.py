@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from DRAMLesionLib.colors import LESION_COLOR
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.lobes import LOBES, TERMINOLOGY_CONTEXT
 
@@ -59,7 +60,7 @@ LESION = SegmentInfo(
     id="lesion",
     name="COVID-19 lesion",
     value=1,
-    color=(230, 30, 70),
+    color=LESION_COLOR,
     terminology=(
         f"{TERMINOLOGY_CONTEXT}~SCT^49755003^Morphologically Altered Structure~SCT^47351003^Infiltrate"
         "~SCT^840539006^COVID-19~Anatomic codes - DICOM master list~SCT^39607008^Lung~^^"

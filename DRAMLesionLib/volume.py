@@ -4,20 +4,28 @@ The canonical axes are those of the input that lie nearest to the patient's left
 directions (LPS), reordered and flipped, never resampled. An oblique scan stays oblique.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DRAMLesionLib import nifti_writer
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import OutputError, atomic_file
 from DRAMLesionLib.geometry import CORNER_TOLERANCE as CORNER_TOLERANCE
 from DRAMLesionLib.geometry import Geometry, axes_of, triple
-from DRAMLesionLib.image_file import check_file, check_whole, is_volume_file, read_image, stem
+from DRAMLesionLib.image_checks import check_whole, has_orientation
+from DRAMLesionLib.image_file import check_file, check_name, exists, is_volume_file, read_image, stem
+from DRAMLesionLib.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+PADDING_HU = -1100
+"""What lies below was not scanned: scanners fill the corners outside of their round field of view with -2000 or -3024."""
+NEGATIVE_SHARE = 0.002
+"""Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
 
 SPACING_LIMITS_MM = (0.05, 20.0)
 """Spacings outside of these are taken for a header in other units."""
@@ -61,7 +69,8 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
             NaN or infinite values, or a geometry that can't be used; or several DICOM series to choose from.
     """
     path = Path(path)
-    if not path.exists():
+    check_name(path)
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder: check the path")
     notes: tuple[str, ...] = ()
     if path.is_dir() or not is_volume_file(check_file(path)):
@@ -74,9 +83,11 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     else:
         _refuse_segmentation(path)
         image, name = read_image(path), stem(path)
+        if not has_orientation(path):
+            notes = ("its header holds no orientation: left and right are as its axes are usually taken",)
     image = _one_volume(image, path)
     volume = from_image(image, name, path)
-    _check_geometry(volume.geometry, path)
+    check_geometry(volume.geometry, path)
     array = _compact(volume.array, path)
     doubt = why_not_ct(array)
     if doubt and not allow_unusual:
@@ -84,6 +95,16 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     if doubt:
         notes = (*notes, f"does not look like a CT: {doubt}")
     return Volume(array, volume.spacing_mm, volume.geometry, name, path, notes)
+
+
+def without_identifiers(ct: Volume) -> Volume:
+    """A CT that was read from DICOM under a neutral name: such folders are often named after patients.
+
+    Files keep the names that people gave them.
+    """
+    if ct.path is None or is_volume_file(ct.path):
+        return ct
+    return replace(ct, name="ct", path=None)
 
 
 def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.ndarray:
@@ -104,7 +125,7 @@ def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.
     """
     image = _one_volume(read_image(path), Path(path))
     geometry = Geometry.from_image(image)
-    _check_geometry(geometry, Path(path))
+    check_geometry(geometry, Path(path))
     if geometry.orientation == like.geometry.orientation:
         difference = geometry.difference(like.geometry, what=what)
     else:
@@ -136,20 +157,24 @@ def to_image(array: np.ndarray, like: Volume) -> "sitk.Image":
     """
     import SimpleITK as sitk
 
-    array = np.asarray(array)
-    if array.shape != like.array.shape:
-        raise ValueError(f"the array has shape {array.shape}, the volume has {like.array.shape}")
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    elif array.dtype == np.float16:
-        array = array.astype(np.float32)
-    order, flipped = _numpy_axes(like.geometry.orientation)
-    back = _flip(array, flipped).transpose(np.argsort(order))
-    image = sitk.GetImageFromArray(np.ascontiguousarray(back))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(own_axes(array, like)))
     image.SetSpacing(like.geometry.spacing)
     image.SetOrigin(like.geometry.origin)
     image.SetDirection(like.geometry.direction)
     return image
+
+
+def own_axes(array: np.ndarray, like: Volume) -> np.ndarray:
+    """A view of a canonical array in the own axes (k, j, i) of ``like``; a copy where its dtype is no image's."""
+    array = np.asanyarray(array)
+    if array.shape != like.array.shape:
+        raise ValueError(f"the array has shape {array.shape}, the volume has {like.array.shape}")
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    order, flipped = _numpy_axes(like.geometry.orientation)
+    return _flip(array, flipped).transpose(np.argsort(order))
 
 
 def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
@@ -167,16 +192,25 @@ def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
     """
     import SimpleITK as sitk
 
+    check_name(Path(path))
     if not str(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
         raise InputError(f"{path}: can't write this format: end the name in .nii.gz, .nrrd or .mha")
-    if np.issubdtype(np.asarray(array).dtype, np.floating) and not np.isfinite(array).all():
+    array = np.asarray(array)
+    if np.issubdtype(array.dtype, np.floating) and not all(np.isfinite(plane).all() for plane in array):
         raise ValueError(f"{path}: the array has NaN or infinite values")
+    if nifti_writer.can_write(array, path):
+        own = own_axes(array, like)
+        with atomic_file(path) as temporary:
+            nifti_writer.write_nifti(own, like.geometry, temporary)
+        return
     image = to_image(array, like)
     with atomic_file(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
             check_whole(temporary)
         except (RuntimeError, InputError) as error:
+            if is_out_of_memory(error):
+                raise
             # ITK's NIfTI writer ends without an error on a full disk, so what it wrote is read again.
             raise OutputError(
                 f"{path}: can't be written whole: free some space on the disk or give another folder"
@@ -192,10 +226,14 @@ def _numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, boo
 def _canonical(image: "sitk.Image") -> np.ndarray:
     import SimpleITK as sitk
 
-    order, flipped = _numpy_axes(Geometry.from_image(image).orientation)
-    array = sitk.GetArrayViewFromImage(image).transpose(order)
     # A copy always: the view dies with the image.
-    return _flip(array, flipped).copy(order="C")
+    return canonical_array(sitk.GetArrayViewFromImage(image), Geometry.from_image(image))
+
+
+def canonical_array(own: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A copy of an array in an image's own axes (k, j, i), turned to the canonical ones (z, y, x)."""
+    order, flipped = _numpy_axes(geometry.orientation)
+    return _flip(own.transpose(order), flipped).copy(order="C")
 
 
 def _flip(array: np.ndarray, flipped: tuple[bool, bool, bool]) -> np.ndarray:
@@ -230,7 +268,16 @@ def _one_volume(image: "sitk.Image", path: Path) -> "sitk.Image":
     return image
 
 
-def _check_geometry(geometry: Geometry, path: Path) -> None:
+def check_geometry(geometry: Geometry, path: Path | str) -> None:
+    """Refuse a geometry that no CT can have.
+
+    Args:
+        geometry: Of an image.
+        path: What to name in errors: its file, or its name.
+
+    Raises:
+        InputError: Numbers that are not finite, a spacing out of range, directions that are singular or not perpendicular.
+    """
     low, high = SPACING_LIMITS_MM
     spacing = triple(geometry.spacing)
     numbers = (*geometry.spacing, *geometry.origin, *geometry.direction)
@@ -249,7 +296,7 @@ def _check_geometry(geometry: Geometry, path: Path) -> None:
     skew = np.abs(direction.T @ direction - np.eye(3)).max()
     if skew > 0.01:
         raise InputError(
-            f"{path}: its axes are not perpendicular (gantry tilt?): resample it to an untilted grid"
+            f"{path}: its axes are not perpendicular (gantry tilt?): give the DICOM series, or resample it to an upright grid"
         )
 
 
@@ -289,7 +336,8 @@ def why_not_ct(array: np.ndarray) -> str | None:
     seen = f"values {low:g}..{high:g}"
     step = max(1, round((array.size / 4e6) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
-    if low >= 0:
+    scanned = sample[sample > PADDING_HU]
+    if low >= 0 or (scanned.size and np.mean(scanned < 0) < NEGATIVE_SHARE):
         air = float(np.mean((sample >= 0) & (sample < 324)))
         tissue = float(np.mean((sample > 824) & (sample < 1324)))
         if high > 1000 and min(air, tissue) > 0.02:

@@ -119,7 +119,7 @@ def draw_thumbnail(path: Path) -> None:
     axes.imshow(
         slice_hu, cmap="gray", vmin=-1350, vmax=150, origin="lower", extent=shape, interpolation="bilinear"
     )
-    axes.contour(phantom.lesion[:, row], levels=[0.5], colors=["#e61e46"], linewidths=1.2, extent=shape)
+    axes.contour(phantom.lesion[:, row], levels=[0.5], colors=["#cc00ff"], linewidths=1.2, extent=shape)
     axes.set_aspect("equal")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, facecolor="black", metadata={"Software": None})

@@ -7,6 +7,7 @@ The widgets that Slicer brings along look a little different there.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LONGEST_RUN_S = 600.0
+EPOCHS = 20
 
 
 def wait(application, until, seconds: float = LONGEST_RUN_S) -> None:
@@ -101,6 +103,50 @@ def editor(application, node, findings, path: Path) -> None:
     print(path)
 
 
+def training(widget, application, folder: Path, pictures: Path) -> None:
+    """The section Train: with a training that goes on, and after it."""
+    from DRAMLesionPanel import training_plan
+    from DRAMLesionPanel.self_test import RECIPE
+
+    from DRAMLesionLib.phantom import make_phantom, save_phantom
+
+    os.environ["DRAMLESION_USER_MODELS"] = str(folder / "models")
+    rows = []
+    for seed in range(8):
+        phantom = make_phantom((56, 56, 48), (6.4, 6.4, 6.2), seed=seed)
+        save_phantom(phantom, folder / str(seed))
+        files = {"image": f"{seed}/ct.nii.gz", "lobes": f"{seed}/lobes.nii.gz"}
+        rows.append({**files, "percent": list(phantom.percent)})
+    (folder / "datalist.json").write_text(json.dumps({"training": rows[:6], "validation": rows[6:]}))
+    # A network of seconds takes the recipe's place.
+    (folder / "dram.yaml").write_text(RECIPE.replace("0.01", "0.003"))
+    training_plan.recipeFile = lambda _recipe: folder / "dram.yaml"
+    ui = widget.ui
+    for section in ("inputs", "results", "correct"):
+        getattr(ui, f"{section}CollapsibleButton").collapsed = True
+    ui.trainCollapsibleButton.collapsed = False
+    ui.dataListSelector.currentPath = str(folder / "datalist.json")
+    ui.trainNameSelector.setEditText("our-scans")
+    ui.epochsSpinBox.value = EPOCHS
+    # People see a path of theirs.
+    ui.dataListSelector.blockSignals(True)
+    ui.dataListSelector.currentPath = "/data/scans/datalist.json"
+    ui.trainStartButton.click()
+    run = widget.panel.train.current
+    if run is None:
+        sys.exit(ui.trainStatusLabel.text)
+    wait(
+        application,
+        lambda: run.finished or (run.progress.epoch > EPOCHS // 2 and len(run.progress.validations) > 4),
+    )
+    grab(widget, pictures / "panel_training.png")
+    wait(application, lambda: widget.panel.train.current is None)
+    if run.model is None:
+        sys.exit(ui.trainStatusLabel.text)
+    grab(widget, pictures / "panel_trained.png")
+    ui.dataListSelector.blockSignals(False)
+
+
 def main() -> None:
     """Draw all states."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -142,6 +188,8 @@ def main() -> None:
     findings = widget.logic.panelLogic.currentFindings(results)
     editor(application, node, findings, arguments.out / "effect.png")
     views(findings, arguments.out)
+    with tempfile.TemporaryDirectory() as folder:
+        training(widget, application, Path(folder), arguments.out)
     widget.cleanup()
 
 

@@ -48,6 +48,8 @@ class CorrectSection(VTKObservationMixin):
 
     def update(self) -> None:
         """Watch the lesion of the chosen CT, and enable what can be done now."""
+        if self._panel.run.arriving:
+            self._ui.segmentEditorWidget.setActiveEffect(None)
         results = self._panel.currentResults()
         node = results.lesionSegmentationNode if results and self.isOpen() else None
         known = self._panel.logic.openCorrection(results)
@@ -96,7 +98,7 @@ class CorrectSection(VTKObservationMixin):
     def _updateButtons(self, results: Results | None) -> None:
         correction = self._panel.logic.openCorrection(results)
         ui = self._ui
-        ui.correctCollapsibleButton.enabled = results is not None
+        ui.correctCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
         if results is None:
             ui.correctCollapsibleButton.collapsed = True
         ui.refineButton.enabled = bool(correction and correction.canRefine)

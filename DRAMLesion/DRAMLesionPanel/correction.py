@@ -19,7 +19,8 @@ from DRAMLesionLib.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.propagation import NOT_LESION as PAINTED_NOT_LESION
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.seg_nrrd import LESION
-from DRAMLesionPanel.results import Results, cutMapOf, findingsOf, thresholdOf
+from DRAMLesionPanel.results import Results, cutMapOf, readingFindings, thresholdOf
+from DRAMLesionPanel.steps import Steps
 from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
 
 Box = tuple[slice, slice, slice]
@@ -48,15 +49,16 @@ class Correction:
         busy: True while the segment is changed from here: an observer has nothing to recognise then.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, found: Findings) -> None:
         """Begin with the nodes as they are; strokes that the scene holds are made again.
 
-        Raises:
-            InputError: The nodes don't fit each other.
+        Args:
+            results: The nodes.
+            found: What they hold.
         """
         self.results = results
         self.busy = False
-        self._found = findingsOf(results)
+        self._found = found
         self._session = self._newSession()
         self._groups: list[int] = []
         self._undoneGroups: list[int] = []
@@ -66,6 +68,17 @@ class Correction:
         self._seen = self._session.label
         self._pending: list[Edit] = []
         self._undone: list[Edit] = []
+
+    @classmethod
+    def preparing(cls, results: Results) -> Steps["Correction"]:
+        """Read the nodes, and begin.
+
+        Raises:
+            InputError: The nodes don't fit each other.
+        """
+        found = yield from readingFindings(results)
+        yield "findings"
+        return cls(results, found)
 
     @property
     def canUndo(self) -> bool:
@@ -172,7 +185,7 @@ class Correction:
         table = quantify(found.ct.array, found.lobes, self._seen, found.ct.spacing_mm, found.dram)
         return replace(found, lesion=self._seen.copy(), quantification=table)
 
-    def carryOver(self, findings: Findings) -> Findings:
+    def carryingOver(self, findings: Findings) -> Steps[Findings]:
         """Take the results of a new run on the same CT and apply all edits to them.
 
         Args:
@@ -191,9 +204,11 @@ class Correction:
             self._undoneGroups.clear()
             for stroke in strokes:
                 self._session.paint(voxelsOf(stroke), stroke.value)
+        yield "strokes"
         self._seen = self._session.label
         self._pending = [self._again(edit) for edit in self._pending]
         self._undone.clear()
+        yield "edits"
         return self.findings()
 
     def _again(self, edit: Edit) -> Edit:

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping
 
 from slicer.i18n import tr as _
 
+ARRIVAL = "Bringing the results into the scene"
+"""The last stage, which is not the library's."""
+
 SHARES = {
     "Reading the CT": 0.03,
     "Lobes": 0.15,
     "Computing the dRAM": 0.48,
     "Refining the dRAM": 0.14,
-    "Writing the results": 0.06,
-    "Writing the report": 0.14,
+    "Handing over": 0.04,
+    ARRIVAL: 0.16,
 }
 """Roughly how the time of a run on a CPU divides, in the order of the stages, where the lesion map makes the mask."""
 
@@ -21,8 +24,8 @@ FINAL_SHARES = {
     "Computing the dRAM": 0.26,
     "Refining the dRAM": 0.08,
     "Segmenting the lesions": 0.45,
-    "Writing the results": 0.04,
-    "Writing the report": 0.07,
+    "Handing over": 0.03,
+    ARRIVAL: 0.08,
 }
 """The same where the final network makes it."""
 
@@ -63,9 +66,7 @@ class Estimate:
             self._end = self._clock() + elapsed * (1 - self.fraction) / self.fraction
 
     def _advance(self, stage: str, fraction: float) -> None:
-        if stage == "Done":
-            self.fraction = 1.0
-        elif stage in self._shares:
+        if stage in self._shares:
             names = list(self._shares)
             before = sum(self._shares[name] for name in names[: names.index(stage)])
             self.fraction = max(self.fraction, before + self._shares[stage] * min(max(fraction, 0.0), 1.0))

@@ -14,10 +14,13 @@ from DRAMLesionLib.files import STAGING_PREFIX
 from DRAMLesionLib.scene import ROLE_ATTRIBUTE
 from DRAMLesionPanel import total_segmentator
 from DRAMLesionPanel.child_process import LibraryProcess
+from DRAMLesionPanel.training_plan import DEFAULT_FINAL, kindOf, knownModels
 
 POLL_MS = 200
 PLANES, TOTAL_SEGMENTATOR = "planes", "TotalSegmentator"
 """How lobes are found."""
+FINAL = "final"
+"""The method that not every installation has a model for."""
 
 
 class InputSection:
@@ -30,13 +33,14 @@ class InputSection:
         self._checked: tuple[Any, ...] = ()
         self._devices: dict[str, str] = {}
         self._filling = False
+        self._methodsFor: str | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
         self._ui.modelSelector.addItem(_("Default"), "")
         self._ui.deviceSelector.addItem(_("Automatic"), "auto")
         self._ui.methodSelector.addItem(_("Default"), "")
-        self._ui.methodSelector.addItem(_("Final network"), "final")
+        self._ui.methodSelector.addItem(_("Final network"), FINAL)
         self._ui.methodSelector.addItem(_("Lesion map (dRAM)"), "dram")
         self._ui.methodSelector.connect("currentIndexChanged(int)", self._onMethod)
         self._ui.modelSelector.connect("currentIndexChanged(int)", self._onModel)
@@ -47,7 +51,8 @@ class InputSection:
         self.enter()
 
     def enter(self) -> None:
-        """Extensions may have come since the module was loaded."""
+        """Extensions and models may have come since the module was loaded."""
+        self._methodsFor = None
         box, reason = self._ui.lobesMethodSelector, total_segmentator.whyNot()
         index = box.findData(TOTAL_SEGMENTATOR)
         box.model().item(index).setEnabled(reason is None)
@@ -89,6 +94,7 @@ class InputSection:
         """Warn once of a volume that does not look like a chest CT, or for which there is little memory."""
         parameters = self._panel.parameters
         self._ui.lobesMethodSelector.enabled = parameters.lobes is None
+        self._showMethods(parameters.model)
         node = parameters.inputVolume
         key = (node.GetID() if node else "", parameters.device, len(self._devices))
         if key == self._checked:
@@ -99,11 +105,23 @@ class InputSection:
         if doubt or before[:1] != key[:1]:
             self._panel.showStatus(doubt or "", "warning" if doubt else "")
 
+    def _showMethods(self, model: str) -> None:
+        """Grey the final network, and say why, where the chosen model can't be one."""
+        if model == self._methodsFor:
+            return
+        self._methodsFor = model
+        box, reason = self._ui.methodSelector, whyNoFinal(model)
+        index = box.findData(FINAL)
+        box.model().item(index).setEnabled(reason is None)
+        tip = _("A network of its own segments the lesion, patch by patch.")
+        box.setItemData(index, reason or tip, qt.Qt.ToolTipRole)
+
     def addModel(self, name: str, tip: str) -> None:
         """Offer a model that was just made."""
         self._filling = True
         self._add(self._ui.modelSelector, name, name, tip)
         self._filling = False
+        self._methodsFor = None
 
     def findsLobesByTotalSegmentator(self) -> bool:
         """Whether a run begins with TotalSegmentator."""
@@ -201,6 +219,25 @@ class InputSection:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def whyNoFinal(model: str) -> str | None:
+    """Why a model can't segment by the method final network, or None.
+
+    Args:
+        model: Name or folder; empty: the default one.
+    """
+    if not model:
+        if DEFAULT_FINAL in knownModels():
+            return None
+        return _(
+            "No final network is installed: train one in the section Train, or install the extension again."
+        )
+    if kindOf(model) == "dram":
+        return _("{model} makes lesion maps: choose a final network as Model, or Default.").format(
+            model=model
+        )
+    return None
 
 
 def doubtAbout(node: Any) -> str | None:

@@ -5,10 +5,11 @@ from typing import Any
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.scene_table import fill_table
 from DRAMLesionPanel.correction import Correction
-from DRAMLesionPanel.results import Results, addResults, findingsOf, findResults
+from DRAMLesionPanel.results import Results, addingResults, findingsOf, findResults, isUntouched
 from DRAMLesionPanel.segment_run import SegmentRun
+from DRAMLesionPanel.steps import Steps, finish
 from DRAMLesionPanel.training_plan import makePlan
-from DRAMLesionPanel.training_run import TrainingRun, resumeTraining, startTraining
+from DRAMLesionPanel.training_run import TrainingRun, discardTraining, resumeTraining, startTraining
 
 
 class PanelLogic:
@@ -30,7 +31,7 @@ class PanelLogic:
         Raises:
             InputError: The nodes can't be used.
         """
-        return SegmentRun(volumeNode, self.deliver, lobesNode, model, device, method)
+        return SegmentRun(volumeNode, self.delivering, lobesNode, model, device, method)
 
     def startTraining(
         self,
@@ -56,17 +57,28 @@ class PanelLogic:
         """
         return resumeTraining(name, device)
 
+    def discardTraining(self, name: str) -> None:
+        """Throw away a training that was stopped.
+
+        Raises:
+            InputError: There is none, or it goes on.
+        """
+        discardTraining(name)
+
     def correction(self, results: Results) -> Correction:
         """The correction of a CT's lesion; the first call for a CT prepares it, which takes a moment.
 
         Raises:
             InputError: The nodes don't fit each other.
         """
-        key = results.ctNode.GetID()
-        known = self._corrections.get(key)
-        if known is None or known.results != results:
-            self._corrections[key] = Correction(results)
-        return self._corrections[key]
+        return finish(self.preparingCorrection(results))
+
+    def preparingCorrection(self, results: Results) -> Steps[Correction]:
+        """The same in steps."""
+        known = self.openCorrection(results)
+        if known is None:
+            known = self._corrections[results.ctNode.GetID()] = yield from Correction.preparing(results)
+        return known
 
     def openCorrection(self, results: Results | None) -> Correction | None:
         """The correction of a CT if it was prepared already."""
@@ -88,15 +100,20 @@ class PanelLogic:
 
     def deliver(self, findings: Findings, ctNode: Any) -> Results:
         """Put new findings into the scene; edits of an earlier run on this CT are applied to them."""
+        return finish(self.delivering(findings, ctNode))
+
+    def delivering(self, findings: Findings, ctNode: Any) -> Steps[Results]:
+        """The same in steps; who paints between them is not heard."""
         old = findResults(ctNode)
-        correction = self.correction(old) if old else None
-        if correction is not None:
+        if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
+            correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)
+            yield "edits"
             if correction.hasEdits:
-                findings = correction.carryOver(findings)
+                findings = yield from correction.carryingOver(findings)
                 with correction.working():
-                    results = addResults(findings, ctNode)
+                    results = yield from addingResults(findings, ctNode, edited=True)
                 correction.saveStrokes()
                 return results
             self._corrections.pop(ctNode.GetID())
-        return addResults(findings, ctNode)
+        return (yield from addingResults(findings, ctNode))

@@ -4,6 +4,7 @@ Which nodes belong to which CT is written on the nodes themselves, so a reopened
 """
 
 import json
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,16 @@ from DRAMLesionLib import mrml, scene
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.seg_nrrd import LESION, SURFACE_REPRESENTATION
+from DRAMLesionLib.seg_nrrd import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+from DRAMLesionLib.volume import Volume
+from DRAMLesionPanel.steps import Steps, finish
+from DRAMLesionPanel.strokes import STROKES_ATTRIBUTE
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
 """Of the lesion segmentation: model, settings, versions and times as JSON."""
+
+UNTOUCHED_ATTRIBUTE = "DRAMLesion.Untouched"
+"""Of the lesion segmentation: checksum of the lesion as a run made it, where no edits are in it."""
 
 REFINED, PROBABILITY = "refined", "probability"
 """The roles of the nodes of the refined map and of the final network's probability."""
@@ -93,17 +100,51 @@ def _find(ctNode: Any, role: str, kind: str) -> Any:
     return None
 
 
-def addResults(findings: Findings, ctNode: Any) -> Results:
-    """Put findings into the scene beside their CT; those of an earlier run are replaced, nothing else is touched."""
-    nodes = scene.add_findings(slicer.mrmlScene, findings, ctNode)
+def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Steps[Results]:
+    """Put findings into the scene beside their CT; those of an earlier run are replaced, nothing else is touched.
+
+    Args:
+        findings: What a run found.
+        ctNode: The CT.
+        edited: Whether the user's edits are in the lesion.
+    """
+    nodes = yield from scene.adding_findings(slicer.mrmlScene, findings, ctNode)
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
+    checksum = None if edited else str(_checksum(findings.lesion))
+    nodes.lesion.SetAttribute(UNTOUCHED_ATTRIBUTE, checksum)
+    yield "table"
     # One map is enough to go on from, and each is as large as the CT.
     refined = findings.refined if findings.probability is None else None
-    maps = [
-        _mapNode(refined, findings, ctNode, nodes.folder, REFINED, "refined lesion map"),
-        _mapNode(findings.probability, findings, ctNode, nodes.folder, PROBABILITY, "lesion probability"),
-    ]
+    maps = [_mapNode(refined, findings, ctNode, nodes.folder, REFINED, "refined lesion map")]
+    if refined is not None:
+        yield REFINED
+    maps.append(
+        _mapNode(findings.probability, findings, ctNode, nodes.folder, PROBABILITY, "lesion probability")
+    )
     return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart, *maps)
+
+
+def addResults(findings: Findings, ctNode: Any) -> Results:
+    """The same at once."""
+    return finish(addingResults(findings, ctNode))
+
+
+def isUntouched(results: Results, ct: Volume) -> bool:
+    """Whether the lesion is surely as a run made it: nothing was painted, in whatever module.
+
+    Args:
+        results: The nodes.
+        ct: Their CT.
+    """
+    node = results.lesionSegmentationNode
+    made = node.GetAttribute(UNTOUCHED_ATTRIBUTE)
+    if made is None or node.GetAttribute(STROKES_ATTRIBUTE):
+        return False
+    return str(_checksum(mrml.segment_array(node, LESION.id, ct))) == made
+
+
+def _checksum(label: np.ndarray) -> int:
+    return zlib.crc32(np.packbits(label != 0).tobytes())
 
 
 def _mapNode(
@@ -120,7 +161,7 @@ def _mapNode(
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetAttribute(scene.ROLE_ATTRIBUTE, role)
         node.SetNodeReferenceID(scene.CT_REFERENCE, ctNode.GetID())
-        node.CreateDefaultDisplayNodes()
+        scene.show_fractions(node)
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         item = hierarchy.GetItemByDataNode(node)
         if item:
@@ -131,21 +172,30 @@ def _mapNode(
     return node
 
 
-def findingsOf(results: Results) -> Findings:
-    """The library's findings of the nodes as they are now, with the user's edits.
+def readingFindings(results: Results) -> Steps[Findings]:
+    """Read the library's findings from the nodes as they are now, with the user's edits.
 
     Raises:
         InputError: The nodes no longer fit each other.
     """
     ct = mrml.volume_from_node(results.ctNode)
+    yield "CT"
     lobes = mrml.lobes_from_segmentation(results.lobesSegmentationNode, ct, allow_missing=True)
+    yield "lobes"
     dram = mrml.volume_from_node(results.heatmapNode).array
     if dram.shape != ct.array.shape:
         raise InputError(f"{results.heatmapNode.GetName()}: is not on the CT's grid: segment the CT again")
+    yield "heatmap"
+    maps = (_arrayOf(results.refinedNode), _arrayOf(results.probabilityNode))
+    yield "maps"
     lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
     table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    maps = (_arrayOf(results.refinedNode), _arrayOf(results.probabilityNode))
     return Findings(ct, lobes, dram, lesion, table, results.record, *maps)
+
+
+def findingsOf(results: Results) -> Findings:
+    """The same at once."""
+    return finish(readingFindings(results))
 
 
 def _arrayOf(node: Any) -> np.ndarray | None:
@@ -174,11 +224,31 @@ def setHeatmapThreshold(results: Results, threshold: float) -> None:
     display.ApplyThresholdOn()
 
 
-def showSurfaces(results: Results, lesion: bool = True) -> None:
-    """Make the surfaces of lobes (and lesion) for the 3-D views."""
-    results.lobesSegmentationNode.CreateClosedSurfaceRepresentation()
-    if lesion:
-        results.lesionSegmentationNode.CreateClosedSurfaceRepresentation()
+def makingSurfaces(results: Results, lesion: bool = True) -> Steps[None]:
+    """Make the surfaces of lobes (and lesion) for the 3-D views, where they are missing."""
+    nodes = [results.lobesSegmentationNode, *([results.lesionSegmentationNode] if lesion else [])]
+    for node in nodes:
+        segmentation = node.GetSegmentation()
+        for segmentID in segmentation.GetSegmentIDs():
+            segment = segmentation.GetSegment(segmentID)
+            if segment is not None and segment.GetRepresentation(SURFACE_REPRESENTATION) is None:
+                _makeSurface(segmentation, segment, segmentID)
+                yield segmentID
+        # Slicer's own way, which has nothing left to do but to remember the representation.
+        node.CreateClosedSurfaceRepresentation()
+
+
+def _makeSurface(segmentation: Any, segment: Any, segmentID: str) -> None:
+    """One surface: a segmentation makes all of its own at once, and the window would stand still meanwhile."""
+    alone = slicer.vtkSegmentation()
+    alone.SetSourceRepresentationName(SOURCE_REPRESENTATION)
+    alone.CopyConversionParameters(segmentation)
+    same = slicer.vtkSegment()
+    same.SetLabelValue(segment.GetLabelValue())
+    same.AddRepresentation(SOURCE_REPRESENTATION, segment.GetRepresentation(SOURCE_REPRESENTATION))
+    alone.AddSegment(same, segmentID)
+    if alone.CreateRepresentation(SURFACE_REPRESENTATION):
+        segment.AddRepresentation(SURFACE_REPRESENTATION, same.GetRepresentation(SURFACE_REPRESENTATION))
 
 
 def hideSurfaces(results: Results, lobes: bool = True) -> None:

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.scene_table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionPanel import results as shown
 from DRAMLesionPanel.results import Results
+from DRAMLesionPanel.steps import Steps, finish
 
 SCORE_COLUMN = "Severity score"
 
@@ -57,21 +58,29 @@ class ResultsSection:
 
     def showNew(self, results: Results) -> None:
         """Show the results of a run that just ended."""
-        parameters = self._panel.parameters
         with self._panel.reported(waitCursor=True):
-            shown.showInSlices(results, parameters.heatmapOpacity if parameters else 0.5, fit=True)
-            shown.setHeatmapThreshold(results, parameters.heatmapThreshold if parameters else 0.1)
-            self.showSurfaces(results)
+            finish(self.showing(results))
+
+    def showing(self, results: Results) -> Steps[None]:
+        """The same in steps."""
+        parameters = self._panel.parameters
+        shown.showInSlices(results, parameters.heatmapOpacity if parameters else 0.5, fit=True)
+        shown.setHeatmapThreshold(results, parameters.heatmapThreshold if parameters else 0.1)
+        yield "slices"
+        yield from self._makingSurfaces(results)
 
     def showSurfaces(self, results: Results) -> None:
         """Make or drop the surfaces; that of the lesion only while it is not painted."""
+        finish(self._makingSurfaces(results))
+
+    def _makingSurfaces(self, results: Results) -> Steps[None]:
         if not self._panel.parameters or not self._panel.parameters.show3D:
             shown.hideSurfaces(results)
         elif self._panel.correct.isOpen():
             shown.hideSurfaces(results, lobes=False)
-            shown.showSurfaces(results, lesion=False)
+            yield from shown.makingSurfaces(results, lesion=False)
         else:
-            shown.showSurfaces(results)
+            yield from shown.makingSurfaces(results)
 
     def _moveColumns(self) -> None:
         model, header = self._ui.resultsTableView.model(), self._ui.resultsTableView.horizontalHeader()

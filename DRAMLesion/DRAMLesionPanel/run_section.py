@@ -6,9 +6,11 @@ import qt
 from slicer.i18n import tr as _
 
 from DRAMLesionPanel.segment_run import SegmentRun
+from DRAMLesionPanel.steps import Steps
 from DRAMLesionPanel.total_segmentator import LobesCancelled, LobesFailed, TotalSegmentatorRun
 
-POLL_MS = 100
+POLL_MS, STEP_MS = 100, 1
+"""While the child works, and while its results come into the scene."""
 
 
 class RunSection:
@@ -17,6 +19,7 @@ class RunSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._run: SegmentRun | None = None
+        self._showing: Steps[None] | None = None
         self._lobesRun: TotalSegmentatorRun | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -30,13 +33,18 @@ class RunSection:
         """The run that goes on, if any."""
         return self._run
 
+    @property
+    def arriving(self) -> bool:
+        """Whether results come into the scene just now: not the moment to paint."""
+        return self._run is not None and (self._run.inScene or self._showing is not None)
+
     def update(self) -> None:
         """Enable what can be done now."""
         running = self._run is not None or self._lobesRun is not None
         parameters = self._panel.parameters
         ready = bool(parameters and parameters.inputVolume) and not self._panel.install.missing
         self._ui.segmentButton.enabled = ready and not running
-        self._ui.cancelButton.enabled = running
+        self._ui.cancelButton.enabled = running and not self.arriving
         self._ui.inputsCollapsibleButton.enabled = not running
         self._ui.progressBar.setVisible(running)
 
@@ -45,9 +53,8 @@ class RunSection:
         if self._lobesRun is not None:
             self._lobesRun.cancel()
         if self._run is not None:
-            self._timer.stop()
             self._run.cancel()
-            self._run = None
+            self._end()
 
     def _onSegment(self, _checked: bool = False) -> None:
         parameters = self._panel.parameters
@@ -65,6 +72,7 @@ class RunSection:
                 parameters.method or None,
             )
             self._panel.showStatus(self._run.estimate.text())
+            self._timer.setInterval(POLL_MS)
             self._timer.start()
         self.update()
 
@@ -102,21 +110,41 @@ class RunSection:
         run = self._run
         if run is None:
             return
-        finished = True
+        if self._showing is not None:
+            self._show(self._showing)
+            return
+        wasInScene, finished = run.inScene, True
         with self._panel.reported():
             finished = run.poll()
+        self._ui.progressBar.value = round(100 * run.estimate.fraction)
         if not finished:
-            self._ui.progressBar.value = round(100 * run.estimate.fraction)
             self._panel.showStatus(run.estimate.text())
-            return
-        self._timer.stop()
-        self._run = None
-        if run.error:
-            self._panel.showStatus(run.error, "error")
-        elif run.results is not None:
-            self._panel.showStatus(
-                "; ".join(str(w) for w in run.results.record.get("warnings", ())), "warning"
-            )
+            if run.arriving:
+                self._timer.setInterval(STEP_MS)
+            if run.inScene != wasInScene:
+                self._panel.update()
+        elif run.results is None:
+            self._end()
+            if run.error:
+                self._panel.showStatus(run.error, "error")
+            self._panel.update()
+        else:
             self._panel.correct.restart()
-            self._panel.results.showNew(run.results)
+            self._showing = self._panel.results.showing(run.results)
+
+    def _show(self, showing: Steps[None]) -> None:
+        """Show the results, a step with each call."""
+        with self._panel.reported():
+            if next(showing, None) is not None:
+                return
+            assert self._run is not None and self._run.results is not None
+            warnings = self._run.results.record.get("warnings", ())
+            self._panel.showStatus("; ".join(str(warning) for warning in warnings), "warning")
+        self._end()
         self._panel.update()
+
+    def _end(self) -> None:
+        self._timer.stop()
+        if self._showing is not None:
+            self._showing.close()
+        self._run = self._showing = None

@@ -15,13 +15,16 @@ from DRAMLesionLib import mrml
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import STAGING_PREFIX
 from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.results_folder import read_findings
+from DRAMLesionLib.handover import read_handover
 from DRAMLesionLib.volume import Volume, to_image
 from DRAMLesionPanel.child_process import LibraryProcess
-from DRAMLesionPanel.estimate import FINAL_SHARES, SHARES, Estimate
+from DRAMLesionPanel.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
 from DRAMLesionPanel.results import Results
+from DRAMLesionPanel.steps import Steps
 
-Deliver = Callable[[Findings, Any], Results]
+Deliver = Callable[[Findings, Any], Steps[Results]]
+STEPS_TO_ARRIVE = 12
+"""About so many: for the progress bar."""
 
 
 class RunFailed(Exception):
@@ -29,12 +32,13 @@ class RunFailed(Exception):
 
 
 class SegmentRun:
-    """A segmentation that goes on in a child process.
+    """A segmentation that goes on in a child process; its results then come into the scene step by step.
 
     Attributes:
         results: The nodes, once it has succeeded.
         error: One line for the user, once it has failed.
         cancelled: Whether it was cancelled.
+        inScene: Whether the scene is changed already; it is too late to cancel then.
         estimate: How far it is.
     """
 
@@ -62,10 +66,12 @@ class SegmentRun:
         """
         self.results: Results | None = None
         self.error: str | None = None
-        self.cancelled = False
+        self.cancelled = self.inScene = False
         self.estimate = Estimate(shares=SHARES if method == "dram" else FINAL_SHARES)
         self._ctNode, self._deliver = volumeNode, deliver
         self._process: LibraryProcess | None = None
+        self._arrival: Steps[Results] | None = None
+        self._arrived = 0
         self._message = ""
         self._ct = mrml.volume_from_node(volumeNode)
         self._lobes = mrml.lobes_from_segmentation(lobesNode, self._ct) if lobesNode else None
@@ -82,18 +88,26 @@ class SegmentRun:
         return self._process is None
 
     @property
+    def arriving(self) -> bool:
+        """Whether the work is done, and its results are on their way into the scene."""
+        return self._arrival is not None
+
+    @property
     def pid(self) -> int | None:
         """The child's process ID while it runs."""
         return self._process.pid if self._process else None
 
     def poll(self) -> bool:
-        """Take what the child reported; when it has ended, bring its results into the scene.
+        """Take what the child reported; when it has ended, bring its results into the scene, a step with each call.
 
         Returns:
             Whether the run is finished.
         """
         if self._process is None:
             return True
+        if self._arrival is not None:
+            self._arrive(self._arrival)
+            return self.finished
         # The exit code first: what is read after it is all that there will be.
         code = self._process.poll()
         for event in self._process.events():
@@ -121,13 +135,15 @@ class SegmentRun:
         """End the child and all that it started; the scene stays as it is."""
         if self._process is not None:
             self._process.kill()
+            if self._arrival is not None:
+                self._arrival.close()
             self.cancelled = True
             self._clean()
 
     def _arguments(self, model: str | None, device: str, method: str | None) -> list[str]:
         given = self._folder / "ct.nrrd"
         _write(self._ct.array, self._ct, given)
-        arguments = ["segment", str(given), "--out", str(self._folder / "out"), "--no-scene"]
+        arguments = ["segment", str(given), "--out", str(self._folder / "out"), "--handover"]
         arguments += ["--device", device or "auto"]
         if model:
             arguments += ["--model", str(model)]
@@ -150,19 +166,35 @@ class SegmentRun:
         log = process.log().strip()
         if log:
             logging.info("DRAMLesion: %s", log)
+        if code == 0:
+            self._arrival = self._arriving()
+            return
+        self.error = self._explain(code)
+        logging.error("DRAMLesion: %s", self.error)
+        self._clean()
+
+    def _arriving(self) -> Steps[Results]:
+        findings = yield from read_handover(self._folder / "out", self._ct, self._lobes)
+        self.inScene = True
+        return (yield from self._deliver(findings, self._ctNode))
+
+    def _arrive(self, arrival: Steps[Results]) -> None:
+        self._arrived += 1
+        self.estimate.report(ARRIVAL, min(1.0, self._arrived / STEPS_TO_ARRIVE))
         try:
-            if code != 0:
-                self.error = self._explain(code)
-                logging.error("DRAMLesion: %s", self.error)
-            elif self._ctNode.GetScene() is None:
-                self.error = _("{name}: was removed from the scene.").format(name=self._ct.name)
-            else:
-                findings = read_findings(self._folder / "out", self._ct, self._lobes)
-                self.results = self._deliver(findings, self._ctNode)
+            if self._ctNode.GetScene() is None:
+                raise InputError(_("{name}: was removed from the scene.").format(name=self._ct.name))
+            next(arrival)
+        except StopIteration as end:
+            self.results = end.value
+            self.estimate.report(ARRIVAL, 1.0)
+            self._clean()
         except InputError as error:
             self.error = str(error)
-        finally:
             self._clean()
+        except BaseException:
+            self._clean()
+            raise
 
     def _explain(self, code: int) -> str:
         if not self._message:
@@ -174,7 +206,7 @@ class SegmentRun:
         return text.replace(str(self._folder / "lobes.nrrd"), _("lobes"))
 
     def _clean(self) -> None:
-        self._process = None
+        self._process = self._arrival = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -1,5 +1,10 @@
 """The module's test cases in the application, as far as they need no mouse: ``DRAMLesionTest`` runs them."""
 
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +12,32 @@ import numpy as np
 import slicer
 
 from DRAMLesionLib import mrml
-from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionLib.model_folders import USER_ENVIRONMENT
+from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionPanel.results import Results, findResults
+
+RECIPE = """
+task: dram
+name: tiny-dram
+epochs: 2
+learning_rate: 0.01
+validate_every: 1
+threads: 1
+precision: float32
+dram: {synthetic_share: 0, synthetic_first: 0}
+model:
+  spacing_mm: [8, 8, 8]
+  candidate_hu: -600
+  network: {features: [2, 2, 4, 4, 4, 2]}
+  attention: null
+"""
+"""A training of seconds."""
+LONG = 5000
+"""Epochs that nobody waits for."""
 
 
 class SelfTest:
-    """The main job on a phantom, correction, report, and a second run."""
+    """The main job on a phantom, correction, report, a second run, and a training."""
 
     SIZE, SPACING_MM = (80, 80, 64), (4.4, 4.4, 4.5)
 
@@ -34,6 +59,7 @@ class SelfTest:
         self.refinesAndUndoes(results)
         self.reports(results)
         self.runsAgain(volumeNode, results)
+        self.trains()
 
     def phantomNode(self) -> Any:
         """The phantom's CT in the scene."""
@@ -84,6 +110,54 @@ class SelfTest:
         self.case.assertEqual(again, results)
         lesion = mrml.segment_array(again.lesionSegmentationNode, "lesion", mrml.volume_from_node(volumeNode))
         self.case.assertTrue((lesion[painted == 1] == 1).all())
+
+    def trains(self) -> None:
+        """A training gives a model; one that was stopped goes on, and can be discarded."""
+        data = self._trainingData()
+        recipe = data.with_name("recipe.yaml")
+        with _ownModels(self.folder / "models") as models:
+            folder = self.logic.train(data, recipe, "self-test", epochs=1, device="cpu")
+            self.case.assertEqual(folder, models / "self-test")
+            self.case.assertTrue((folder / "models" / "model.safetensors").is_file())
+            run = self.logic.train(data, recipe, "stopped", epochs=LONG, device="cpu", wait=False)
+            self._stopAfterAStep(run)
+            again = self.logic.resumeTraining("stopped", wait=False)
+            self._stopAfterAStep(again)
+            self.case.assertGreaterEqual(again.progress.step, run.progress.step)
+            self.logic.discardTraining("stopped")
+            self.case.assertEqual(sorted(models.glob("stopped*")), [])
+
+    def _trainingData(self) -> Path:
+        folder = self.folder / "training"
+        save_phantom(self.phantom, folder / "1")
+        row = {"image": "1/ct.nii.gz", "lobes": "1/lobes.nii.gz", "percent": list(self.phantom.percent)}
+        (folder / "list.json").write_text(json.dumps({"training": [row], "validation": [row]}))
+        (folder / "recipe.yaml").write_text(RECIPE)
+        return folder / "list.json"
+
+    def _stopAfterAStep(self, run: Any) -> None:
+        before = run.progress.step
+        while not run.poll() and run.progress.step <= before:
+            slicer.app.processEvents()
+            time.sleep(0.02)
+        self.case.assertFalse(run.finished, run.error)
+        run.stop()
+        self.case.assertIsNone(run.wait())
+        self.case.assertTrue(run.stopped)
+
+
+@contextmanager
+def _ownModels(folder: Path) -> Iterator[Path]:
+    """Models that are trained meanwhile go into a folder of the test's own."""
+    before = os.environ.get(USER_ENVIRONMENT)
+    os.environ[USER_ENVIRONMENT] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ[USER_ENVIRONMENT]
+        else:
+            os.environ[USER_ENVIRONMENT] = before
 
 
 def _middle(mask: Any) -> Any:

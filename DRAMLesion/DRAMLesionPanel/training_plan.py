@@ -9,6 +9,7 @@ from typing import Any
 import DRAMLesionLib
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.model_folders import bundle_folders, bundle_metadata, find_bundles
+from DRAMLesionLib.text_file import read_yaml
 from DRAMLesionLib.training.datalist import DataList, read_datalist, spread
 
 DATALIST = "datalist.json"
@@ -64,17 +65,12 @@ def readRecipe(recipe: str) -> dict[str, Any]:
     Raises:
         InputError: It can't be read, or is no recipe.
     """
-    import yaml
-
     path = recipeFile(recipe)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: choose another recipe") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "a recipe", "choose another recipe")
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a recipe: give keys such as task and epochs")
+    if not isinstance(content.get("model", {}), dict):
+        raise InputError(f"{path}: model: is no table of settings: choose another recipe")
     return content
 
 
@@ -172,8 +168,9 @@ def checkName(name: str, taken: Mapping[str, Path]) -> None:
         InputError: It can't be used.
     """
     if not _NAME.fullmatch(name) or name.endswith((".", ".job", ".training")):
+        shown = " ".join(name.split())
         raise InputError(
-            f"{name}: no name for a model: use letters, digits, '-', '_' and '.', beginning with a letter or digit"
+            f"{shown}: no name for a model: use letters, digits, '-', '_' and '.', beginning with a letter or digit"
         )
     known = {other.lower(): other for other in taken}
     if name.lower() in known:

@@ -140,7 +140,7 @@ def startTraining(plan: Plan, name: str | None = None, device: str = "auto") -> 
         raise InputError(f"{name}: is being trained already: choose another name")
     if hasWork(folder):
         raise InputError(
-            f"{name}: a training of this name has not ended: resume it, choose another name, or remove {folder}"
+            f"{name}: a training of this name has not ended: resume it, discard it, or choose another name"
         )
     try:
         _prepare(folder, plan, name, device)
@@ -173,6 +173,31 @@ def resumeTraining(name: str | None = None, device: str | None = None) -> Traini
     if job is not None and device:
         jobs.writeJob(folder, replace(job, device=device))
     return _launch(folder)
+
+
+def discardTraining(name: str) -> None:
+    """Throw away a training that has not ended: its checkpoint, labels and log. A finished model is never touched.
+
+    Args:
+        name: Of the model that would have resulted.
+
+    Raises:
+        InputError: There is no such training, or it goes on, or its files can't be removed.
+    """
+    folder = jobs.jobFolder(user_models_folder(), name)
+    if jobs.isRunning(folder):
+        raise InputError(f"{name}: is being trained: stop it first")
+    if not isResumable(folder):
+        raise InputError(f"{name}: no unfinished training of this name: there is nothing to discard")
+    try:
+        for part in (jobs.stateOf(folder), folder):
+            if part.exists():
+                shutil.rmtree(part)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{error.filename or folder}: can't be removed: {reason}: close what uses it"
+        ) from error
 
 
 def findRunning() -> TrainingRun | None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.errors import InputError
@@ -46,6 +47,7 @@ class TrainingSection:
         ui.trainStartButton.connect("clicked(bool)", self._onStart)
         ui.trainStopButton.connect("clicked(bool)", self._onStop)
         ui.trainResumeButton.connect("clicked(bool)", self._onResume)
+        ui.trainDiscardButton.connect("clicked(bool)", self._onDiscard)
         self._watch = ClosingWatch(lambda: self._run is not None, self._stop)
 
     @property
@@ -91,7 +93,7 @@ class TrainingSection:
         resumable = self._resumable() if ready and run is None else None
         ui.trainStartButton.enabled = ready and run is None and bool(self._data())
         ui.trainStopButton.enabled = run is not None and not run.stopping
-        ui.trainResumeButton.enabled = bool(resumable)
+        ui.trainResumeButton.enabled = ui.trainDiscardButton.enabled = bool(resumable)
         for widget in (
             ui.dataListSelector,
             ui.recipeSelector,
@@ -153,6 +155,11 @@ class TrainingSection:
             if resumable
             else _("Go on from the last checkpoint.")
         )
+        ui.trainDiscardButton.toolTip = (
+            _("Delete the unfinished training {name}, after a question.").format(name=resumable)
+            if resumable
+            else _("Delete an unfinished training, after a question.")
+        )
         ui.trainNameSelector.lineEdit().placeholderText = freeName(parameters.trainRecipe, self._known)
         key = (self._data(), parameters.trainRecipe, parameters.model)
         if key != self._planned:
@@ -202,6 +209,22 @@ class TrainingSection:
             return
         name = self._resumable()
         self._begin(lambda: self._panel.logic.resumeTraining(name, self._panel.parameters.trainDevice))
+
+    def _onDiscard(self, _checked: bool = False) -> None:
+        name = self._resumable() if self._panel.parameters is not None and self._run is None else None
+        if name is None or not mayDiscard(name):
+            return
+        with self._panel.reported(waitCursor=True):
+            try:
+                self._panel.logic.discardTraining(name)
+                self._say(_("{name}: discarded.").format(name=name))
+                self._ui.trainChartLabel.hide()
+            except InputError as error:
+                self._say(str(error), "error")
+                raise
+            finally:
+                self._look()
+        self.update()
 
     def _begin(self, begin: Any) -> None:
         self._say("")
@@ -309,6 +332,12 @@ class TrainingSection:
     def _set(self, parameter: str, value: Any) -> None:
         if self._panel.parameters is not None and not self._filling:
             setattr(self._panel.parameters, parameter, value)
+
+
+def mayDiscard(name: str) -> bool:
+    """Ask, since what was learned is lost."""
+    text = _("Discard the unfinished training {name}? Its checkpoint is deleted, and it can't be resumed.")
+    return slicer.util.confirmOkCancelDisplay(text.format(name=name), windowTitle=_("Discard training"))
 
 
 def describe(plan: Plan) -> str:

@@ -22,7 +22,8 @@ import DRAMLesionLib
 from DRAMLesionLib.batch.cases import Case
 from DRAMLesionLib.batch.inputs import Inputs, fingerprint, neutral_inputs, own_inputs
 from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
-from DRAMLesionLib.files import temporary_prefix, write_text
+from DRAMLesionLib.files import replace_folder, temporary_prefix, write_text
+from DRAMLesionLib.memory import is_out_of_memory
 from DRAMLesionLib.progress import Progress, silent
 
 CASES, WORK, LOGS = "cases", ".work", "logs"
@@ -31,6 +32,7 @@ RECORD = "case.json"
 DONE, FAILED, CRASHED, POISONED = "done", "failed", "crashed", "poisoned"
 """What became of a case. Crashed ones are tried again; poisoned ones crashed too often and are set aside."""
 _TOLD = ("seconds", "peak_memory_mb", "outputs", "model_checksum")
+_RECORDED = {"case", "run", "made_with", *_TOLD}
 SEGMENTER = "DRAMLesionLib.batch.segmenter"
 
 
@@ -171,7 +173,7 @@ def finish_case(
             given.mkdir()
             fill(made, own_inputs(case) if job.keep_identifiers else neutral_inputs(case, given))
             done = _record(made, case, job, base, model_checksum, time.perf_counter() - start)
-            _put_in_place(made, Path(job.out) / CASES / case.name, staging / "old")
+            _put_in_place(made, Path(job.out) / CASES / case.name)
         except Exception as error:
             withdraw(Path(job.out), case.name)
             return _failure(error, time.perf_counter() - start, _Words(case, job, staging))
@@ -182,9 +184,18 @@ def read_record(out: Path, name: str) -> dict[str, Any] | None:
     """What a finished case's ``case.json`` says; None where it is not finished."""
     try:
         record = json.loads((out / CASES / name / RECORD).read_text(encoding="utf-8"))
-        return record if record["case"] == name and isinstance(record["outputs"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError):
         return None
+    whole = isinstance(record, dict) and record.get("case") == name and _RECORDED <= record.keys()
+    return record if whole and _are_outputs(record["outputs"]) else None
+
+
+def _are_outputs(outputs: Any) -> bool:
+    """Whether a record's outputs are names within the case's folder: by them files are removed."""
+    return isinstance(outputs, dict) and all(
+        isinstance(known, str) and Path(name).parts and not Path(name).is_absolute() and ".." not in Path(name).parts
+        for name, known in outputs.items()
+    )
 
 
 def damaged(out: Path, name: str, record: dict[str, Any]) -> list[str]:
@@ -242,7 +253,7 @@ def _record(
     return record
 
 
-def _put_in_place(made: Path, folder: Path, old: Path) -> None:
+def _put_in_place(made: Path, folder: Path) -> None:
     """Let ``made`` become ``folder``; a user's own files in an older one come along."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
@@ -252,8 +263,7 @@ def _put_in_place(made: Path, folder: Path, old: Path) -> None:
             if not mine and not (made / item.name).exists():
                 copy = shutil.copytree if item.is_dir() else shutil.copy2
                 copy(item, made / item.name)
-        folder.rename(old)
-    made.rename(folder)
+    replace_folder(made, folder)
 
 
 @dataclass(frozen=True)
@@ -278,9 +288,9 @@ def _failure(error: Exception, seconds: float, words: _Words) -> Outcome:
     from DRAMLesionLib.errors import InputError
 
     reason = " ".join(str(error).split())
-    short = isinstance(error, MemoryError) or "out of memory" in reason.lower()
+    short = is_out_of_memory(error)
     known = isinstance(error, InputError)
-    if short:
+    if short and not known:
         reason = f"not enough memory: {reason}".rstrip(": ")
     elif not known:
         reason = f"{type(error).__name__}: {reason}"

@@ -16,6 +16,7 @@ from DRAMLesionLib.batch.series import MIN_SLICES, could_be_dicom, find_series
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.image_file import is_volume_file, stem
 from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.text_file import read_text
 
 COLUMNS = ("image", "lobes", "name", "series")
 """What a CSV of cases may have; ``image`` it must."""
@@ -204,7 +205,7 @@ def _lobes(pattern: str | None, folder: Path, file: Path | None, name: str) -> s
     words = {"name": name or own, "stem": stem(file) if file else own, "folder": own}
     try:
         path = pattern.format(**words)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise InputError(
             f"--lobes {pattern}: not a pattern: use {{name}}, {{stem}} and {{folder}}, such as '{{name}}_lobes.nii.gz'"
         ) from error
@@ -216,13 +217,14 @@ def _lobes(pattern: str | None, folder: Path, file: Path | None, name: str) -> s
 
 
 def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Found]:
+    lines = read_text(path, "UTF-8 text", "save the table as CSV in UTF-8").splitlines()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: save the table as CSV in UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: check the path") from error
-    lines = text.splitlines()
+        return _read_rows(path, lines, pattern, keep)
+    except csv.Error as error:
+        raise InputError(f"{path}: no table: {error}: save it as CSV again") from error
+
+
+def _read_rows(path: Path, lines: list[str], pattern: str | None, keep: bool) -> list[_Found]:
     header = lines[0] if lines else ""
     delimiter = max(",;\t", key=header.count)
     rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
@@ -237,6 +239,8 @@ def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Found]:
 
 def _row(path: Path, line: int, row: dict[str, str | None], pattern: str | None, keep: bool) -> _Found:
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    if any("\0" in value for value in values.values()):
+        raise InputError(f"{path}: line {line}: has a null byte: save the table as CSV again")
     if not values["image"]:
         raise InputError(f"{path}: line {line}: no image: give its path or take the line out")
     image = path.parent / Path(values["image"]).expanduser()

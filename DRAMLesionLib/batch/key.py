@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from DRAMLesionLib.batch.cases import Case
+from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import atomic_file
 
 KEY_NAME = "key.csv"
@@ -13,13 +14,24 @@ _COLUMNS = ("case", "image", "series")
 
 
 def read_key(out: Path) -> dict[tuple[str, str], str]:
-    """The names that scans have, by image and series; empty where there is no key."""
+    """The names that scans have, by image and series; empty where there is no key.
+
+    Raises:
+        InputError: It is damaged. Without it scans would get other numbers than their results have.
+    """
+    path = out / KEY_NAME
+    if not path.is_file():
+        return {}
     try:
-        with (out / KEY_NAME).open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError:
         return {}
-    return {(row["image"], row["series"] or ""): row["case"] for row in rows if row.get("image")}
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}: is damaged: restore it from a backup, or give another folder") from error
+    return {
+        (row["image"], row.get("series") or ""): row["case"] for row in rows if row.get("image") and row.get("case")
+    }
 
 
 def write_key(out: Path, cases: Iterable[Case]) -> None:
@@ -33,6 +45,5 @@ def write_key(out: Path, cases: Iterable[Case]) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows((name, image, series) for (image, series), name in names.items())
-    with atomic_file(out / KEY_NAME) as temporary:
+    with atomic_file(out / KEY_NAME, private=True) as temporary:
         temporary.write_text(buffer.getvalue(), encoding="utf-8")
-    (out / KEY_NAME).chmod(0o600)

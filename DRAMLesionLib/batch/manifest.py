@@ -108,7 +108,7 @@ class Manifest:
         with self._path.open("rb") as old:
             start = old.tell()
             for line in old:
-                places[line.split(b",", 1)[0].decode()] = (start, len(line))
+                places[line.split(b",", 1)[0].decode("utf-8", "replace")] = (start, len(line))
                 start += len(line)
             with atomic_file(self._path) as temporary, temporary.open("wb") as new:
                 for name in (COLUMNS[0], *names):
@@ -144,9 +144,12 @@ class Manifest:
                     f"{self._path}: is not the manifest of a batch: move it away or give another folder"
                 )
             return
-        row = next(csv.reader([line]), [])
-        if len(row) == len(COLUMNS):
-            self._count(row[0], row[1], int(row[2]) if row[1] in (CRASHED, POISONED) else 0)
+        try:
+            row = next(csv.reader([line]), [])
+            if len(row) == len(COLUMNS):
+                self._count(row[0], row[1], int(row[2]) if row[1] in (CRASHED, POISONED) else 0)
+        except (csv.Error, ValueError):
+            return  # a damaged line: its case is looked at again
 
     def _count(self, case: str, status: str, crashed: int) -> None:
         self.status[case] = status

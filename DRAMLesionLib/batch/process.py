@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from DRAMLesionLib.batch.case import CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
+from DRAMLesionLib.batch.case import CASES, CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import remove_stale
 
@@ -130,7 +130,8 @@ class CaseProcess:
         details = self._said()
         worker = f"{platform.node()}:{self.pid}"
         self._kill()
-        remove_stale(Path(self._job.out) / WORK)
+        for folder in (WORK, CASES):
+            remove_stale(Path(self._job.out) / folder)
         if self._late:
             reason = f"took more than {self._job.timeout_s / 60:g} minutes: see --timeout"
             return Outcome(case.name, FAILED, reason=reason, worker=worker, seconds=self._job.timeout_s)
@@ -187,7 +188,9 @@ def _why(code: int | None) -> str:
 
 
 def _python() -> str:
-    """Slicer's own Python where this runs in Slicer, else the interpreter that runs this."""
+    """The interpreter that runs this; where that is an application, Slicer's own Python."""
+    if "python" in Path(sys.executable or "").name.lower():
+        return sys.executable
     return shutil.which("PythonSlicer") or sys.executable
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from DRAMLesionLib.batch import pools
 from DRAMLesionLib.batch.case import (
+    CASES,
     CRASHED,
     DONE,
     LOGS,
@@ -331,6 +332,7 @@ def _write_tables(
 
 def _remove_leftovers(out: Path) -> None:
     """What dead workers of this machine have left; those of a worker that was just ended die within moments."""
+    remove_stale(out / CASES)
     work = out / WORK
     for _ in range(_MOMENTS):
         remove_stale(work)

@@ -49,7 +49,7 @@ def segment(
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    from DRAMLesionLib.case import Stopwatch, find_lesions, write_findings
+    from DRAMLesionLib.case import Stopwatch, find_lesions, memory_explained, write_findings
     from DRAMLesionLib.device import find_device
     from DRAMLesionLib.volume import read_ct
 
@@ -57,10 +57,11 @@ def segment(
     with watch.stage("read"):
         ct = read_ct(source, series=series)
     models, place = _models(model, method, device), str(find_device(device))
-    findings = find_lesions(
-        ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
-    )
-    write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
+    with memory_explained(source, ct, place):
+        findings = find_lesions(
+            ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
+        )
+        write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
 
 
 @functools.cache

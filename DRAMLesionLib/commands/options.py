@@ -13,6 +13,9 @@ Lobes = Annotated[
     Path | None,
     typer.Option(help="Lobes on the CT's grid: label map, .seg.nrrd or TotalSegmentator's folder."),
 ]
+KeepIdentifiers = Annotated[
+    bool, typer.Option("--keep-identifiers", help="Results may show the name of a DICOM folder.")
+]
 MissingLobes = Annotated[
     bool, typer.Option("--allow-missing-lobes", help="Accept a lobe without voxels (after a lobectomy).")
 ]

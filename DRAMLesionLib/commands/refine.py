@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
+from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers, MissingLobes, Out
 from DRAMLesionLib.console import Reporter
 
 
@@ -26,6 +26,7 @@ def refine(
         typer.Option(min=0.01, max=0.99, help="Of the map; else the one it was segmented with, or 0.5."),
     ] = None,
     allow_missing_lobes: MissingLobes = False,
+    keep_identifiers: KeepIdentifiers = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -43,6 +44,7 @@ def refine(
             crf=crf,
             threshold=threshold,
             allow_missing_lobes=allow_missing_lobes,
+            keep_identifiers=keep_identifiers,
             progress=reporter.progress,
         )
         reporter.result({"out": str(out), **done})

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.options import Debug, Device, Json, Lobes, MissingLobes, Out
+from DRAMLesionLib.commands.options import (
+    Debug,
+    Device,
+    Json,
+    KeepIdentifiers,
+    Lobes,
+    MissingLobes,
+    Out,
+)
 from DRAMLesionLib.console import Reporter
 
 
@@ -30,11 +38,21 @@ def segment(
         bool, typer.Option("--dicom-seg", help="Write lesion.dcm, a DICOM Segmentation, too; INPUT is DICOM.")
     ] = False,
     allow_missing_lobes: MissingLobes = False,
+    keep_identifiers: KeepIdentifiers = False,
+    handover: Annotated[
+        bool,
+        typer.Option(
+            "--handover", help="Write plain arrays for a program that goes on with them, no report."
+        ),
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
+        from DRAMLesionLib.allocation import keep_freed_memory
+
+        keep_freed_memory()
         from DRAMLesionLib.case import DICOM_SEG, OUTPUTS, PROBABILITY, segment_case
         from DRAMLesionLib.report import print_table, summary, warnings_of
 
@@ -50,6 +68,8 @@ def segment(
             with_scene=not no_scene,
             dicom_seg=dicom_seg,
             allow_missing_lobes=allow_missing_lobes,
+            keep_identifiers=keep_identifiers,
+            handover=handover,
             progress=reporter.progress,
         )
         reporter.result({"out": str(out), **summary(findings)})
@@ -57,6 +77,8 @@ def segment(
             print_table(findings, reporter.console)
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
+            if handover:
+                return
             scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
             names = [name for name in (*OUTPUTS, PROBABILITY, DICOM_SEG) if (out / name).exists()]
             reporter.note(f"Results in {out}: {', '.join([*names, *scene])}")

@@ -16,6 +16,7 @@ from DRAMLesionLib.image_file import stem
 from DRAMLesionLib.lobes import LOBES
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import severity_score
+from DRAMLesionLib.text_file import read_text
 from DRAMLesionLib.training.datalist import FILES, LABELS, REQUIRED, DataList, PerLobe, Scan, is_label, spread
 
 Kind = Literal["percent", "score"]
@@ -55,22 +56,17 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
         InputError: The file can't be read, columns are missing, or cells are wrong: all of them are named at once.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give a CSV table") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: save the table as CSV (UTF-8)") from error
+    text = read_text(path, "UTF-8 text", "save the table as CSV (UTF-8)")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [cell.strip().lower() for cell in next(reader, [])]
+    header = [cell.strip().lower() for cell in next(_lines(path, reader), [])]
     name_column = next((header.index(name) for name in NAME_COLUMNS if name in header), None)
     if name_column is None:
         raise InputError(f"{path}: no column called name or case in its first line: add one")
     columns = _lobe_columns(header, kind, path)
     rows: list[Row] = []
     problems: list[str] = []
-    for cells in reader:
+    for cells in _lines(path, reader):
         if any(cell.strip() for cell in cells):
             cells = [*cells, *[""] * len(header)]
             values = {key: [cells[column].strip() for column in of] for key, of in columns.items()}
@@ -83,8 +79,15 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
     if not rows:
         problems.append("it has no rows")
     if problems:
-        raise InputError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}")
+        raise InputError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}: correct the table")
     return rows
+
+
+def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{path}: no table: {error}: save it as CSV again") from error
 
 
 def collect(
@@ -136,7 +139,9 @@ def collect(
             problems.append(f"{name}: {error}")
     progress("Reading the scans", 1.0)
     if problems:
-        raise InputError(f"{folder}: {len(problems)} problem(s): {'; '.join(problems)}")
+        raise InputError(
+            f"{folder}: {len(problems)} problem(s): {'; '.join(problems)}: add or replace what is named, or take its row out"
+        )
     left = [name for name in files["image"] if name not in known]
     return scans, [
         f"{len(left)} CT(s) without a row in the table, left out: {', '.join(left)}"

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import atomic_file, write_text
+from DRAMLesionLib.text_file import read_json
 from DRAMLesionLib.training.recipe import Recipe
 
 TENSORS, SCALARS = "checkpoint.safetensors", "checkpoint.json"
@@ -191,7 +192,7 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor], groups: list[di
 
 def fingerprint(recipe: Recipe, data: Path) -> dict[str, Any]:
     """What has to be the same when a training goes on: the recipe, the data list, and the sizes of its files."""
-    content = json.loads(data.read_text(encoding="utf-8"))
+    content = read_json(data, "a data list", "give JSON with a 'training' list")
     rows = {part: content.get(part, []) for part in ("training", "validation")}
     values = {key: value for key, value in recipe.to_dict().items() if key not in FREE_TO_CHANGE}
     return json.loads(json.dumps({"recipe": values, "data": rows, "bytes": _sizes(rows, data.parent)}))

@@ -24,6 +24,7 @@ from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.files import write_text
 from DRAMLesionLib.image_file import stem
 from DRAMLesionLib.lobes import LOBES
+from DRAMLesionLib.text_file import read_json
 from DRAMLesionLib.training.weak_label import WeakLabel
 
 FILES = ("image", "lobes", "label", "edits")
@@ -31,6 +32,9 @@ REQUIRED = ("image", "lobes")
 LABELS = {"percent": 100, "score": 5}
 """The weak labels and their largest values."""
 PARTS = ("training", "validation")
+
+LONGEST_SHOWN = 200
+"""Characters of a path that an error shows."""
 
 PerLobe = tuple[float | None, ...]
 
@@ -90,20 +94,15 @@ def read_datalist(path: str | Path) -> DataList:
         InputError: The file can't be read, or rows are wrong: all of them are named at once.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give a data list (JSON)") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a data list: {error}: give JSON with a 'training' list") from error
+    content = read_json(path, "a data list", "give JSON with a 'training' list")
     if not isinstance(content, dict) or not isinstance(content.get("training"), list):
-        raise InputError(f"{path}: not a data list: it has no 'training' list")
+        raise InputError(f"{path}: not a data list: it has no 'training' list: give one")
     problems: list[str] = []
     parts = {name: tuple(_scans(content.get(name, []), name, path.parent, problems)) for name in PARTS}
     if not parts["training"] and not problems:
         problems.append("training is empty")
     if problems:
-        raise InputError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}")
+        raise InputError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}: correct the list")
     return DataList(parts["training"], parts["validation"])
 
 
@@ -181,13 +180,20 @@ def _row_problems(row: Any, folder: Path) -> Iterator[str]:
                 yield f"{key} is missing"
         elif not isinstance(value, str) or not value:
             yield f"{key} is {value!r}, not a path"
-        elif not (folder / value).exists():
-            yield f"{key} {value!r} does not exist"
+        elif not _exists(folder / value):
+            yield f"{key} {value[:LONGEST_SHOWN]!r} does not exist"
     if all(row.get(key) is None for key in LABELS):
         yield f"percent (or score) is missing: give a list of {len(LOBES)} numbers"
     for key in LABELS:
         if row.get(key) is not None:
             yield from _label_problems(key, row[key])
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, or a null byte in it
+        return False
 
 
 def _label_problems(key: str, values: Any) -> Iterator[str]:

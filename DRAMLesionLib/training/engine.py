@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.memory import shortage_explained
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.training.averaging import make_average, other_weights, update_average
 from DRAMLesionLib.training.checkpoint import (
@@ -38,6 +39,7 @@ from DRAMLesionLib.training.feed import Order, feed
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 from DRAMLesionLib.training.recipe import Recipe, read_recipe
 from DRAMLesionLib.training.run_log import CURVE, LOG, TENSORBOARD, Log, RunLog
+from DRAMLesionLib.training.shortage import smaller_recipe
 from DRAMLesionLib.training.start_weights import load_start_weights
 from DRAMLesionLib.training.stopping import Stopped
 from DRAMLesionLib.training.task import Task
@@ -105,14 +107,19 @@ def train(
     asked = _asked_to_stop(folder, stop)
     if is_restart() and asked():  # torchrun takes processes that stopped for ones that failed
         raise Stopped(folder / TENSORS)
-    with processes(device) as team:
+    with shortage_explained(where, lambda: smaller_recipe(recipe)), processes(device) as team:
         if team.is_first:
             _make_folder(folder, resume)
         told = _stoppable(progress if team.is_first else silent, team, asked, folder)
         torch.manual_seed(recipe.seed)
-        task: Task = load_class(TASKS[recipe.task].task)(recipe, data, team.device, told)
-        trainer = _Trainer(recipe, task, team, folder, run, asked)
-        trainer.begin(resume)
+        try:
+            task: Task = load_class(TASKS[recipe.task].task)(recipe, data, team.device, told)
+            trainer = _Trainer(recipe, task, team, folder, run, asked)
+            trainer.begin(resume)
+        except Exception:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # where nothing lies in it
+            raise
         figures = trainer.run(told, log, tensorboard)
         return team.from_first(lambda: trainer.finish(out, figures))
 

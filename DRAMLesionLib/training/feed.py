@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookLong
 from dataclasses import dataclass
+from threading import Thread, current_thread
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from DRAMLesionLib.training.task import Task
 
 AHEAD = 2
 """Calls of the loss whose samples are made before their turn. Augmentation would leave a GPU waiting otherwise."""
+_LOOK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def feed(
     """
     size = max(1, task.samples_together)
     coming: deque[tuple[Future[list[Any]], list[tuple[int, float]], bool]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="samples")
+    maker: list[Thread] = []
+    pool = ThreadPoolExecutor(1, "samples", initializer=lambda: maker.append(current_thread()))
     try:
         for step in steps:
             mine = share(order.step(step))
@@ -101,9 +105,9 @@ def feed(
                 part = mine[start : start + size]
                 coming.append((pool.submit(_make, task, part, epoch), part, start + size >= len(mine)))
                 if len(coming) > AHEAD:
-                    yield _taken(*coming.popleft())
+                    yield _taken(maker, *coming.popleft())
         while coming:
-            yield _taken(*coming.popleft())
+            yield _taken(maker, *coming.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -112,5 +116,15 @@ def _make(task: Task, part: Sequence[tuple[int, float]], epoch: int) -> list[Any
     return [task.sample(index, epoch) for index, _ in part]
 
 
-def _taken(future: "Future[list[Any]]", part: list[tuple[int, float]], is_last: bool) -> Call:
-    return Call(part, future.result(), is_last)
+def _taken(
+    maker: list[Thread], future: "Future[list[Any]]", part: list[tuple[int, float]], is_last: bool
+) -> Call:
+    """Wait for samples, but not for ever: a thread that gets no memory may end without a word."""
+    while True:
+        try:
+            return Call(part, future.result(_LOOK_S), is_last)
+        except TookLong as error:
+            if future.done():  # it is the sample's own error
+                raise
+            if not any(thread.is_alive() for thread in maker):
+                raise MemoryError("the thread that makes the samples has ended") from error

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from DRAMLesionLib.device import has_bfloat16
+
 _NORMALISATION = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -31,7 +33,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         device: Where.
     """
     if name == "auto":
-        name = "bfloat16" if _has_bfloat16(device) else "float32"
+        name = "bfloat16" if has_bfloat16(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
@@ -61,12 +63,3 @@ def prepare_network(network: nn.Module, dtype: torch.dtype) -> None:
 
 def _to_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(value.float() if torch.is_tensor(value) else value for value in inputs)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu":
-        return False
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in asked)

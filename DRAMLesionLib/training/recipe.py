@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.text_file import read_yaml
 from DRAMLesionLib.training.tasks import TASKS, load_class
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -98,15 +99,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         InputError: The file can't be read, or a key is unknown or wrong: it is named.
     """
-    import yaml
-
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give a recipe such as Training/dram.yaml") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "a recipe", "give a recipe such as Training/dram.yaml")
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a recipe: give keys such as task and epochs")
     return recipe_from_dict(content, str(path))

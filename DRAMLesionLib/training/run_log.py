@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import write_text
+from DRAMLesionLib.files import explained, write_text
 from DRAMLesionLib.training.loss_curve import draw_loss_curve
 
 Log = Callable[[dict[str, Any]], None]
@@ -44,8 +44,9 @@ class RunLog:
     def add(self, event: dict[str, Any]) -> None:
         """Keep and show one event."""
         self._events.append(event)
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+        with explained(self._folder / LOG):
+            self._file.write(json.dumps(event) + "\n")
+            self._file.flush()
         self._show(event)
         if self._board is not None:
             for key, value in event.items():
@@ -61,7 +62,8 @@ class RunLog:
 
     def close(self) -> None:
         """Write the picture and close the files."""
-        self._file.close()
+        with explained(self._folder / LOG):
+            self._file.close()
         if self._board is not None:
             self._board.close()
         self.draw()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.colors import map_colormap
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.pseudo_label_folder import guess_label
 from DRAMLesionLib.training.datalist import Scan
@@ -84,7 +85,7 @@ def _draw(panels: Sequence[Panel], one: LoadedScan, z: int, path: Path) -> None:
         if found is not None:
             heat = np.ma.masked_less(found[box], 0.05)
             axes.imshow(
-                heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65, extent=extent, interpolation="nearest"
+                heat, cmap=map_colormap(), vmin=0, vmax=1, alpha=0.65, extent=extent, interpolation="nearest"
             )
         if mask is not None:
             _outline(axes, mask[box], MASK_COLOR, extent)

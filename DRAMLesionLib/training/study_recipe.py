@@ -21,6 +21,7 @@ from typing import Any
 
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.pseudo_label_folder import PseudoLabelSettings
+from DRAMLesionLib.text_file import read_yaml
 from DRAMLesionLib.training.recipe import Recipe, read_settings, recipe_from_dict
 
 MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
@@ -97,19 +98,19 @@ def read_study(path: str | Path) -> Study:
 
 def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> StudyRow:
     if not isinstance(values, dict):
-        raise InputError(f"{where}: {values!r} is no row with name and mask")
+        raise InputError(f"{where}: {values!r} is no row: give its name and mask")
     known = {"name", "mask", "note", "recipe", "change", "model_of", "labels_of", "labels", "cut"}
     for key in values:
         if key not in known:
             raise InputError(f"{where}.{key}: unknown key: use {', '.join(sorted(known))}")
     for key in ("name", "mask"):
         if not isinstance(values.get(key), str) or not values[key].strip():
-            raise InputError(f"{where}.{key}: is missing")
+            raise InputError(f"{where}.{key}: is missing: give it")
     row = StudyRow(values["name"], values["mask"], note=str(values.get("note", "")))
     if row.mask not in MASKS:
         raise InputError(f"{where}.mask: {row.mask!r} is unknown: use one of {', '.join(MASKS)}")
     if not row.slug or row.slug in [other.slug for other in earlier]:
-        raise InputError(f"{where}.name: {row.name!r} is not a name of its own")
+        raise InputError(f"{where}.name: {row.name!r} is not a name of its own: give another")
     cut = values.get("cut")
     if cut is not None and not (isinstance(cut, int | float) and 0 < cut < 1):
         raise InputError(f"{where}.cut: {cut!r} is not between 0 and 1")
@@ -117,7 +118,7 @@ def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> Stud
     names = [other.name for other in earlier]
     for key, possible in (("model_of", names), ("labels_of", [*names, EXPERT])):
         if values.get(key) is not None and values[key] not in possible:
-            raise InputError(f"{where}.{key}: {values[key]!r} is no row before this one")
+            raise InputError(f"{where}.{key}: {values[key]!r} is no row before this one: name one of those")
     row = replace(row, model_of=values.get("model_of"), labels_of=values.get("labels_of"))
     if (row.mask == "threshold") != (values.get("recipe") is None and row.model_of is None):
         raise InputError(f"{where}: a threshold needs no model; any other row a recipe or model_of")
@@ -147,14 +148,7 @@ def _changed(content: dict[str, Any], change: Any, where: str) -> dict[str, Any]
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give a file such as Training/study.yaml") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: can't be read: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "a study or recipe", "give a file such as Training/study.yaml")
     if not isinstance(content, dict):
-        raise InputError(f"{path}: has no keys")
+        raise InputError(f"{path}: has no keys: give a file such as Training/study.yaml")
     return content

@@ -92,3 +92,15 @@ def stroke(panel, application, voxels: np.ndarray, add: bool) -> None:
     logic.ModifySegmentByLabelmap(results.lesionSegmentationNode, "lesion", modifier, mode, True, False)
     for _ in range(3):
         application.processEvents()
+
+
+def ended(panel, application) -> None:
+    """Wait for a training's end."""
+    wait_until(application, lambda: panel.panel.train.current is None)
+
+
+def started(panel, application) -> None:
+    """Wait for a training's first step."""
+    run = panel.panel.train.current
+    wait_until(application, lambda: run.progress.step > 0 or run.finished)
+    assert not run.finished, panel.ui.trainStatusLabel.text

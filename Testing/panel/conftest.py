@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,22 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE = REPOSITORY / "DRAMLesion" / "DRAMLesion.py"
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+FINAL = """
+task: segmentation
+name: tiny-final
+epochs: 1
+batch: 2
+learning_rate: 0.01
+validate_every: 1
+threads: 1
+precision: float32
+segmentation: {patches_per_scan: 2}
+model:
+  spacing_mm: [8, 8, 8]
+  patch: [16, 16, 16]
+  network: {filters: [2, 4, 4]}
+"""
 
 
 def _missing() -> str | None:
@@ -113,4 +130,53 @@ def segmented(panel, ct, findings):
     results = panel.logic.panelLogic.deliver(findings, ct)
     panel.panel.results.showNew(results)
     panel.panel.update()
+    return panel
+
+
+@pytest.fixture
+def own(tmp_path, module, monkeypatch) -> Path:
+    """The user's own models' folder, for child processes, too; none of these is left behind."""
+    from DRAMLesionPanel import training_run
+
+    folder, begin, processes = tmp_path / "own models", training_run.startPython, []
+
+    def startPython(*arguments, **options):
+        processes.append(begin(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(training_run, "startPython", startPython)
+    monkeypatch.setenv("DRAMLESION_USER_MODELS", str(folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield folder
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def scans(phantom, module, tmp_path_factory) -> Path:
+    """A data list with one phantom, to train on and to watch."""
+    from DRAMLesionPanel.self_test import RECIPE
+
+    from DRAMLesionLib.phantom import save_phantom
+
+    folder = tmp_path_factory.mktemp("scans")
+    save_phantom(phantom, folder / "1")
+    row = {"image": "1/ct.nii.gz", "lobes": "1/lobes.nii.gz", "percent": list(phantom.percent)}
+    path = folder / "list.json"
+    path.write_text(json.dumps({"training": [row], "validation": [row]}))
+    (folder / "dram.yaml").write_text(RECIPE)
+    (folder / "final.yaml").write_text(FINAL)
+    return path
+
+
+@pytest.fixture
+def training(panel, own, scans, application):
+    """The panel with the Train section open, a tiny recipe and data chosen."""
+    ui = panel.ui
+    panel.panel.parameters.trainRecipe = str(scans.with_name("dram.yaml"))
+    panel.panel.train.showChoices()
+    ui.trainCollapsibleButton.collapsed = False
+    ui.dataListSelector.currentPath = str(scans)
+    application.processEvents()
     return panel

@@ -135,7 +135,8 @@ def test_the_method_is_asked_for(panel, application):
     panel.ui.methodSelector.setCurrentIndex(panel.ui.methodSelector.findData("final"))
     panel.ui.segmentButton.click()
     wait_until(application, lambda: panel.panel.run.current is None)
-    assert "method final needs" in panel.ui.statusLabel.text and panel.ui.statusLabel.styleSheet
+    text = panel.ui.statusLabel.text
+    assert "tiny: is a dRAM model" in text and "method final" in text and panel.ui.statusLabel.styleSheet
 
 
 def test_refuses_a_segmentation_that_has_no_lobes(panel, segmented):

@@ -37,30 +37,31 @@ NAMES = (
 )
 
 
-def test_the_panel_has_its_widgets_and_each_control_its_tip(panel):
-    import qt
-
+def test_the_panel_has_its_widgets(panel):
     assert [name for name in NAMES if not hasattr(panel.ui, name)] == []
-    controls = (qt.QPushButton, qt.QCheckBox, qt.QComboBox)
-    named = [widget for widget in vars(panel.ui).values() if isinstance(widget, controls)]
-    assert [widget.objectName for widget in named if not widget.toolTip] == []
 
 
-def test_tab_goes_down_the_panel(panel):
-    order, widget = [], panel.ui.inputVolumeSelector
-    wanted = [
-        "inputVolumeSelector",
-        "lobesSelector",
-        "modelSelector",
-        "deviceSelector",
-        "segmentButton",
-        "reportButton",
-    ]
-    for _ in range(400):
-        order.append(widget.objectName)
-        widget = widget.nextInFocusChain()
-    places = [order.index(name) for name in wanted]
-    assert places == sorted(places)
+def test_the_final_network_is_greyed_with_the_reason_where_there_is_none(panel, monkeypatch):
+    import qt
+    from DRAMLesionPanel import input_section
+
+    box = panel.ui.methodSelector
+    index = box.findData("final")
+
+    def shown() -> tuple[bool, str]:
+        return box.model().item(index).isEnabled(), box.itemData(index, qt.Qt.ToolTipRole)
+
+    assert not shown()[0] and "tiny makes lesion maps" in shown()[1]
+    panel.panel.parameters.model = ""
+    assert shown()[0] and "No final network" not in shown()[1], "one ships"
+    known = input_section.knownModels()
+    monkeypatch.setattr(
+        input_section, "knownModels", lambda: {n: f for n, f in known.items() if n != "segmentation-covid"}
+    )
+    panel.enter()
+    assert not shown()[0] and "No final network is installed" in shown()[1]
+    panel.panel.parameters.model = "segmentation-covid"
+    assert shown()[0]
 
 
 def test_low_memory_is_explained_before_the_run(panel, ct, monkeypatch):

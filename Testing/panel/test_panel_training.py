@@ -2,106 +2,17 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
-from clicks import wait_until
+from clicks import ended, started, wait_until
 
-DRAM = """
-task: dram
-name: tiny-dram
-epochs: 2
-learning_rate: 0.01
-validate_every: 1
-threads: 1
-precision: float32
-dram: {synthetic_share: 0, synthetic_first: 0}
-model:
-  spacing_mm: [8, 8, 8]
-  candidate_hu: -600
-  network: {features: [2, 2, 4, 4, 4, 2]}
-  attention: null
-"""
-FINAL = """
-task: segmentation
-name: tiny-final
-epochs: 1
-batch: 2
-learning_rate: 0.01
-validate_every: 1
-threads: 1
-precision: float32
-segmentation: {patches_per_scan: 2}
-model:
-  spacing_mm: [8, 8, 8]
-  patch: [16, 16, 16]
-  network: {filters: [2, 4, 4]}
-"""
 LONG = 5000
 """Epochs that nobody waits for."""
-
-
-@pytest.fixture
-def own(tmp_path, module, monkeypatch) -> Path:
-    """The user's own models' folder, for child processes, too; none of these is left behind."""
-    from DRAMLesionPanel import training_run
-
-    folder, begin, processes = tmp_path / "own models", training_run.startPython, []
-
-    def startPython(*arguments, **options):
-        processes.append(begin(*arguments, **options))
-        return processes[-1]
-
-    monkeypatch.setattr(training_run, "startPython", startPython)
-    monkeypatch.setenv("DRAMLESION_USER_MODELS", str(folder))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield folder
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="session")
-def scans(phantom, tmp_path_factory) -> Path:
-    """A data list with one phantom, to train on and to watch."""
-    from DRAMLesionLib.phantom import save_phantom
-
-    folder = tmp_path_factory.mktemp("scans")
-    save_phantom(phantom, folder / "1")
-    row = {"image": "1/ct.nii.gz", "lobes": "1/lobes.nii.gz", "percent": list(phantom.percent)}
-    path = folder / "list.json"
-    path.write_text(json.dumps({"training": [row], "validation": [row]}))
-    (folder / "dram.yaml").write_text(DRAM)
-    (folder / "final.yaml").write_text(FINAL)
-    return path
-
-
-@pytest.fixture
-def training(panel, own, scans, application):
-    """The panel with the Train section open, a tiny recipe and data chosen."""
-    ui = panel.ui
-    panel.panel.parameters.trainRecipe = str(scans.with_name("dram.yaml"))
-    panel.panel.train.showChoices()
-    ui.trainCollapsibleButton.collapsed = False
-    ui.dataListSelector.currentPath = str(scans)
-    application.processEvents()
-    return panel
-
-
-def ended(panel, application) -> None:
-    wait_until(application, lambda: panel.panel.train.current is None)
 
 
 def offered(panel) -> list[str]:
     box = panel.ui.modelSelector
     return [box.itemData(index) for index in range(box.count)]
-
-
-def started(panel, application) -> None:
-    """Wait for the first step."""
-    run = panel.panel.train.current
-    wait_until(application, lambda: run.progress.step > 0 or run.finished)
-    assert not run.finished, panel.ui.trainStatusLabel.text
 
 
 def test_start_needs_data_and_the_section_says_what_it_would_do(training, own):

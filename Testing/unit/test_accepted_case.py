@@ -78,7 +78,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(accepted_case, "_facts", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="disk is full"):
         save_accepted_case(tmp_path, findings, edits)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert place.is_dir()

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
     BasicTextSRStorage,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -294,16 +295,6 @@ def test_duplicate_slices_are_named(tmp_path):
     assert len(re.findall(r"slice\d+\.dcm", message)) == 2
 
 
-@pytest.mark.parametrize("degrees", (1, 12, -25))
-def test_gantry_tilt_is_named_with_its_angle(tmp_path, degrees):
-    angle = np.radians(degrees)
-    orientation = (1, 0, 0, 0, np.cos(angle), np.sin(angle))
-    write_series(tmp_path, [(0, 0, place) for place in even(8)], orientation=orientation)
-    message = refusal(tmp_path)
-    assert f"gantry tilt of {abs(degrees):.1f} degrees" in message
-    assert "untilted grid" in message
-
-
 def test_slices_shifted_sideways_are_named(tmp_path):
     write_series(tmp_path, [(3.0 if index == 4 else 0, 0, place) for index, place in enumerate(even(8))])
     assert "shifted sideways by up to 3.00 mm" in refusal(tmp_path)
@@ -324,6 +315,41 @@ def test_a_single_slice_is_refused(tmp_path):
 def test_slices_without_position_are_refused(tmp_path):
     write_series(tmp_path, even(6), each=lambda index: {"ImagePositionPatient": None})
     assert "6 slices have no usable position" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks"),
+    [
+        ({"ImageOrientationPatient": None}, "direction"),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "direction"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.5, 0.866025, 0]}, "direction"),
+        ({"PixelSpacing": None}, "pixel spacing"),
+        ({"PixelSpacing": [0, 0.7]}, "pixel spacing"),
+        ({"PixelSpacing": [-0.8, 0.7]}, "pixel spacing"),
+        ({"RescaleSlope": 0}, "rescale slope"),
+    ],
+)
+def test_what_gdcm_would_make_up_is_refused(tmp_path, changes, lacks):
+    write_series(tmp_path, even(6), each=lambda index: changes)
+    assert f"6 slices have no usable {lacks} (first: slice" in refusal(tmp_path)
+
+
+def test_a_slice_without_rescale_among_others_is_refused(tmp_path):
+    write_series(
+        tmp_path,
+        even(6),
+        each=lambda index: {"RescaleSlope": None, "RescaleIntercept": None} if index == 2 else {},
+    )
+    assert "1 of its 6 slices have no rescale intercept (first: slice" in refusal(tmp_path)
+
+
+def test_a_deflated_series_is_read(tmp_path):
+    values = write_series(tmp_path, even(4))
+    for path in dicom.list_series(tmp_path)[0].files:
+        data = pydicom.dcmread(path)
+        data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        data.save_as(path)
+    np.testing.assert_array_equal(volume.read_ct(tmp_path).array, values)
 
 
 def test_another_modality_is_refused_unless_allowed(tmp_path):

@@ -93,7 +93,7 @@ def test_map_does_not_fade_at_the_pleura():
     description = ModelDescription(spacing_mm=(2.5, 2.5, 2.5))
     grid = lung_grid(hu, labels, SPACING, description)
     fine = to_ct_grid(np.where(grid.labels > 0, np.float32(1), 0), grid, labels[grid.box])
-    assert fine[labels[grid.box] > 0].min() == 1.0
+    assert fine[labels[grid.box] > 0].min() > 1 - 1e-6
 
 
 def test_mirrored_ct_gives_the_mirrored_map():

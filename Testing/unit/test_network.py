@@ -154,7 +154,7 @@ def test_maps_agree_with_float32_to_a_hundredth(monkeypatch):
     hu, labels = two_lobes()
     found = {}
     for fast in (False, True):
-        monkeypatch.setattr(dram_module, "_cpu_has_bfloat16", lambda fast=fast: fast)
+        monkeypatch.setattr(dram_module, "has_bfloat16", lambda device, fast=fast: fast)
         found[fast] = predict_maps(network, description, hu, labels, (2.5, 2.5, 2.5))
     for part in ("dram", "attended"):
         slow, quick = (getattr(found[fast], part) for fast in (False, True))

@@ -317,12 +317,12 @@ def image(png: bytes) -> np.ndarray:
 
 
 def outline_center(picture: np.ndarray, top: float, bottom: float, columns: int) -> tuple[float, float]:
-    """Where the cyan outline lies in the first panel of a row, as fractions (row, column) of the panel."""
+    """Where the outline lies in the first panel of a row, as fractions (row, column) of the panel."""
     rows = slice(round(top), round(bottom))
     panel = picture[rows, : picture.shape[1] // columns]
-    cyan = (panel[..., 2] > 200) & (panel[..., 1] > 180) & (panel[..., 0] < 120)
-    assert cyan.any()
-    where = np.argwhere(cyan).mean(axis=0) / panel.shape[:2]
+    violet = (panel[..., 2] > 180) & (panel[..., 1] < 80) & (panel[..., 0] > 130)
+    assert violet.any()
+    where = np.argwhere(violet).mean(axis=0) / panel.shape[:2]
     return float(where[0]), float(where[1])
 
 

@@ -3,6 +3,7 @@
 import ctypes.util
 import itertools
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from DRAMLesionLib import scene, scene_process, seg_nrrd
+from DRAMLesionLib.colors import map_colors
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.findings import Findings
 from DRAMLesionLib.lobes import LOBES, LobeMap
+from DRAMLesionLib.progress import silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.volume import Volume, from_image, to_image
 
@@ -342,7 +345,7 @@ def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
         color = np.zeros(4)
         assert display.GetColorNode().GetNumberOfColors() == 256
         display.GetColorNode().GetColor(255, color)
-        np.testing.assert_allclose(color[:3], scene.HEATMAP_COLORS[-1][1], atol=0.005)
+        np.testing.assert_allclose(color[:3], map_colors(np.array(1.0)), atol=0.005)
         lesion = reread.GetFirstNodeByName("patient lesion")
         np.testing.assert_array_equal(scene.segment_array(lesion, "lesion", ct), findings.lesion)
         assert lesion.GetSegmentation().ContainsRepresentation("Closed surface")
@@ -429,19 +432,19 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
     ]
     assert names(tmp_path) == sorted(path.name for path in written)
     assert "Scene: pictures" in told
-    axial, coronal, three_d = (red_center(path) for path in written[1:])
+    axial, coronal, three_d = (lesion_center(path) for path in written[1:])
     assert axial[1] > 0.55 and axial[0] > 0.55  # posterior is below, the patient's left on the right
     assert coronal[1] > 0.55 and coronal[0] > 0.6
     assert three_d[1] > 0.55 and three_d[0] > 0.55
 
 
-def red_center(path: Path) -> tuple[float, float]:
-    """Where the lesion's red lies in a picture: parts of the height (downwards) and the width."""
+def lesion_center(path: Path) -> tuple[float, float]:
+    """Where the lesion's colour lies in a picture: parts of the height (downwards) and the width."""
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[..., :3].astype(int)
-    red = (picture[..., 0] > 120) & (picture[..., 1] < 80) & (picture[..., 2] < 130)
-    assert red.sum() > 50, path.name
-    rows, columns = np.nonzero(red)
-    return rows.mean() / red.shape[0], columns.mean() / red.shape[1]
+    violet = (picture[..., 0] > 100) & (picture[..., 1] < 80) & (picture[..., 2] > 140)
+    assert violet.sum() > 50, path.name
+    rows, columns = np.nonzero(violet)
+    return rows.mean() / violet.shape[0], columns.mean() / violet.shape[1]
 
 
 @needs_slicer
@@ -479,3 +482,41 @@ def test_without_slicer_core_the_reason_says_what_to_install(tmp_path, findings,
     with pytest.raises(scene.SceneUnavailable, match="pip install slicer-core"):
         scene.write_scene_folder(findings, tmp_path)
     assert names(tmp_path) == []
+
+
+def test_begun_beside_other_work_it_tells_its_progress_and_result_to_who_waits(tmp_path):
+    def write(progress):
+        progress("one", 0.5)
+        progress("two", 0.9)
+        return [tmp_path / "scene.mrb"]
+
+    told = []
+    making = scene_process.Making(write)
+    assert making.finish(lambda *what: told.append(what)) == [tmp_path / "scene.mrb"]
+    assert told == [("one", 0.5), ("two", 0.9)]
+    making.stop()  # of one that has ended, nothing
+
+    def fail(progress):
+        raise scene.SceneUnavailable("no display")
+
+    with pytest.raises(scene.SceneUnavailable, match="no display"):
+        scene_process.Making(fail).finish(silent)
+
+
+def test_stopped_it_ends_at_the_next_word_and_is_waited_for(tmp_path):
+    left = []
+
+    def write(progress):
+        try:
+            for _ in range(500):
+                time.sleep(0.01)
+                progress("working", 0.0)
+            return []
+        finally:
+            left.append("cleaned")
+
+    making = scene_process.Making(write)
+    making.stop()
+    assert left == ["cleaned"]
+    with pytest.raises(InterruptedError):
+        making.finish(silent)

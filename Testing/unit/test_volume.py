@@ -66,6 +66,10 @@ def refusal(path, **arguments):
     return message
 
 
+ANGLES = st.tuples(*[st.integers(-500, 500).map(lambda turn: turn / 1000)] * 3)
+"""Radians. No tiny numbers: ITK's inverse of a direction with 1e-309 in it is not finite."""
+
+
 # --- canonical axes and back ---------------------------------------------------------------------------------------
 
 
@@ -92,7 +96,7 @@ def test_each_axis_order_and_flip_gives_the_same_canonical_array_and_comes_back_
 @settings(max_examples=60, deadline=None)
 @given(
     orientation=st.sampled_from(ORIENTATIONS),
-    angles=st.tuples(*[st.floats(-0.5, 0.5)] * 3),
+    angles=ANGLES,
     size=st.tuples(*[st.integers(2, 7)] * 3),
     spacing=st.tuples(*[st.floats(0.3, 5)] * 3),
     origin=st.tuples(*[st.floats(-500, 500)] * 3),
@@ -120,7 +124,7 @@ def test_oblique_images_come_back_exactly_with_each_voxel_at_its_point(
 
 
 @settings(max_examples=30, deadline=None)
-@given(orientation=st.sampled_from(ORIENTATIONS), angles=st.tuples(*[st.floats(-0.4, 0.4)] * 3))
+@given(orientation=st.sampled_from(ORIENTATIONS), angles=ANGLES)
 def test_an_oblique_scan_has_one_canonical_array_however_it_is_stored(orientation, angles):
     original = ct_image(direction=rotation(angles))
     expected = volume.from_image(original, "case")
@@ -213,14 +217,18 @@ except OutputError as error:
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
 @pytest.mark.parametrize("suffix", (".nii", ".nii.gz", ".nrrd", ".mha"))
 def test_a_file_that_does_not_fit_is_told_of_and_not_left_behind(tmp_path, suffix):
-    # A limit on the size of files stands in for the full disk: ITK's NIfTI writer says nothing in either case.
+    # A limit on the size of files stands in for the full disk: ITK's NIfTI writer says nothing in either case, our own
+    # hears the system's reason.
     path = written(tmp_path, ct_image((40, 64, 64)))
     out = tmp_path / "out" / ("lesion" + suffix)
     command = [sys.executable, "-c", FULL_DISK, str(path), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert (
-        done.stdout == f"{out}: can't be written whole: free some space on the disk or give another folder\n"
-    )
+    reason = "written whole: free some space on the disk or give another folder"
+    if suffix == ".nii.gz":
+        reason = (
+            "written: the file is larger than this disk or account allows (ulimit -f): give another folder"
+        )
+    assert done.stdout == f"{out}: can't be {reason}\n"
     assert list(out.parent.iterdir()) == []
 
 

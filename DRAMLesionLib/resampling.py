@@ -1,0 +1,117 @@
+"""Volumes on other grids, by slabs of slices: what one step makes of a slab, the next finds in the processor's cache.
+
+Over whole volumes each step would be bound by the memory, and each intermediate volume as large as the CT.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional
+
+SLAB_VOXELS = 1 << 19
+"""About so many voxels are worked on at a time: 2 MB of float32."""
+
+
+def slabs(shape: Sequence[int]) -> Iterator[slice]:
+    """Cuts of a volume's first axis."""
+    rows = max(1, SLAB_VOXELS // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))
+
+
+def resample(values: np.ndarray, size: Sequence[int], order: int) -> np.ndarray:
+    """Resample an array to ``size`` voxels over the same extent (voxel edges coincide).
+
+    Args:
+        values: (z, y, x), float32 for order 1, any dtype for order 0.
+        size: The new (z, y, x).
+        order: 1 trilinear, 0 nearest.
+    """
+    if order == 0:
+        index = [
+            np.minimum(((np.arange(n) + 0.5) * (m / n)).astype(np.int64), m - 1)
+            for n, m in zip(size, values.shape, strict=True)
+        ]
+        return values[index[0][:, None, None], index[1][:, None], index[2]]
+    result = np.empty(tuple(size), np.float32)
+    for part, slab in linear_slabs(torch.from_numpy(values).__getitem__, values.shape, size):
+        result[part] = slab.numpy()
+    return result
+
+
+def linear_slabs(
+    source: Callable[[slice], torch.Tensor], shape: Sequence[int], size: Sequence[int]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Trilinear interpolation of a volume over the same extent (voxel edges coincide), slab by slab.
+
+    Args:
+        source: Gives slices of the volume's first axis, float32 (slices, y, x).
+        shape: The volume's (z, y, x).
+        size: The new (z, y, x).
+
+    Yields:
+        Which slices of the new volume, and their float32 values.
+    """
+    planes = torch.empty(shape[0], *size[1:])
+    same_plane = tuple(shape[1:]) == tuple(size[1:])
+    for part in slabs(shape):
+        slab = source(part)
+        if not same_plane:
+            slab = functional.interpolate(slab[:, None], size=tuple(size[1:]), mode="bilinear")[:, 0]
+        planes[part] = slab
+    lower, upper, weight = _neighbours(shape[0], size[0])
+    for part in slabs(size):
+        if shape[0] == size[0]:
+            yield part, planes[part]
+        else:
+            yield part, torch.lerp(planes[lower[part]], planes[upper[part]], weight[part, None, None])
+
+
+def _neighbours(length: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """For each of ``size`` voxels the two of an axis of ``length`` about its centre, and the upper one's weight."""
+    place = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0, length - 1)
+    lower = np.floor(place).astype(np.int64)
+    upper = np.minimum(lower + 1, length - 1)
+    return (
+        torch.from_numpy(lower),
+        torch.from_numpy(upper),
+        torch.from_numpy((place - lower).astype(np.float32)),
+    )
+
+
+def low_pass_resample(
+    source: Callable[[slice], torch.Tensor], shape: Sequence[int], size: Sequence[int]
+) -> np.ndarray:
+    """Trilinear interpolation as :func:`linear_slabs`, after a Gaussian along each axis that becomes coarser.
+
+    The Gaussian's sigma of 0.4 sqrt(ratio^2 - 1) voxels keeps what the coarser grid can show. Filter and interpolation of
+    an axis are one small matrix, so that nothing is computed between the voxels of the new grid.
+
+    Args:
+        source: Gives slices of the volume's first axis, float32 (slices, y, x).
+        shape: The volume's (z, y, x).
+        size: The new (z, y, x).
+
+    Returns:
+        float32 (z, y, x) of ``size``.
+    """
+    along_z, along_y, along_x = (_axis_matrix(n, m) for n, m in zip(shape, size, strict=True))
+    planes = torch.empty(shape[0], *size[1:])
+    for part in slabs(shape):
+        planes[part] = along_y @ (source(part) @ along_x.T)
+    return (along_z @ planes.flatten(1)).view(*size).numpy()
+
+
+def _axis_matrix(length: int, size: int) -> torch.Tensor:
+    """Float32 (size, length): the voxels of the new axis as weighted sums of the old one's."""
+    ratio = length / size
+    rows = np.eye(length)
+    if ratio > 1:
+        sigma = 0.4 * float(np.sqrt(ratio**2 - 1))
+        rows = ndimage.gaussian_filter1d(rows, sigma, axis=0, mode="nearest", truncate=3.0)
+    lower, upper, weight = (part.numpy() for part in _neighbours(length, size))
+    matrix = rows[lower] + (rows[upper] - rows[lower]) * weight[:, None]
+    return torch.from_numpy(matrix.astype(np.float32))

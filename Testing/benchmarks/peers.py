@@ -1,0 +1,122 @@
+"""Parts of the main job beside those of others, in one run and in turn: seconds, best of the rounds.
+
+    python Testing/benchmarks/peers.py CT [--rounds 3] [--threads 2]
+
+The final network in MONAI's sliding window as it comes (float32, patch by patch, each mirrored) and as the main job runs
+it; lungmask's work before and after its network, which needs no weights, and our lungs and lobes, where lungmask is
+installed (pip install lungmask). The dense CRF's peer is in ``crf.py``.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from main_job import machine  # noqa: E402
+
+from DRAMLesionLib.case_models import load_case_models  # noqa: E402
+from DRAMLesionLib.lobes import find_lobes  # noqa: E402
+from DRAMLesionLib.segmentation import predict_on_grid, segmentation_grid  # noqa: E402
+from DRAMLesionLib.volume import read_ct  # noqa: E402
+
+
+def compare(methods: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
+    """Run all in turn and print the best wall and CPU seconds; return what each gave last."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    results = {}
+    for _ in range(rounds):
+        for name, work in methods.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            results[name] = work()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    for name, found in times.items():
+        print(f"| {name} | {min(w for w, _ in found):.2f} | {min(c for _, c in found):.2f} |", flush=True)
+    return results
+
+
+def sliding_windows(ct: Any, labels: np.ndarray, rounds: int) -> None:
+    """The final network, as it comes and as ours."""
+    from monai.inferers import sliding_window_inference
+
+    models = load_case_models(None, "final", torch.device("cpu"))
+    assert models.final is not None
+    network, description = models.final.network, models.final.description
+    grid = segmentation_grid(ct.array, labels, ct.spacing_mm, description)
+    image = torch.from_numpy(grid.image)[None, None]
+
+    def one_view_after_the_other(patches: torch.Tensor) -> torch.Tensor:
+        return (torch.sigmoid(network(patches)) + torch.sigmoid(network(patches.flip(-1))).flip(-1)) / 2
+
+    @torch.inference_mode()
+    def as_it_comes() -> np.ndarray:
+        found = sliding_window_inference(
+            image, description.patch, 1, one_view_after_the_other, description.overlap, mode="gaussian"
+        )
+        return found[0, 0].numpy()
+
+    found = compare(
+        {
+            "final network, MONAI's sliding window": as_it_comes,
+            "final network, ours": lambda: predict_on_grid(network, description, grid.image),
+        },
+        rounds,
+    )
+    one, other = ((values > description.threshold) & (grid.labels > 0) for values in found.values())
+    print(f"\nthe two masks' IoU: {(one & other).sum() / max(1, (one | other).sum()):.4f}\n")
+
+
+def lung_steps(ct: Any, labels: np.ndarray, rounds: int) -> None:
+    """lungmask without its network."""
+    with contextlib.suppress(ImportError):
+        from lungmask import utils
+
+        def around_the_network() -> np.ndarray:
+            small, boxes = utils.preprocess(ct.array, resolution=[256, 256])
+            lobes = np.stack(
+                [utils.crop_and_resize(plane, width=256, height=256)[0] for plane in labels]
+            )  # in place of the network's answer
+            cleaned = utils.postprocessing(lobes.round().astype(np.uint8)[: len(small)])
+            return np.stack(
+                [utils.reshape_mask(p, b, ct.array.shape[1:]) for p, b in zip(cleaned, boxes, strict=True)]
+            )
+
+        compare(
+            {
+                "lungmask, before and after its network": around_the_network,
+                "our lungs and lobes, whole": lambda: find_lobes(ct, allow_missing=True),
+            },
+            rounds,
+        )
+        return
+    print("lungmask is not installed and left out (pip install lungmask)")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("ct", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    ct = read_ct(given.ct)
+    labels = find_lobes(ct, allow_missing=True).labels
+    print(f"{machine()}; {given.threads} threads; CT (z, y, x) {ct.array.shape}, best of {given.rounds}\n")
+    print("| method | s | CPU s |\n|---|---|---|")
+    sliding_windows(ct, labels, given.rounds)
+    lung_steps(ct, labels, given.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Results come into the scene step by step, and the window lives meanwhile; clicked in a stand-in for Slicer."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from clicks import ball, lesion_of, node_ids, open_correction, own_folders, stroke, wait_until
+
+LONGEST_STEP_S = 0.3
+"""Of the processor's time, for the phantom that is a hundredth of a CT: a step that does everything takes longer."""
+
+
+@pytest.fixture
+def handed(monkeypatch, findings):
+    """The child process is done already, and has handed over ``handed.findings``."""
+    from DRAMLesionPanel import segment_run
+
+    from DRAMLesionLib.handover import write_handover
+
+    class Done:
+        pid = 0
+        findings = None
+
+        def __init__(self, _arguments, folder):
+            write_handover(Done.findings, folder / "out")
+
+        def poll(self):
+            return 0
+
+        def events(self):
+            return []
+
+        def log(self):
+            return ""
+
+        def kill(self):
+            pass
+
+    Done.findings = findings
+    monkeypatch.setattr(segment_run, "LibraryProcess", Done)
+    return Done
+
+
+def step(panel) -> None:
+    panel.panel.run._poll()
+
+
+def until_in_scene(panel) -> None:
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    while not panel.panel.run.current.inScene:
+        step(panel)
+
+
+def finish(panel) -> None:
+    while panel.panel.run.current is not None:
+        step(panel)
+
+
+def test_results_come_in_small_steps(panel, handed, findings):
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    times, fractions, texts = [], [], []
+    while panel.panel.run.current is not None:
+        begin = time.process_time()
+        step(panel)
+        times.append(time.process_time() - begin)
+        fractions.append(panel.ui.progressBar.value)
+        texts.append(panel.ui.statusLabel.text)
+    assert len(times) > 15, "arrays, nodes and surfaces, one at a time"
+    assert max(times) < LONGEST_STEP_S
+    assert fractions == sorted(fractions) and fractions[-1] == 100
+    assert any("into the scene" in text for text in texts) and texts[-1] == ""
+    np.testing.assert_array_equal(lesion_of(panel), findings.lesion)
+    for node in (
+        panel.panel.currentResults().lobesSegmentationNode,
+        panel.panel.currentResults().lesionSegmentationNode,
+    ):
+        segmentation = node.GetSegmentation()
+        assert segmentation.ContainsRepresentation("Closed surface")
+        surfaces = [
+            segmentation.GetSegment(name).GetRepresentation("Closed surface")
+            for name in segmentation.GetSegmentIDs()
+        ]
+        assert all(surface.GetNumberOfPoints() > 0 for surface in surfaces)
+    assert not own_folders()
+
+
+def test_cancel_before_the_scene_changes_leaves_it(panel, handed):
+    before = node_ids()
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    for _ in range(4):
+        step(panel)
+    assert panel.panel.run.current.arriving and panel.ui.cancelButton.enabled
+    panel.ui.cancelButton.click()
+    assert node_ids() == before and not own_folders() and panel.panel.run.current is None
+    assert panel.ui.segmentButton.enabled and "Cancelled" in panel.ui.statusLabel.text
+
+
+def test_nobody_cancels_or_paints_while_the_scene_changes(panel, application, handed):
+    panel.ui.segmentButton.click()
+    wait_until(application, lambda: panel.panel.run.current is None)
+    open_correction(panel, application)
+    panel.ui.segmentEditorWidget.setActiveEffect("brush")
+    until_in_scene(panel)
+    assert not panel.ui.cancelButton.enabled and not panel.ui.correctCollapsibleButton.enabled
+    assert panel.ui.segmentEditorWidget.activeEffect() is None
+    finish(panel)
+    assert panel.ui.correctCollapsibleButton.enabled and not panel.ui.correctCollapsibleButton.collapsed
+    assert panel.ui.segmentEditorWidget.currentSegmentID() == "lesion"
+
+
+def test_a_scene_that_is_closed_meanwhile_stays_empty(panel, handed):
+    import slicer
+
+    until_in_scene(panel)
+    step(panel)
+    slicer.mrmlScene.Clear(0)
+    assert panel.panel.run.current is None and not own_folders()
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+
+
+def test_a_ct_that_is_removed_meanwhile_is_told(panel, handed, ct):
+    import slicer
+
+    until_in_scene(panel)
+    slicer.mrmlScene.RemoveNode(ct)
+    finish(panel)
+    assert "was removed" in panel.ui.statusLabel.text and panel.ui.statusLabel.styleSheet
+    assert not own_folders()
+
+
+def test_a_damaged_handover_is_one_line(panel, handed, findings):
+    handed.findings = replace(findings, dram=findings.dram + np.float32(2))
+    before = node_ids()
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    finish(panel)
+    assert "dram.npy: has values 2..2.8" in panel.ui.statusLabel.text and panel.ui.statusLabel.styleSheet
+    assert node_ids() == before
+
+
+def test_a_second_run_asks_no_correction_where_nothing_was_painted(segmented, handed, findings):
+    segmented.logic.panelLogic.forget()
+    handed.findings = replace(findings, lesion=np.zeros_like(findings.lesion))
+    others = node_ids()
+    segmented.ui.segmentButton.click()
+    segmented.panel.run._timer.stop()
+    finish(segmented)
+    assert lesion_of(segmented).sum() == 0 and node_ids() == others
+    assert segmented.logic.panelLogic.openCorrection(segmented.panel.currentResults()) is None
+
+
+def test_edits_that_wait_for_refining_survive_a_reopened_scene_and_a_new_run(
+    segmented, application, handed, findings, tmp_path
+):
+    import slicer
+
+    segmented.ui.autoRefineCheckBox.checked = False
+    open_correction(segmented, application)
+    voxels, place = ball(segmented, lobe=3, wanted=0)
+    stroke(segmented, application, voxels, add=True)
+    segmented.ui.segmentButton.click()
+    wait_until(application, lambda: segmented.panel.run.current is None)
+    scene = slicer.mrmlScene
+    (tmp_path / "bundle").mkdir()
+    assert scene.SaveSceneToSlicerDataBundleDirectory(str(tmp_path / "bundle"))
+    scene.Clear(0)
+    scene.SetURL(str(next((tmp_path / "bundle").glob("*.mrml"))))
+    assert scene.Import()
+    application.processEvents()
+    segmented.ui.segmentButton.click()
+    wait_until(application, lambda: segmented.panel.run.current is None)
+    assert lesion_of(segmented)[place] == 1

@@ -1,0 +1,97 @@
+"""Findings handed from one process to another."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.geometry import Geometry
+from DRAMLesionLib.handover import WORDS, read_handover, write_handover
+from DRAMLesionLib.lobes import LobeMap
+from DRAMLesionLib.quantify import quantify
+from DRAMLesionLib.volume import Volume
+
+SHAPE = (6, 7, 8)
+
+
+@pytest.fixture
+def findings() -> Findings:
+    rng = np.random.default_rng(0)
+    geometry = Geometry(SHAPE[::-1], (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    ct = Volume(rng.integers(-1000, 100, SHAPE).astype(np.int16), (2.0, 1.0, 1.0), geometry, "ct")
+    lobes = LobeMap(rng.integers(0, 6, SHAPE).astype(np.uint8), True, "planes")
+    dram = rng.random(SHAPE, dtype=np.float32)
+    lesion = (dram > 0.6).astype(np.uint8)
+    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    record = {"settings": {"lobes": "planes", "threshold": 0.6}, "warnings": []}
+    return Findings(ct, lobes, dram, lesion, table, record, dram / 2, None)
+
+
+def read(folder, ct, lobes=None) -> tuple[list[str], Findings]:
+    steps, names = read_handover(folder, ct, lobes), []
+    while True:
+        try:
+            names.append(next(steps))
+        except StopIteration as end:
+            return names, end.value
+
+
+def test_what_is_written_is_read(findings, tmp_path):
+    write_handover(findings, tmp_path / "out")
+    names, found = read(tmp_path / "out", findings.ct)
+    assert names == ["lobes", "dram", "lesion", "refined", "probability"]
+    for name in ("dram", "lesion", "refined"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(findings, name))
+    np.testing.assert_array_equal(found.lobes.labels, findings.lobes.labels)
+    assert found.probability is None and found.lobes.approximate and found.lobes.source == "planes"
+    assert found.quantification == findings.quantification and found.record == findings.record
+
+
+def test_an_older_probability_does_not_pass_for_a_new_one(findings, tmp_path):
+    write_handover(replace(findings, probability=findings.dram), tmp_path)
+    write_handover(findings, tmp_path)
+    assert read(tmp_path, findings.ct)[1].probability is None
+
+
+def test_lobes_of_the_caller_come_first(findings, tmp_path):
+    write_handover(findings, tmp_path)
+    own = LobeMap(findings.lobes.labels, False, "mine")
+    names, found = read(tmp_path, findings.ct, own)
+    assert "lobes" not in names and found.lobes is own and found.record["settings"]["lobes"] == "mine"
+    assert findings.record["settings"]["lobes"] == "planes"
+
+
+@pytest.mark.parametrize("words", ["", "[]", json.dumps({"record": {}})])
+def test_damaged_words(findings, tmp_path, words):
+    write_handover(findings, tmp_path)
+    (tmp_path / WORDS).write_text(words)
+    with pytest.raises(InputError, match=WORDS):
+        read(tmp_path, findings.ct)
+
+
+@pytest.mark.parametrize(
+    ("array", "what"),
+    [
+        (np.zeros(SHAPE, np.float64), "float64"),
+        (np.zeros((2, 2, 2), np.float32), "2, 2, 2"),
+        (np.full(SHAPE, 1.5, np.float32), "1.5..1.5"),
+        (np.full(SHAPE, np.nan, np.float32), "nan"),
+        (np.array([{}], object), "can't be read"),
+    ],
+)
+def test_damaged_arrays(findings, tmp_path, array, what):
+    write_handover(findings, tmp_path)
+    np.save(tmp_path / "dram.npy", array, allow_pickle=True)
+    with pytest.raises(InputError, match=r"dram\.npy") as caught:
+        read(tmp_path, findings.ct)
+    assert what in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_array(findings, tmp_path):
+    write_handover(findings, tmp_path)
+    (tmp_path / "lesion.npy").unlink()
+    with pytest.raises(InputError, match=r"lesion\.npy: can't be read"):
+        read(tmp_path, findings.ct)

@@ -1,0 +1,43 @@
+"""Resampling by slabs gives what the whole volume at once gives."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from DRAMLesionLib import resampling
+from DRAMLesionLib.resampling import low_pass_resample, resample
+
+sizes = st.tuples(*[st.integers(1, 14)] * 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=sizes, new=sizes, slab=st.sampled_from([1, 60, 1 << 19]))
+def test_trilinear_is_torchs_own_whatever_the_slabs(size, new, slab):
+    values = np.random.default_rng(0).random(size, np.float32)
+    given_size = resampling.SLAB_VOXELS
+    resampling.SLAB_VOXELS = slab
+    try:
+        found = resample(values, new, 1)
+    finally:
+        resampling.SLAB_VOXELS = given_size
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(values)[None, None], size=new, mode="trilinear"
+    )
+    np.testing.assert_allclose(found, expected[0, 0].numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("new", [(10, 12, 9), (21, 30, 40), (5, 31, 17)])
+def test_low_pass_is_a_gaussian_along_each_axis_that_gets_coarser(new):
+    size = (21, 30, 40)
+    values = np.random.default_rng(1).random(size, np.float32)
+    found = low_pass_resample(torch.from_numpy(values).__getitem__, size, new)
+    expected = values
+    for axis, (n, m) in enumerate(zip(size, new, strict=True)):
+        if n > m:
+            sigma = 0.4 * np.sqrt((n / m) ** 2 - 1)
+            expected = ndimage.gaussian_filter1d(expected, sigma, axis=axis, mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(found, resample(expected, new, 1), atol=1e-5)
+    assert found.dtype == np.float32
