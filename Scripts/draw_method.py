@@ -20,7 +20,7 @@ LOBE = 5
 """Shown alone: the right lower lobe."""
 HEALTHY_SEED = 1
 LOBE_COLORS = ("#4c78a8", "#72b7b2", "#f2a33a", "#e5c84b", "#b279a2")
-ARROW, SOFT, INK, MASK = "#33566e", "#eef3f6", "#22313a", "#e6452f"
+ARROW, SOFT, INK, MASK = "#33566e", "#eef3f6", "#22313a", "#cc00ff"
 WIDTH, HEIGHT, SIDE, GAP, LEFT = 11.2, 4.75, 1.45, 0.42, 0.2
 """Inches: of the figure, of a picture, between pictures, before the first."""
 TOP, BOTTOM = 2.7, 0.4

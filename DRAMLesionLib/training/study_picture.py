@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.colors import map_colormap
+from DRAMLesionLib.colors import LESION_COLOR, css, map_colormap
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.pseudo_label_folder import guess_label
 from DRAMLesionLib.training.datalist import Scan
@@ -16,7 +16,7 @@ from DRAMLesionLib.training.study_masks import LoadedScan, lesion_map, load_row_
 from DRAMLesionLib.training.study_recipe import EXPERT, Study, StudyRow
 
 HU_SHOWN = (-1150.0, 250.0)
-EXPERT_COLOR, MASK_COLOR = "#39d353", "#ff5a4f"
+EXPERT_COLOR, MASK_COLOR = "#00e5ff", css(LESION_COLOR)
 Panel = tuple[str, np.ndarray | None, np.ndarray | None]
 """Title, map (0..1) or None, mask or None."""
 
@@ -97,7 +97,7 @@ def _draw(panels: Sequence[Panel], one: LoadedScan, z: int, path: Path) -> None:
     figure.text(
         0.01,
         0.008,
-        "red: this stage's mask   green: the expert's   heat: the map, 0 to 1",
+        "violet: this stage's mask   cyan: the expert's   heat: the map, 0 to 1",
         color="white",
         fontsize=8,
     )
