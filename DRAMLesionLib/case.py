@@ -136,9 +136,7 @@ def segment_case(
 
 def memory_explained(source: str | Path, ct: Volume, device: str) -> AbstractContextManager[None]:
     """A block whose lack of memory ends in one line that says which size of this CT would fit."""
-    return shortage_explained(
-        str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, device)
-    )
+    return shortage_explained(str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, device))
 
 
 def find_lesions(

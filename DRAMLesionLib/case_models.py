@@ -104,8 +104,13 @@ def find_companion(final: SegmentationModel) -> Path:
     name = final.description.dram_model
     if name is None:
         return find_model(None)
+    if Path(name).name != name or "\\" in name:
+        raise InputError(
+            f"{final.folder / METADATA}: segmentation.dram_model: {name!r} is a path, not a model's name: install "
+            "the model again"
+        )
     beside = final.folder.resolve().parent / name
-    if Path(name).name == name and (beside / METADATA).is_file():
+    if (beside / METADATA).is_file():
         return beside
     try:
         return find_model(name)

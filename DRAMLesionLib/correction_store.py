@@ -130,7 +130,7 @@ def read_header(directory: str | Path) -> dict[str, Any] | None:
     path = Path(directory) / SESSION_FILE
     if not path.is_file():
         return None
-    header = read_json(path, "a session, damaged", "restore the folder from a backup")
+    header = read_json(path, "a session", "restore the folder from a backup")
     if isinstance(header, dict) and isinstance(header.get("format"), int) and header["format"] > FORMAT:
         raise InputError(f"{path}: was saved by a later version of DRAMLesion: update DRAMLesion to open it")
     if not _is_header(header):

@@ -83,9 +83,8 @@ def read_series(
         slices = _choose(path, groups, series)
         _refuse_broken(path, broken)
         if others:
-            notes = (
-                f"DICOM files in the folder that hold no image: {len(others)} (first: {others[0].name})",
-            )
+            # Without their names, which may be a patient's.
+            notes = (f"DICOM files in the folder that hold no image: {len(others)}",)
     else:
         slices = _siblings(path, series)
         files = {one.path for one in slices}

@@ -49,6 +49,15 @@ _EMPTY_IF_ABSENT = (
     "ReferringPhysicianName",
 )
 """Attributes that the standard asks for but lets stay empty (type 2)."""
+_PLACE = (
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "StationName",
+    "DeviceSerialNumber",
+    "OperatorsName",
+)
+"""What highdicom repeats of the CT's equipment though nothing asks for it."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +247,11 @@ def algorithm_of(findings: Findings) -> Any:
 
 
 def save_dataset(dataset: Any, path: str | Path) -> None:
-    """Write a DICOM data set, whole or not at all."""
+    """Write a DICOM data set, whole or not at all, without naming the place where the CT was made."""
+    for equipment in dataset.get("ContributingEquipmentSequence", ()):
+        for keyword in _PLACE:
+            if keyword in equipment:
+                delattr(equipment, keyword)
     with atomic_file(path) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
 

@@ -276,7 +276,8 @@ def check_geometry(geometry: Geometry, path: Path | str) -> None:
         path: What to name in errors: its file, or its name.
 
     Raises:
-        InputError: Numbers that are not finite, a spacing out of range, directions that are singular or not perpendicular.
+        InputError: Numbers that are not finite, a spacing out of range, directions that are singular or not
+            perpendicular.
     """
     low, high = SPACING_LIMITS_MM
     spacing = triple(geometry.spacing)
@@ -296,7 +297,8 @@ def check_geometry(geometry: Geometry, path: Path | str) -> None:
     skew = np.abs(direction.T @ direction - np.eye(3)).max()
     if skew > 0.01:
         raise InputError(
-            f"{path}: its axes are not perpendicular (gantry tilt?): give the DICOM series, or resample it to an upright grid"
+            f"{path}: its axes are not perpendicular (gantry tilt?): give the DICOM series, "
+            "or resample it to an upright grid"
         )
 
 

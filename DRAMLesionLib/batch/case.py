@@ -186,14 +186,17 @@ def read_record(out: Path, name: str) -> dict[str, Any] | None:
         record = json.loads((out / CASES / name / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(record, dict) and record.get("case") == name and _RECORDED <= record.keys()
+    whole = isinstance(record, dict) and record.get("case") == name and record.keys() >= _RECORDED
     return record if whole and _are_outputs(record["outputs"]) else None
 
 
 def _are_outputs(outputs: Any) -> bool:
     """Whether a record's outputs are names within the case's folder: by them files are removed."""
     return isinstance(outputs, dict) and all(
-        isinstance(known, str) and Path(name).parts and not Path(name).is_absolute() and ".." not in Path(name).parts
+        isinstance(known, str)
+        and Path(name).parts
+        and not Path(name).is_absolute()
+        and ".." not in Path(name).parts
         for name, known in outputs.items()
     )
 

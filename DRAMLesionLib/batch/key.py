@@ -30,7 +30,9 @@ def read_key(out: Path) -> dict[tuple[str, str], str]:
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path}: is damaged: restore it from a backup, or give another folder") from error
     return {
-        (row["image"], row.get("series") or ""): row["case"] for row in rows if row.get("image") and row.get("case")
+        (row["image"], row.get("series") or ""): row["case"]
+        for row in rows
+        if row.get("image") and row.get("case")
     }
 
 

@@ -140,7 +140,7 @@ def collect(
     progress("Reading the scans", 1.0)
     if problems:
         raise InputError(
-            f"{folder}: {len(problems)} problem(s): {'; '.join(problems)}: add or replace what is named, or take its row out"
+            f"{folder}: {len(problems)} problem(s): {'; '.join(problems)}: add what is named, or take its row out"
         )
     left = [name for name in files["image"] if name not in known]
     return scans, [

@@ -7,8 +7,8 @@ from torch import nn
 def compile_network(network: nn.Module, backend: str = "inductor") -> None:
     """Compile a network in place; its weights and their names stay as they are.
 
-    The first steps take minutes. On a CPU it was no faster than the network as it is. Grids differ from lobe to lobe, so shapes are
-    compiled as variables.
+    The first steps take minutes. On a CPU it was no faster than the network as it is. Grids differ from lobe to lobe, so
+    shapes are compiled as variables.
 
     Args:
         network: One with ``compiled_parts`` has these compiled, since more than its ``forward`` is called.

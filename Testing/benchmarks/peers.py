@@ -25,6 +25,7 @@ from main_job import machine  # noqa: E402
 
 from DRAMLesionLib.case_models import load_case_models  # noqa: E402
 from DRAMLesionLib.lobes import find_lobes  # noqa: E402
+from DRAMLesionLib.resampling import resample  # noqa: E402
 from DRAMLesionLib.segmentation import predict_on_grid, segmentation_grid  # noqa: E402
 from DRAMLesionLib.volume import read_ct  # noqa: E402
 
@@ -80,11 +81,13 @@ def lung_steps(ct: Any, labels: np.ndarray, rounds: int) -> None:
         from lungmask import utils
 
         def around_the_network() -> np.ndarray:
-            small, boxes = utils.preprocess(ct.array, resolution=[256, 256])
-            lobes = np.stack(
-                [utils.crop_and_resize(plane, width=256, height=256)[0] for plane in labels]
-            )  # in place of the network's answer
-            cleaned = utils.postprocessing(lobes.round().astype(np.uint8)[: len(small)])
+            _, boxes = utils.preprocess(ct.array, resolution=[256, 256])
+            # Our lobes stand in for the network's answer, on its grid.
+            answer = [
+                resample(plane[None, top:bottom, left:right], (1, 256, 256), order=0)
+                for plane, (top, left, bottom, right) in zip(labels, boxes, strict=True)
+            ]
+            cleaned = utils.postprocessing(np.concatenate(answer), disable_tqdm=True)
             return np.stack(
                 [utils.reshape_mask(p, b, ct.array.shape[1:]) for p, b in zip(cleaned, boxes, strict=True)]
             )

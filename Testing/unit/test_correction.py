@@ -468,12 +468,14 @@ def edit_header(**change):
         (lambda folder: (folder / "journal-1.jsonl").unlink(), "journal-1.jsonl: is missing"),
         (lambda folder: (folder / "volumes-1.npz").unlink(), "volumes-1.npz: is missing"),
         (lambda folder: (folder / "session.json").unlink(), "holds no correction session"),
-        (lambda folder: (folder / "session.json").write_text('{"format": 1'), "session.json: is damaged"),
+        (lambda folder: (folder / "session.json").write_text('{"format": 1'), "session.json: not a session"),
         (lambda folder: (folder / "session.json").write_text("[]"), "session.json: is damaged"),
         (edit_header(format=99), "later version"),
         (edit_header(journal="../journal-1.jsonl"), "session.json: is damaged"),
         (edit_header(propagation={"unknown": 1}), "fit each other"),
-        (edit_header(spacing_mm=[1, 2]), "fit each other"),
+        (edit_header(spacing_mm=[1, 2]), "session.json: is damaged"),
+        (edit_header(provenance=[]), "session.json: is damaged"),
+        (edit_header(geometry=[1, 2]), "session.json: is damaged"),
     ],
 )
 def test_a_damaged_folder_is_named(case, tmp_path, damage, words):

@@ -168,6 +168,21 @@ def starve(words: list[str], mib: float) -> int:
     return command(words)
 
 
+def offline(words: list[str]) -> int:
+    """A command line whose process may open no socket; without words, one is opened."""
+    import socket
+    import sys
+
+    def hook(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event.startswith("socket."):
+            os._exit(99)
+
+    sys.addaudithook(hook)
+    if not words:
+        socket.create_connection(("127.0.0.1", 9))
+    return command(words)
+
+
 JOBS: dict[str, Callable[..., int | None]] = {
-    job.__name__: job for job in (command, session, accept, batch, fill, starve)
+    job.__name__: job for job in (command, session, accept, batch, fill, starve, offline)
 }

@@ -134,8 +134,8 @@ def test_another_error_of_a_network_is_not_tried_again(phantom):
 
 def test_windows_are_told_to_the_reader_of_the_results(phantom, models):
     model = load_model(models / "a")
-    limited(model.network.unet.conv_0, 32**3, ERRORS["CPU"])
-    finer = replace(model, description=replace(model.description, spacing_mm=(4.0, 4.0, 4.0)))
+    limited(model.network.unet.conv_0, 33000, ERRORS["CPU"])
+    finer = replace(model, description=replace(model.description, spacing_mm=(5.0, 5.0, 5.0)))
     findings = find_lesions(phantom.ct, CaseModels(finer), crf=False)
     assert any("memory was short" in warning for warning in findings.record["warnings"])
 
