@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test torture check format bench screenshots docs docs-test clean install install-test
+.PHONY: help demo test torture check format bench screenshots docs docs-test clean install install-test audit
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
@@ -17,6 +17,7 @@ help:
 	@echo "make test             run the tests"
 	@echo "make torture          odd inputs, kills and fuzzing, all of them: about an hour"
 	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
+	@echo "make audit            known weaknesses of the pinned packages (asks PyPI)"
 	@echo "make format           format the code"
 	@echo "make docs             build the pages and the API reference into build/docs"
 	@echo "make docs-test        type what the pages tell people to type"
@@ -59,6 +60,12 @@ check: install-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python Scripts/check_extension.py
+
+# In an environment of its own: its packages are of no use to anybody else.
+audit: install
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'pip-audit>=2.7'
+	$(VENV)/audit/bin/python Scripts/audit.py
 
 format: install-test
 	$(BIN)/ruff format .

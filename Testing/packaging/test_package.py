@@ -245,15 +245,14 @@ def test_the_package_holds_what_was_installed(package, sources, tools):
     assert archive.stat().st_size < LARGEST_PACKAGE_MB * 1e6
 
 
-def test_the_wheel_names_every_folder_of_the_library():
-    """``pip install`` takes these lists, not CMake's."""
-    from setuptools import find_packages
+def test_the_wheel_holds_every_folder_and_file_of_the_library():
+    """``pip install`` takes what pyproject.toml says, not CMake's lists."""
+    from setuptools.config.pyprojecttoml import read_configuration
 
-    said = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    packages = set(re.findall(r'"([\w.]+)"', re.search(r"^packages = (\[.*?\])", said, re.S | re.M)[1]))
-    assert packages == set(find_packages(str(REPOSITORY), include=["DRAMLesionLib", "DRAMLesionLib.*"]))
-    patterns = re.findall(r'"([^"]+)"', re.search(r"^DRAMLesionLib = (\[.*?\])", said, re.S | re.M)[1])
+    said = read_configuration(REPOSITORY / "pyproject.toml", expand=True)["tool"]["setuptools"]
     library = REPOSITORY / "DRAMLesionLib"
-    covered = {path for pattern in patterns for path in library.glob(pattern)}
+    folders = {path.parent for path in library.rglob("*.py")}
+    assert set(said["packages"]) == {".".join(path.relative_to(REPOSITORY).parts) for path in folders}
+    covered = {path for pattern in said["package-data"]["DRAMLesionLib"] for path in library.glob(pattern)}
     data = {path for path in library.rglob("*") if path.is_file() and path.suffix != ".py"}
     assert {path for path in data if of_use(path.relative_to(library))} <= covered

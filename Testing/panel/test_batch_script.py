@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from panel_standin.application import loadModule  # noqa: F401 - the stand-in comes first
@@ -10,13 +11,13 @@ from panel_standin.application import loadModule  # noqa: F401 - the stand-in co
 from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.phantom import save_phantom
 
+SCRIPT = Path(__file__).resolve().parents[2] / "Scripts" / "batch.py"
+
 
 @pytest.fixture
 def script(module, models, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    from conftest import REPOSITORY
-
-    spec = importlib.util.spec_from_file_location("batch_script", REPOSITORY / "Scripts" / "batch.py")
+    spec = importlib.util.spec_from_file_location("batch_script", SCRIPT)
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded

@@ -1,11 +1,13 @@
 """The Segment Editor's effect "DRAM refine", clicked in a stand-in for Slicer (see panel_standin)."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from vtk.util.numpy_support import vtk_to_numpy
 
 EFFECT = "DRAM refine"
+MODULE = Path(__file__).resolve().parents[2] / "SegmentEditorDRAMRefine" / "SegmentEditorDRAMRefine.py"
 
 
 class Editor:
@@ -78,7 +80,7 @@ class Editor:
 def registered(application):
     from panel_standin.application import loadModule
 
-    loadModule(REPOSITORY / "SegmentEditorDRAMRefine" / "SegmentEditorDRAMRefine.py")
+    loadModule(MODULE)
     application.startupCompleted.emit()
 
 

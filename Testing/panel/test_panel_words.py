@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path
     for folder in ("DRAMLesion", "SegmentEditorDRAMRefine")

@@ -151,7 +151,8 @@ def test_two_processes_go_on_when_one_dies_and_equal_a_single_one(folder, start)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     steps = [e["step"] for e in events(out) if e["event"] == "step"]
-    assert steps == list(range(1, 13)), "the steps of two epochs, then from the checkpoint on"
+    # Samples are made ahead: it dies between the checkpoints after steps 3 and 6, or just after the latter.
+    assert steps in [[*range(1, last + 1), *range(4, 13)] for last in (3, 4, 5, 6)]
     assert "Sending" in err or "restart" in err.lower()
     together, alone = load_file(folder / "out" / "toy.safetensors"), in_this_process(folder)
     for key, value in alone.items():
