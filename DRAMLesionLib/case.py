@@ -5,7 +5,8 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,14 @@ from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.quantify import quantify
 from DRAMLesionLib.refined_dram import refine_dram
 from DRAMLesionLib.rendering import PICTURES
-from DRAMLesionLib.segmentation import predict_lesion, segment_lesion, with_refined_dram
+from DRAMLesionLib.segmentation import (
+    EDGE_MM,
+    MAJORITY,
+    predict_lesion,
+    segment_lesion,
+    take_speckle_off,
+    with_refined_dram,
+)
 from DRAMLesionLib.volume import Volume, read_ct, without_identifiers, write_volume
 
 OUTPUTS = {
@@ -113,25 +121,27 @@ def segment_case(
         ct = read_ct(source, series=series)
     if not keep_identifiers:
         ct = without_identifiers(ct)
+    find = partial(
+        find_lesions,
+        ct,
+        models,
+        lobes_path=lobes,
+        device=str(place),
+        crf=crf,
+        allow_missing_lobes=allow_missing_lobes,
+        progress=progress,
+        watch=watch,
+    )
     with memory_explained(source, ct, str(place)):
-        findings = find_lesions(
-            ct,
-            models,
-            lobes_path=lobes,
-            device=str(place),
-            crf=crf,
-            allow_missing_lobes=allow_missing_lobes,
-            progress=progress,
-            watch=watch,
-        )
-        if handover:
-            progress("Handing over", 0.0)
-            write_handover(findings, out)
-            return findings
-        write_findings(
-            findings, out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
-        )
-    return findings
+        if not handover:
+            # Not held here, so that maps can go as soon as they are written.
+            return write_findings(
+                find(), out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
+            )
+        findings = find()
+        progress("Handing over", 0.0)
+        write_handover(findings, out)
+        return findings
 
 
 def memory_explained(source: str | Path, ct: Volume, device: str) -> AbstractContextManager[None]:
@@ -179,12 +189,17 @@ def find_lesions(
                     probability, final.threshold, refined, wanted.threshold, final.dram_share
                 )
             cut, threshold = probability, final.threshold
+    settings = _settings(models, lobe_map.source, crf, device)
+    if cut is not dram:  # the network's own map stays as it is
+        with watch.stage("smooth"):
+            take_speckle_off(cut, labels, threshold, ct.spacing_mm)
+        settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
         table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
     record: dict[str, Any] = {
         **models.facts(),
-        "settings": _settings(models, lobe_map.source, crf, device),
+        "settings": settings,
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": [*ct.warnings, *notes],
@@ -210,7 +225,7 @@ def write_findings(
     dicom_folder: DicomFolder | None = None,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
-) -> None:
+) -> Findings:
     """Write all outputs of a case into a folder, all of them or none.
 
     Args:
@@ -220,36 +235,44 @@ def write_findings(
         dicom_folder: Where the CT's series is, where a DICOM Segmentation is wanted.
         progress: Told the stage and how much of it is done.
         watch: Adds the seconds of writing.
+
+    Returns:
+        The findings without refined map and probability, which are as large as the CT and lie in files now: who does not
+        hold the findings has that memory back while the scene is made.
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     ct = findings.ct
+    slim = replace(findings, refined=None, probability=None)
     owned = (*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(staged_directory(out, owned, last="summary.json"))
         # The scene's process works while the files are written, and needs memory, too.
         give_freed_memory_back()
-        making = scene.begin_scene_folder(findings, folder) if with_scene else None
+        making = scene.begin_scene_folder(slim, folder) if with_scene else None
         if making is not None:
             stack.callback(making.stop)
         with watch.stage("write"):
             progress("Writing the results", 0.0)
-            write_volume(findings.lesion, ct, folder / "lesion.nii.gz")
-            write_volume(findings.dram, ct, folder / "dram.nii.gz")
             if findings.refined is not None:
                 write_volume(findings.refined, ct, folder / "refined_dram.nii.gz")
             if findings.probability is not None:
                 write_volume(findings.probability, ct, folder / PROBABILITY)
-            write_volume(findings.lobes.labels, ct, folder / "lobes.nii.gz")
-            seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
-            report.write_table(findings, folder / "lobes.csv")
+            del findings
+            give_freed_memory_back()
+            write_volume(slim.lesion, ct, folder / "lesion.nii.gz")
+            write_volume(slim.dram, ct, folder / "dram.nii.gz")
+            write_volume(slim.lobes.labels, ct, folder / "lobes.nii.gz")
+            seg_nrrd.write_segmentation(slim, folder / "lesion.seg.nrrd")
+            report.write_table(slim, folder / "lobes.csv")
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
-                write_dicom_seg(findings, dicom_folder.folder, folder / DICOM_SEG, dicom_folder.series)
+                write_dicom_seg(slim, dicom_folder.folder, folder / DICOM_SEG, dicom_folder.series)
         with watch.stage("report"):
             progress("Drawing the report", 0.0)
-            drawings = report.draw(findings)
+            drawings = report.draw(slim)
         pictures: dict[str, Path] = {}
+        give_freed_memory_back()
         if making is not None:
             with watch.stage("scene"):
                 progress("Making the Slicer scene", 0.0)
@@ -258,11 +281,12 @@ def write_findings(
                 except scene.SceneUnavailable as reason:
                     written = reason.written
                     lacking = "no pictures of the Slicer scene" if written else "no Slicer scene"
-                    findings.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
+                    slim.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
                 pictures = {path.name: path for path in written if path.suffix == ".png"}
         progress("Writing the report", 0.0)
-        report.write_report(findings, folder / "report.html", pictures, drawings)
-        report.write_summary(findings, folder / "summary.json")
+        report.write_report(slim, folder / "report.html", pictures, drawings)
+        report.write_summary(slim, folder / "summary.json")
+    return slim
 
 
 def versions() -> dict[str, str]:

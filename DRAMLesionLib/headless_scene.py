@@ -263,7 +263,7 @@ def main(arguments: list[str]) -> int:
     import vtk
 
     from DRAMLesionLib import rendering
-    from DRAMLesionLib.allocation import keep_freed_memory
+    from DRAMLesionLib.allocation import give_freed_memory_back, keep_freed_memory
 
     keep_freed_memory()
     vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
@@ -274,6 +274,7 @@ def main(arguments: list[str]) -> int:
             if what == "scene":
                 _report("Scene: scene.mrb", 0.5)
                 save(opened, folder / SCENE_NAME)
+                give_freed_memory_back()
             _report("Scene: pictures", 0.8)
             rendering.render_scene(opened, folder)
     except SceneUnavailable as error:

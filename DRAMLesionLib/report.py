@@ -64,8 +64,9 @@ PICTURE_TITLES = {
 _ABSENT = "–"
 
 _MASK_SOURCES = {
-    "final": "The segmentation is the final network's; the map is shown beside it. ",
-    "dram": "The segmentation is the map (after attention and CRF where they ran), cut at the model's threshold. ",
+    "final": "The segmentation is the final network's, smoothed a little; the map is shown beside it. ",
+    "dram": "The segmentation is the map (after attention and CRF where they ran), cut at the model's threshold and "
+    "smoothed a little. ",
 }
 """What the report says of each method, see :mod:`DRAMLesionLib.case_models`."""
 

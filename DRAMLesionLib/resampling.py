@@ -98,9 +98,35 @@ def low_pass_resample(
     Returns:
         float32 (z, y, x) of ``size``.
     """
-    along_z, along_y, along_x = (_axis_matrix(n, m) for n, m in zip(shape, size, strict=True))
-    planes = torch.empty(shape[0], *size[1:])
-    for part in slabs(shape):
+    return _by_axes(source, [_axis_matrix(n, m) for n, m in zip(shape, size, strict=True)])
+
+
+def gaussian(
+    source: Callable[[slice], torch.Tensor], shape: Sequence[int], sigma: Sequence[float]
+) -> np.ndarray:
+    """A Gaussian filter; there is nothing but 0 outside the volume.
+
+    Args:
+        source: Gives slices of the volume's first axis, float32 (slices, y, x).
+        shape: The volume's (z, y, x).
+        sigma: Of the Gaussian along (z, y, x), in voxels; it is cut off at 3 sigma.
+
+    Returns:
+        float32 (z, y, x).
+    """
+    rows = [
+        ndimage.gaussian_filter1d(np.eye(n), width, axis=0, mode="constant", truncate=3.0)
+        for n, width in zip(shape, sigma, strict=True)
+    ]
+    return _by_axes(source, [torch.from_numpy(row.astype(np.float32)) for row in rows])
+
+
+def _by_axes(source: Callable[[slice], torch.Tensor], matrices: Sequence[torch.Tensor]) -> np.ndarray:
+    """A linear filter of each axis (z, y, x): a matrix (new length, old length)."""
+    along_z, along_y, along_x = matrices
+    size = [len(matrix) for matrix in matrices]
+    planes = torch.empty(along_z.shape[1], *size[1:])
+    for part in slabs(planes.shape):
         planes[part] = along_y @ (source(part) @ along_x.T)
     return (along_z @ planes.flatten(1)).view(*size).numpy()
 

@@ -5,19 +5,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special
+from scipy import ndimage, special
 
 from DRAMLesionLib.device import has_bfloat16
 from DRAMLesionLib.dram import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.errors import InputError
 from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.resampling import slabs
+from DRAMLesionLib.resampling import gaussian, slabs
 from DRAMLesionLib.segmentation_network import SegmentationNetwork, SegmentationNetworkDescription
 from DRAMLesionLib.windows import in_windows_that_fit, note_windows, smaller_windows
 
 CERTAIN = 1e-3
 """Probabilities are taken to lie so far from 0 and 1 at least, so that one map can't overrule the other for good."""
+EDGE_MM = 1.2
+"""Sigma of the Gaussian that smooths a mask, in mm: one to two voxels of a usual CT. This and :data:`MAJORITY` agreed
+best with the experts on the training scans of the comparison in the README."""
+MAJORITY = 0.45
+"""Below one half, since thin lesions would fade by more than broad ones grow."""
 AIR = 0.0
 """Network input where there is no CT, or no lobe."""
 
@@ -168,6 +173,46 @@ def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float)
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
     """
     return ((lesion_map > threshold) & (labels > 0)).astype(np.uint8)
+
+
+def take_speckle_off(
+    lesion_map: np.ndarray, labels: np.ndarray, threshold: float, spacing_mm: tuple[float, float, float]
+) -> None:
+    """Change a map, in place, so that its cut has no speckle of the CT's noise.
+
+    A voxel of the lobes becomes lesion where about half of them around it are: more than :data:`MAJORITY` after a
+    Gaussian of :data:`EDGE_MM`. Where the map says otherwise its value moves to the threshold's other side, and no
+    further: who cuts the map again, or goes on from it, finds the same mask.
+
+    Args:
+        lesion_map: float32 (z, y, x), 0..1.
+        labels: uint8 (z, y, x): lobes; outside nothing changes.
+        threshold: Where the map is cut.
+        spacing_mm: (z, y, x).
+    """
+    inside = labels > 0
+    cut = (lesion_map > threshold) & inside
+    if not cut.any():
+        return
+    sigma = [EDGE_MM / length for length in spacing_mm]
+    # Where there is no lesion within the Gaussian's reach, none appears.
+    box = tuple(
+        slice(max(0, ends.start - reach), ends.stop + reach)
+        for ends, reach in zip(
+            ndimage.find_objects(cut.view(np.uint8))[0],
+            (round(6 * width) + 1 for width in sigma),
+            strict=True,
+        )
+    )
+    here, lobes, values = cut[box], inside[box], lesion_map[box]
+
+    def above_majority(part: slice) -> torch.Tensor:
+        return torch.from_numpy(here[part].astype(np.float32) - np.float32(MAJORITY) * lobes[part])
+
+    smooth = gaussian(above_majority, here.shape, sigma) > 0
+    limit = np.float32(threshold)
+    values[smooth & lobes & ~here] = np.nextafter(limit, np.float32(1))
+    values[~smooth & here] = np.nextafter(limit, np.float32(0))
 
 
 def segmentation_grid(

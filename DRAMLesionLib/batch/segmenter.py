@@ -58,10 +58,15 @@ def segment(
         ct = read_ct(source, series=series)
     models, place = _models(model, method, device), str(find_device(device))
     with memory_explained(source, ct, place):
-        findings = find_lesions(
-            ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
+        write_findings(
+            find_lesions(
+                ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
+            ),
+            out,
+            with_scene=with_scene,
+            progress=progress,
+            watch=watch,
         )
-        write_findings(findings, out, with_scene=with_scene, progress=progress, watch=watch)
 
 
 @functools.cache

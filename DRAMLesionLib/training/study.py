@@ -27,6 +27,7 @@ from DRAMLesionLib.files import write_text
 from DRAMLesionLib.lobes import read_lobes
 from DRAMLesionLib.progress import Progress, silent
 from DRAMLesionLib.pseudo_label_folder import write_pseudo_labels
+from DRAMLesionLib.segmentation import segment_lesion, take_speckle_off
 from DRAMLesionLib.training.datalist import DataList, Scan, read_datalist, write_datalist
 from DRAMLesionLib.training.engine import state_folder, train
 from DRAMLesionLib.training.run_log import LOG, Log, read_log
@@ -228,7 +229,8 @@ def _score(
     for number, one in enumerate(loaded):
         progress("Segmenting", number / len(loaded))
         found = lesion_map(row.mask, model, one, device, teacher)
-        mask = ((found > cut) & (one.lobes > 0)).astype(np.uint8)
+        take_speckle_off(found, one.lobes, cut, one.ct.spacing_mm)
+        mask = segment_lesion(found, one.lobes, cut)
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(mask, one.ct, folder / f"{one.scan.name}.nii.gz")
         scores.append(score_masks(mask, one.expert, one.lobes, name=one.scan.name, part=one.part))

@@ -10,6 +10,7 @@ from scipy import ndimage
 from DRAMLesionLib.colors import LESION_COLOR, css, map_colormap
 from DRAMLesionLib.files import atomic_file
 from DRAMLesionLib.pseudo_label_folder import guess_label
+from DRAMLesionLib.segmentation import segment_lesion, take_speckle_off
 from DRAMLesionLib.training.datalist import Scan
 from DRAMLesionLib.training.study import model_folder, teacher_folder
 from DRAMLesionLib.training.study_masks import LoadedScan, lesion_map, load_row_model, threshold_of
@@ -59,10 +60,12 @@ def _panels(row: StudyRow, study: Study, one: LoadedScan, out: Path, device: str
         panels.append((f"pseudo label ({row.name})", None, label[z]))
     other = teacher_folder(row, study, study.seeds[0], out)
     partner = None if other is None else load_row_model("dram", other, device)
-    found = lesion_map(row.mask, model, one, device, partner)[z]
-    mask = (found > threshold_of(row, model)) & (one.lobes[z] > 0)
+    found = lesion_map(row.mask, model, one, device, partner)
+    shown, cut = found[z].copy(), threshold_of(row, model)
+    take_speckle_off(found, one.lobes, cut, one.ct.spacing_mm)
+    mask = segment_lesion(found[z], one.lobes[z], cut) > 0
     shows_map = row.mask in ("dram", "attention", "crf")
-    panels.append((row.name, found if shows_map else None, mask))
+    panels.append((row.name, shown if shows_map else None, mask))
     return panels
 
 

@@ -271,7 +271,7 @@ def test_killed_processes_change_nothing(serial, tmp_path):
     pytest.importorskip("psutil")
     out = tmp_path / "out"
     result, killed = with_kills(serial / "in", out, Workers(2, dask=False), 5, ["batch.worker"], 0.5)
-    assert killed >= 3
+    assert killed >= 1
     check_equal(out, serial / "out", result, killed)
 
 
@@ -280,7 +280,7 @@ def test_killed_dask_workers_change_nothing(serial, tmp_path):
     out = tmp_path / "out"
     words = ["batch.worker", "multiprocessing.spawn"]
     result, killed = with_kills(serial / "in", out, Workers(2), 5, words, 1.0)
-    assert killed >= 3
+    assert killed >= 1
     check_equal(out, serial / "out", result, killed)
 
 

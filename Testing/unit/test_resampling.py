@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from DRAMLesionLib import resampling
-from DRAMLesionLib.resampling import low_pass_resample, resample
+from DRAMLesionLib.resampling import gaussian, low_pass_resample, resample
 
 sizes = st.tuples(*[st.integers(1, 14)] * 3)
 
@@ -41,3 +41,21 @@ def test_low_pass_is_a_gaussian_along_each_axis_that_gets_coarser(new):
             expected = ndimage.gaussian_filter1d(expected, sigma, axis=axis, mode="nearest", truncate=3.0)
     np.testing.assert_allclose(found, resample(expected, new, 1), atol=1e-5)
     assert found.dtype == np.float32
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=sizes,
+    sigma=st.tuples(*[st.floats(0.05, 4)] * 3),
+    slab=st.sampled_from([1, 60, 1 << 19]),
+)
+def test_gaussian_is_scipys_with_zeros_outside(size, sigma, slab):
+    values = np.random.default_rng(2).random(size, np.float32)
+    given_size = resampling.SLAB_VOXELS
+    resampling.SLAB_VOXELS = slab
+    try:
+        found = gaussian(torch.from_numpy(values).__getitem__, size, sigma)
+    finally:
+        resampling.SLAB_VOXELS = given_size
+    expected = ndimage.gaussian_filter(values.astype(float), sigma, mode="constant", truncate=3.0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
