@@ -72,7 +72,9 @@ class SlicerPool:
         end = time.monotonic() + timeout_s
         while not self._ended and time.monotonic() < end:
             slicer.app.processEvents()
-            for running in list(self._running):
+            # Results come step by step: those of two cases at a time would stand in each other's scenes.
+            arriving = [running for running in self._running if running.run.arriving][:1]
+            for running in arriving or list(self._running):
                 with running.adding():
                     done = running.run.poll()
                 if done:
