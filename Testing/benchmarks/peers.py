@@ -2,9 +2,15 @@
 
     python Testing/benchmarks/peers.py CT [--rounds 3] [--threads 2]
 
-The final network in MONAI's sliding window as it comes (float32, patch by patch, each mirrored) and as the main job runs
-it; lungmask's work before and after its network, which needs no weights, and our lungs and lobes, where lungmask is
-installed (pip install lungmask). The dense CRF's peer is in ``crf.py``.
+* The final network in MONAI's sliding window as it comes (float32, patch by patch, each mirrored) and as the main job
+  runs it.
+* The dRAM's network and one of the shape that the method's authors give (32, 64 and 128 channels, 512 at the bottom, two
+  convolutions each, batch normalisation; MONAI's DynUNet, whose upsampling is a transposed convolution) on the same
+  lobes, both in float32.
+* lungmask's work before and after its network, which needs no weights, and our lungs and lobes, where lungmask is
+  installed (pip install lungmask).
+
+The dense CRF's peer is in ``crf.py``.
 """
 
 import argparse
@@ -24,6 +30,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from main_job import machine  # noqa: E402
 
 from DRAMLesionLib.case_models import load_case_models  # noqa: E402
+from DRAMLesionLib.dram import lobe_samples, lung_grid  # noqa: E402
 from DRAMLesionLib.lobes import find_lobes  # noqa: E402
 from DRAMLesionLib.resampling import resample  # noqa: E402
 from DRAMLesionLib.segmentation import predict_on_grid, segmentation_grid  # noqa: E402
@@ -75,6 +82,43 @@ def sliding_windows(ct: Any, labels: np.ndarray, rounds: int) -> None:
     print(f"\nthe two masks' IoU: {(one & other).sum() / max(1, (one | other).sum()):.4f}\n")
 
 
+def dense_networks(ct: Any, labels: np.ndarray, rounds: int) -> None:
+    """One map of each lobe, with random weights: time does not depend on them."""
+    from monai.networks.nets import DynUNet
+
+    model = load_case_models(None, "dram", torch.device("cpu")).dram
+    samples = lobe_samples(lung_grid(ct.array, labels, ct.spacing_mm, model.description), model.description)
+    lobes = [_padded(torch.from_numpy(sample.image)[None, None]) for sample in samples]
+    authors = DynUNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=1,
+        kernel_size=[3] * 4,
+        strides=[1, 2, 2, 2],
+        upsample_kernel_size=[2] * 3,
+        filters=[32, 64, 128, 512],
+        norm_name="batch",
+    ).eval()
+    compare(
+        {
+            "dense network of the authors' shape, all lobes": lambda: [_map(authors, lobe) for lobe in lobes],
+            "ours (dram-covid), all lobes": lambda: [_map(model.network, lobe) for lobe in lobes],
+        },
+        rounds,
+    )
+    print()
+
+
+@torch.inference_mode()
+def _map(network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(network(image))
+
+
+def _padded(image: torch.Tensor, step: int = 16) -> torch.Tensor:
+    ends = [end for length in image.shape[:1:-1] for end in (0, -length % step)]
+    return torch.nn.functional.pad(image, ends)
+
+
 def lung_steps(ct: Any, labels: np.ndarray, rounds: int) -> None:
     """lungmask without its network."""
     with contextlib.suppress(ImportError):
@@ -118,6 +162,7 @@ def main() -> None:
     print(f"{machine()}; {given.threads} threads; CT (z, y, x) {ct.array.shape}, best of {given.rounds}\n")
     print("| method | s | CPU s |\n|---|---|---|")
     sliding_windows(ct, labels, given.rounds)
+    dense_networks(ct, labels, given.rounds)
     lung_steps(ct, labels, given.rounds)
 
 
