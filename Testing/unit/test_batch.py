@@ -307,8 +307,10 @@ def test_a_scheduler_that_does_not_answer(source, tmp_path, monkeypatch):
 def start(source, out, count, *flags):
     """A batch in a process group of its own, as a terminal starts it."""
     script = (
-        "import sys\nfrom DRAMLesionLib.batch import Workers, segment_batch\n"
+        "import signal, sys\nfrom DRAMLesionLib.batch import Workers, segment_batch\n"
         "if __name__ == '__main__':\n"
+        # A shell starts what it runs in the background with the signal ignored, and children inherit that.
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    source, out, done, count = sys.argv[1:5]\n"
         "    options = {'done': done, 'wait_s': 0.1}\n"
         "    result = segment_batch(source, out, workers=Workers(int(count)), segmenter='fake_segmenter',\n"
