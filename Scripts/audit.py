@@ -46,7 +46,11 @@ def main() -> int:
         last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         print(f"pip-audit could not look up any package: {last}")
         return 0
-    print("\n".join(weaknesses))
+    if not known:
+        print("No package could be looked up: PyPI's advisories are out of reach, and nothing is known")
+        return 0
+    for line in weaknesses:
+        print(line)
     print(f"{known} packages looked up, {skipped} could not be; {len(weaknesses)} known weaknesses")
     return 1 if weaknesses else 0
 

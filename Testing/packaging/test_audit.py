@@ -21,6 +21,7 @@ UNKNOWN = {"name": "ours", "skip_reason": "not found"}
     [
         ([WEAK, FINE], 1, "old 1.0: PYSEC-1, mended in 1.1\n2 packages looked up, 0 could not be; 1 known"),
         ([FINE, UNKNOWN], 0, "1 packages looked up, 1 could not be; 0 known"),
+        ([UNKNOWN], 0, "No package could be looked up"),
         (None, 0, "could not look up any package: no route"),
     ],
 )
