@@ -92,14 +92,17 @@ def start_belief(
     """
     probability = np.asarray(probability)
     check_probability(probability, lobes)
-    belief = np.empty(lobes.shape, np.int8)
+    belief = np.full(lobes.shape, -127, np.int8)
     for z in range(lobes.shape[0]):  # by planes, since float copies of a scan may fill the memory
-        plane = probability[z].astype(np.float32)
+        inside = lobes[z] != 0
+        if not inside.any():
+            continue
+        given = probability[z][inside]
+        values = given.astype(np.float32)
         with np.errstate(divide="ignore"):
-            belief[z] = to_steps(np.log(plane) - np.log1p(-plane) - logit(threshold))
+            found = to_steps(np.log(values) - np.log1p(-values) - logit(threshold))
         # The quotient may round across the threshold; the map's own comparison decides.
-        belief[z] = _sided(belief[z], probability[z] > threshold)
-    belief[lobes == 0] = -127
+        belief[z][inside] = _sided(found, given > threshold)
     return belief if label is None else _with_label(belief, label)
 
 
@@ -107,9 +110,12 @@ def _with_label(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
     label = np.asarray(label)
     if label.shape != belief.shape:
         raise InputError(f"label: shape {label.shape}, the CT has {belief.shape}: give it on the CT's grid")
-    if not np.isin(label, (0, 1)).all():
+    whole = label.dtype.kind in "biu"  # a look at the ends is enough then, and ten times as fast
+    if not (label.min() >= 0 and label.max() <= 1) or not (whole or np.isin(label, (0, 1)).all()):
         raise InputError("label: other values than 0 and 1: give 1 for lesion")
-    return _sided(belief, label > 0)
+    for plane, lesion in zip(belief, label, strict=True):
+        plane[...] = _sided(plane, lesion > 0)
+    return belief
 
 
 def _sided(belief: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -85,9 +85,10 @@ def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) 
     """
     name = node.GetName()
     if node.IsA("vtkMRMLSegmentationNode"):
-        labels = np.zeros(ct.array.shape, dtype=np.uint8)
+        own = np.zeros(ct.geometry.size[::-1], dtype=np.uint8)
         for segment_id, value in _lobe_segments(node).items():
-            labels[segment_array(node, segment_id, ct) != 0] = value
+            _paste_segment(node, segment_id, ct, own, value)
+        labels = canonical_array(own, ct.geometry)
     else:
         labels = _labels_from_volume(node, ct)
     missing = [lobe.name for lobe in LOBES if not (labels == lobe.value).any()]
@@ -107,15 +108,21 @@ def segment_array(node: Any, segment_id: str, like: Volume) -> np.ndarray:
     Raises:
         InputError: The segmentation has no such segment.
     """
+    own = np.zeros(like.geometry.size[::-1], dtype=np.uint8)
+    _paste_segment(node, segment_id, like, own, 1)
+    return canonical_array(own, like.geometry)
+
+
+def _paste_segment(node: Any, segment_id: str, like: Volume, own: np.ndarray, value: int) -> None:
+    """Put ``value`` into an array in the own axes (k, j, i) of ``like`` wherever the segment is."""
     import slicer
 
     if node.GetSegmentation().GetSegment(segment_id) is None:
         raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
     labelmap = slicer.vtkOrientedImageData()
     found = node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
-    own = np.zeros(like.geometry.size[::-1], dtype=np.uint8)
     if not found or labelmap.IsEmpty():
-        return canonical_array(own, like.geometry)
+        return
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if node.GetParentTransformNode() is not None:
         logic.ApplyParentTransformToOrientedImageData(node, labelmap)
@@ -126,8 +133,7 @@ def segment_array(node: Any, segment_id: str, like: Volume) -> np.ndarray:
             labelmap, reference, moved
         )
         labelmap = moved
-    _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own)
-    return canonical_array(own, like.geometry)
+    _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own, value)
 
 
 def update_segment(
@@ -302,8 +308,8 @@ def _offset(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
     return x, y, z
 
 
-def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray) -> None:
-    """Copy a label map into an array (k, j, i) where the two overlap, as 0 and 1."""
+def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray, value: int) -> None:
+    """Put ``value`` into an array (k, j, i) wherever a label map is not 0."""
     from vtk.util.numpy_support import vtk_to_numpy
 
     extent = labelmap.GetExtent()
@@ -316,7 +322,7 @@ def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray) -> N
             return
         here.append(slice(low, high))
         there.append(slice(low - first, high - first))
-    target[tuple(here)] = source[tuple(there)] != 0
+    np.copyto(target[tuple(here)], np.uint8(value), where=source[tuple(there)] != 0)
 
 
 def _labels_from_volume(node: Any, ct: Volume) -> np.ndarray:
