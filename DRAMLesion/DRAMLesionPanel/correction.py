@@ -118,17 +118,16 @@ class Correction:
         Returns:
             Whether there was an edit.
         """
-        now = mrml.segment_array(self.results.lesionSegmentationNode, LESION.id, self._found.ct)
+        now = self._shown()
         if insideLobes:
             now = self._withoutOutside(now)
-        changed = now != self._seen
-        if not changed.any():
+        edit = _edit(self._seen, now)
+        if edit is None:
             return False
-        box = bounding_box(changed)
-        self._pending.append(Edit(box, self._seen[box].copy(), now[box].copy()))
+        self._pending.append(edit)
         self._undone.clear()
         self._undoneGroups.clear()
-        self._seen[box] = now[box]
+        self._seen[edit.box] = edit.after
         return True
 
     def refine(self) -> bool:
@@ -194,7 +193,7 @@ class Correction:
         Returns:
             The same with the corrected lesion.
         """
-        old, self._found = self._found, findings
+        old, self._found, seen = self._found, findings, self._seen
         strokes = self._session.strokes
         sameLobes = np.array_equal(findings.lobes.labels, old.lobes.labels)
         if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
@@ -209,6 +208,10 @@ class Correction:
         self._pending = [self._again(edit) for edit in self._pending]
         self._undone.clear()
         yield "edits"
+        # Nothing keeps the user from painting meanwhile, in the Segment Editor module.
+        late = _edit(seen, self._shown())
+        if late is not None:
+            self._pending.append(self._again(late))
         return self.findings()
 
     def _again(self, edit: Edit) -> Edit:
@@ -219,6 +222,10 @@ class Correction:
             after[mask] = 1 if value == PAINTED_LESION else 0
         self._seen[edit.box] = after
         return Edit(edit.box, before, after)
+
+    def _shown(self) -> np.ndarray:
+        """The segment as it is now, uint8 (z, y, x)."""
+        return mrml.segment_array(self._node, LESION.id, self._found.ct)
 
     def _newSession(self) -> CorrectionSession:
         found = self._found
@@ -271,6 +278,15 @@ class Correction:
             yield
         finally:
             self.busy = before
+
+
+def _edit(before: np.ndarray, after: np.ndarray) -> Edit | None:
+    """What changed, or None."""
+    changed = before != after
+    if not changed.any():
+        return None
+    box = bounding_box(changed)
+    return Edit(box, before[box].copy(), after[box].copy())
 
 
 def _hu(array: np.ndarray) -> np.ndarray:

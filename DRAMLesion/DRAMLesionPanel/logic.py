@@ -108,11 +108,16 @@ class PanelLogic:
         if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)
-            yield "edits"
             if correction.hasEdits:
-                findings = yield from correction.carryingOver(findings)
-                with correction.working():
-                    results = yield from addingResults(findings, ctNode, edited=True)
+                yield "edits"
+                try:
+                    with correction.working():
+                        findings = yield from correction.carryingOver(findings)
+                        results = yield from addingResults(findings, ctNode, edited=True)
+                except BaseException:
+                    # Half of it is of the new run: the next one begins with what the scene holds.
+                    self._corrections.pop(ctNode.GetID(), None)
+                    raise
                 correction.saveStrokes()
                 return results
             self._corrections.pop(ctNode.GetID())

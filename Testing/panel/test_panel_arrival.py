@@ -174,3 +174,62 @@ def test_edits_that_wait_for_refining_survive_a_reopened_scene_and_a_new_run(
     segmented.ui.segmentButton.click()
     wait_until(application, lambda: segmented.panel.run.current is None)
     assert lesion_of(segmented)[place] == 1
+
+
+@pytest.mark.parametrize("steps", range(14))
+def test_what_is_painted_elsewhere_while_results_arrive_stays(
+    segmented, application, handed, findings, steps
+):
+    """The Segment Editor module is another one, and goes on working."""
+    from DRAMLesionPanel.results import cutMapOf, thresholdOf
+
+    inside = findings.lobes.labels > 0
+    moved = np.where(inside, np.roll(cutMapOf(findings), 3, axis=2), np.float32(0))
+    lesion = ((moved > thresholdOf(findings.record)) & inside).astype(np.uint8)
+    handed.findings = replace(findings, refined=moved, probability=None, lesion=lesion)
+    segmented.ui.autoRefineCheckBox.checked = False
+    open_correction(segmented, application)
+    first, _ = ball(segmented, lobe=3, wanted=0)
+    stroke(segmented, application, first, add=True)
+    second, _ = ball(segmented, lobe=5, wanted=0)
+    until_in_scene(segmented)
+    for _ in range(steps):
+        step(segmented)
+    stroke(segmented, application, second, add=True)
+    finish(segmented)
+    painted = lesion.copy()
+    painted[first | second] = 1
+    np.testing.assert_array_equal(lesion_of(segmented)[inside], painted[inside])
+    for _ in range(2):
+        segmented.ui.undoButton.click()
+    np.testing.assert_array_equal(lesion_of(segmented)[inside], lesion[inside])
+    assert not segmented.ui.undoButton.enabled
+
+
+def test_edits_outlive_a_run_whose_results_do_not_fit(segmented, application, handed, findings, monkeypatch):
+    from DRAMLesionPanel import logic
+
+    from DRAMLesionLib.errors import InputError
+
+    def failing(*_given, **_more):
+        raise InputError("the disk is full")
+        yield
+
+    segmented.ui.autoRefineCheckBox.checked = False
+    open_correction(segmented, application)
+    voxels, _ = ball(segmented, lobe=3, wanted=0)
+    stroke(segmented, application, voxels, add=True)
+    before = lesion_of(segmented)
+    # Other findings: what was carried over to them must not be taken for the scene's.
+    handed.findings = replace(findings, refined=np.roll(findings.refined, 3, axis=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(logic, "addingResults", failing)
+        segmented.ui.segmentButton.click()
+        segmented.panel.run._timer.stop()
+        finish(segmented)
+    assert "the disk is full" in segmented.ui.statusLabel.text
+    np.testing.assert_array_equal(lesion_of(segmented), before)
+    segmented.ui.undoButton.click()
+    application.processEvents()
+    inside = findings.lobes.labels > 0
+    np.testing.assert_array_equal(lesion_of(segmented)[inside], findings.lesion[inside])
