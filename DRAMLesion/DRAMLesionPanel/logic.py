@@ -103,7 +103,7 @@ class PanelLogic:
         return finish(self.delivering(findings, ctNode))
 
     def delivering(self, findings: Findings, ctNode: Any) -> Steps[Results]:
-        """The same in steps; who paints between them is not heard."""
+        """The same in steps; what is painted between them is an edit, too."""
         old = findResults(ctNode)
         if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
