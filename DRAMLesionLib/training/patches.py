@@ -1,7 +1,7 @@
 """Lungs of a data list with their voxel labels, kept in memory, and the patches that are cut from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from DRAMLesionLib.lobes import LOBES, read_lobes
 from DRAMLesionLib.progress import Progress
 from DRAMLesionLib.segmentation import SegmentationDescription, segmentation_grid
 from DRAMLesionLib.training.datalist import Scan
+from DRAMLesionLib.training.outlines import in_built_in_lungs
 from DRAMLesionLib.training.weak_label import WeakLabel
 from DRAMLesionLib.volume import Volume, read_ct, read_on_grid
 
@@ -33,6 +34,7 @@ class LungSample:
         target: float32, 0..1: how much of the voxel is lesion; 0 everywhere without a label.
         weight: float32: 0 outside the lobes, 1 inside, more where a person painted.
         weak_labels: What is known of a lobe, by its value.
+        other: The same lungs in another outline, if there is one.
     """
 
     name: str
@@ -41,6 +43,11 @@ class LungSample:
     target: torch.Tensor
     weight: torch.Tensor
     weak_labels: Mapping[int, WeakLabel]
+    other: "LungSample | None" = None
+
+    def in_turn(self, turn: int) -> "LungSample":
+        """This outline of the lungs or the other one, by turns."""
+        return self.other if turn % 2 and self.other is not None else self
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def load_lungs(
     edit_weight: float,
     progress: Progress,
     stage: str,
+    built_in_lungs: bool = False,
 ) -> list[LungSample]:
     """Read scans with their labels and edits and bring them to the network's grid.
 
@@ -68,6 +76,7 @@ def load_lungs(
         edit_weight: Weight of painted voxels.
         progress: Told ``stage`` after each scan.
         stage: For people.
+        built_in_lungs: Give each sample its ``other`` outline, that of the built-in lungs.
 
     Raises:
         InputError: A file can't be read, or a label or edits have other values than they should.
@@ -77,21 +86,29 @@ def load_lungs(
         progress(stage, number / len(scans))
         ct = read_ct(scan.image)
         lobes = read_lobes(scan.lobes, ct, allow_missing=True)
-        grid = segmentation_grid(ct.array, lobes.labels, ct.spacing_mm, description)
-        target, weight = _target_and_weight(scan, ct, grid, edit_weight)
-        known = {lobe.value: scan.weak_label(lobe.value) for lobe in LOBES}
-        found.append(
-            LungSample(
-                name=scan.name,
-                image=torch.from_numpy(grid.image),
-                labels=grid.labels,
-                target=torch.from_numpy(target),
-                weight=torch.from_numpy(weight),
-                weak_labels={lobe: label for lobe, label in known.items() if label is not None},
-            )
-        )
+        sample = _lung_sample(scan, ct, lobes.labels, description, edit_weight)
+        outlined = in_built_in_lungs(ct, lobes.labels) if built_in_lungs else lobes.labels
+        if not np.array_equal(outlined, lobes.labels):
+            sample = replace(sample, other=_lung_sample(scan, ct, outlined, description, edit_weight))
+        found.append(sample)
     progress(stage, 1.0)
     return found
+
+
+def _lung_sample(
+    scan: Scan, ct: Volume, labels: np.ndarray, description: SegmentationDescription, edit_weight: float
+) -> LungSample:
+    grid = segmentation_grid(ct.array, labels, ct.spacing_mm, description)
+    target, weight = _target_and_weight(scan, ct, grid, edit_weight)
+    known = {lobe.value: scan.weak_label(lobe.value) for lobe in LOBES}
+    return LungSample(
+        name=scan.name,
+        image=torch.from_numpy(grid.image),
+        labels=grid.labels,
+        target=torch.from_numpy(target),
+        weight=torch.from_numpy(weight),
+        weak_labels={lobe: label for lobe, label in known.items() if label is not None},
+    )
 
 
 def _target_and_weight(

@@ -35,6 +35,8 @@ class SegmentationSettings:
         rotation: Largest rotation of a patch about each axis, in degrees.
         scaling: Largest relative change of size, 0..0.5.
         intensity: Strength of changes of brightness, contrast, noise and blur; 1 is usual, 0 is none.
+        built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
+            what they miss or have too much, see :mod:`~DRAMLesionLib.training.outlines`.
         flip_all: Patches are mirrored along all axes, not left to right alone.
     """
 
@@ -45,6 +47,7 @@ class SegmentationSettings:
     rotation: float = 10.0
     scaling: float = 0.15
     intensity: float = 1.0
+    built_in_lungs: bool = False
     flip_all: bool = False
 
     @classmethod
@@ -93,7 +96,12 @@ class SegmentationTask:
         self._description: SegmentationDescription = recipe.model
         stage, watched = "Reading the training scans", "Reading the validation scans"
         self._lungs = load_lungs(
-            scans.training, self._description, self._settings.edit_weight, progress, stage
+            scans.training,
+            self._description,
+            self._settings.edit_weight,
+            progress,
+            stage,
+            self._settings.built_in_lungs,
         )
         self._watched = load_lungs(
             [_without_label(scan) for scan in scans.validation], self._description, 1.0, progress, watched
@@ -118,7 +126,8 @@ class SegmentationTask:
 
     def sample(self, index: int, epoch: int) -> Patch:
         """Patch ``index`` of an epoch: of scan ``index`` modulo the number of scans."""
-        return self._sampler(self._lungs[index % len(self._lungs)], epoch, index)
+        turn, scan = divmod(index, len(self._lungs))
+        return self._sampler(self._lungs[scan].in_turn(turn), epoch, index)
 
     def loss(self, samples: Sequence[Patch], done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Soft Dice plus cross entropy, each voxel with its weight; with deep supervision also of coarser stages."""
