@@ -7,7 +7,6 @@ lesion is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,6 @@ class DramSettings:
         refinement_from: Fraction of the training after which it begins to rise, 0..1.
         target: What the refined map learns from: ``quantile``, the lobe's voxels with the highest values, as many as the
             known percentage says (``fixed`` where only a score is known); ``fixed``, those above the model's threshold.
-        built_in_lungs: Every other time a lobe is seen in the outline of the built-in lungs, so that the network bears
-            what they miss or have too much, see :mod:`~DRAMLesionLib.training.outlines`.
         calibrate: Set the model's threshold at the end, so that the masks' percentages fit what is known of the training
             lobes best; False keeps the recipe's.
         crf: ``none``; ``target``: the refined map learns from what the CRF makes of it; ``layer``: the CRF's output is
@@ -75,7 +72,6 @@ class DramSettings:
     refinement_weight: float = 0.5
     refinement_from: float = 0.3
     target: str = "quantile"
-    built_in_lungs: bool = False
     calibrate: bool = True
     crf: str = "none"
 
@@ -107,13 +103,7 @@ class DramTask:
         """Read the scans and build the network."""
         scans = read_datalist(data)
         self._recipe, self._settings, self._device = recipe, recipe.settings, device
-        self._samples = load_samples(
-            scans.training,
-            recipe.model,
-            progress,
-            "Reading the training scans",
-            self._settings.built_in_lungs,
-        )
+        self._samples = load_samples(scans.training, recipe.model, progress, "Reading the training scans")
         self._watched = load_samples(scans.validation, recipe.model, progress, "Reading the validation scans")
         if not self._samples:
             raise InputError(f"{data}: no lobe has a known percentage or score: give at least one")
@@ -143,8 +133,8 @@ class DramTask:
             and (first or chance.random() < settings.synthetic_share)
         ):
             healthy = self._healthy[chance.integers(len(self._healthy))]
-            return self._pasted(self._vary(healthy.in_turn(epoch + index), epoch, index), chance)
-        return self._vary(self._samples[index].in_turn(epoch + index), epoch, index)
+            return self._pasted(self._vary(healthy, epoch, index), chance)
+        return self._vary(self._samples[index], epoch, index)
 
     def loss(self, samples: Sequence[TrainingSample], done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss to descend, and its parts before they are weighted."""
@@ -202,8 +192,7 @@ class DramTask:
         errors = torch.zeros(len(cuts))
         was_training = self.network.training
         self.network.eval()
-        outlines = [self._samples, [s.other for s in self._samples if s.other is not None]]
-        for sample in chain(*outlines):
+        for sample in self._samples:
             image, mask = (part[None].to(self._device) for part in (sample.image, sample.mask))
             _, refined = dram_and_refined(self.network, image, mask, self._recipe.model)
             values = refined[mask].cpu()

@@ -12,8 +12,7 @@ from DRAMLesionLib.lungs import segment_lungs
 from DRAMLesionLib.volume import Volume
 
 LEAST_OVERLAP = 0.8
-"""Dice coefficient of a lobe's two outlines; below, the built-in lungs have failed there, and what is known of the lobe
-may not hold."""
+"""Dice coefficient of a lobe's two outlines; below, the built-in lungs have failed there."""
 
 NEAREST_MM = 3.0
 """Of the grid on which voxels outside all lobes look for the nearest one."""

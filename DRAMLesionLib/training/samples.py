@@ -12,9 +12,8 @@ from DRAMLesionLib.lobes import LOBES, read_lobes
 from DRAMLesionLib.model_description import ModelDescription
 from DRAMLesionLib.progress import Progress
 from DRAMLesionLib.training.datalist import Scan
-from DRAMLesionLib.training.outlines import in_built_in_lungs
 from DRAMLesionLib.training.weak_label import WeakLabel, candidate_fraction
-from DRAMLesionLib.volume import Volume, read_ct
+from DRAMLesionLib.volume import read_ct
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class TrainingSample:
         label: What is known of it.
         name: For messages: the CT's name and the lobe.
         lesion: bool (1, z, y, x): lesions that were pasted in; None where none were.
-        other: The same lobe in another outline, if there is one.
     """
 
     image: torch.Tensor
@@ -35,11 +33,6 @@ class TrainingSample:
     label: WeakLabel
     name: str
     lesion: torch.Tensor | None = None
-    other: "TrainingSample | None" = None
-
-    def in_turn(self, turn: int) -> "TrainingSample":
-        """This outline of the lobe or the other one, by turns."""
-        return self.other if turn % 2 and self.other is not None else self
 
     @property
     def known_range(self) -> tuple[float, float]:
@@ -53,52 +46,30 @@ class TrainingSample:
 
 
 def load_samples(
-    scans: Sequence[Scan],
-    description: ModelDescription,
-    progress: Progress,
-    stage: str,
-    built_in_lungs: bool = False,
+    scans: Sequence[Scan], description: ModelDescription, progress: Progress, stage: str
 ) -> list[TrainingSample]:
     """Read scans and cut them into lobe samples; lobes of which nothing is known are left out.
 
     The range of a score is cut off above the share of voxels that are bright enough for lesion.
-
-    Args:
-        scans: Rows of a data list.
-        description: The model's.
-        progress: Told ``stage`` after each scan.
-        stage: For people.
-        built_in_lungs: Give each sample its ``other`` outline, that of the built-in lungs.
     """
-    samples: list[TrainingSample] = []
+    samples = []
     for number, scan in enumerate(scans):
         progress(stage, number / len(scans))
         ct = read_ct(scan.image)
         lobes = read_lobes(scan.lobes, ct, allow_missing=True)
-        found = _known_lobes(scan, ct, lobes.labels, description)
-        outlined = in_built_in_lungs(ct, lobes.labels) if built_in_lungs else lobes.labels
-        if not np.array_equal(outlined, lobes.labels):
-            others = _known_lobes(scan, ct, outlined, description)
-            found = {lobe: replace(sample, other=others.get(lobe)) for lobe, sample in found.items()}
-        samples.extend(found.values())
+        grid = lung_grid(ct.array, lobes.labels, ct.spacing_mm, description)
+        for sample in lobe_samples(grid, description):
+            label = scan.weak_label(sample.lobe)
+            if label is not None:
+                samples.append(
+                    TrainingSample(
+                        torch.from_numpy(sample.image)[None],
+                        torch.from_numpy(sample.mask)[None],
+                        label.narrowed(candidate_fraction(sample)),
+                        f"{ct.name} {LOBES[sample.lobe - 1].abbreviation}",
+                    )
+                )
     progress(stage, 1.0)
-    return samples
-
-
-def _known_lobes(
-    scan: Scan, ct: Volume, labels: np.ndarray, description: ModelDescription
-) -> dict[int, TrainingSample]:
-    """A sample of each lobe of which something is known, by the lobe's value."""
-    samples = {}
-    for sample in lobe_samples(lung_grid(ct.array, labels, ct.spacing_mm, description), description):
-        label = scan.weak_label(sample.lobe)
-        if label is not None:
-            samples[sample.lobe] = TrainingSample(
-                torch.from_numpy(sample.image)[None],
-                torch.from_numpy(sample.mask)[None],
-                label.narrowed(candidate_fraction(sample)),
-                f"{ct.name} {LOBES[sample.lobe - 1].abbreviation}",
-            )
     return samples
 
 

@@ -1,4 +1,4 @@
-"""Lobes in the outline of the built-in lungs, and how trainings take turns with them."""
+"""Lobes in the outline of the built-in lungs, and how the final network's training takes turns with them."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,6 @@ from scipy import ndimage
 from DRAMLesionLib.lungs import segment_lungs
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.progress import silent
-from DRAMLesionLib.training.dram_task import DramTask
 from DRAMLesionLib.training.outlines import NEAREST_MM, in_built_in_lungs
 from DRAMLesionLib.training.recipe import recipe_from_dict
 from DRAMLesionLib.training.segmentation_task import SegmentationTask
@@ -77,14 +76,6 @@ def data(phantom, tmp_path_factory) -> Path:
     return folder / "list.json"
 
 
-def dram(data: Path, **settings) -> DramTask:
-    model = {"spacing_mm": [6, 6, 6], "network": {"features": [2, 2, 4, 4, 4, 2]}}
-    recipe = recipe_from_dict(
-        {"task": "dram", "name": "tiny", "epochs": 4, "dram": settings, "model": model}, "test"
-    )
-    return DramTask(recipe, data, torch.device("cpu"), silent)
-
-
 def final(data: Path, **settings) -> SegmentationTask:
     model = {"spacing_mm": [6, 6, 6], "patch": [16, 16, 16], "network": {"filters": [2, 4, 4]}}
     section = {"rotation": 0, "scaling": 0, "intensity": 0, "patches_per_scan": 4, **settings}
@@ -92,18 +83,6 @@ def final(data: Path, **settings) -> SegmentationTask:
         {"task": "segmentation", "name": "tiny", "epochs": 4, "segmentation": section, "model": model}, "test"
     )
     return SegmentationTask(recipe, data, torch.device("cpu"), silent)
-
-
-def test_a_dram_training_sees_both_outlines_in_turn(data, monkeypatch):
-    task = dram(data, built_in_lungs=True, synthetic_share=0)
-    monkeypatch.setattr(task, "_vary", lambda sample, _epoch, _index: sample)
-    for index in range(len(task)):
-        one, other, again = (task.sample(index, epoch) for epoch in (1, 2, 3))
-        assert again is one and one.label == other.label and one.name == other.name
-        assert one.mask.shape != other.mask.shape or not torch.equal(one.mask, other.mask)
-    assert len(task) == 5, "an epoch is no longer than without"
-    plain = dram(data)
-    assert len(plain) == 5 and all(sample.other is None for sample in plain._samples)
 
 
 def test_a_training_of_the_final_network_does_so_patch_by_patch(data):
@@ -115,18 +94,3 @@ def test_a_training_of_the_final_network_does_so_patch_by_patch(data):
         torch.equal(task.sample(index, 1).weight, plain.sample(index, 1).weight) for index in range(len(task))
     ]
     assert same == [True, False, True, False]
-
-
-def test_the_threshold_is_fitted_to_both(data, monkeypatch):
-    task, seen = dram(data, built_in_lungs=True), []
-    from DRAMLesionLib.training import dram_task
-
-    honest = dram_task.dram_and_refined
-
-    def watching(network, image, mask, model):
-        seen.append(mask.sum().item())
-        return honest(network, image, mask, model)
-
-    monkeypatch.setattr(dram_task, "dram_and_refined", watching)
-    assert 0 < task._fitting_threshold() < 1
-    assert len(seen) == 10 and len(set(seen)) == 10
