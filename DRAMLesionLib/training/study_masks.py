@@ -21,9 +21,6 @@ THRESHOLD_HU = -600.0
 THRESHOLD_SIGMA = 1.5
 """The plain threshold's: HU above which a voxel is lesion, after a Gaussian of so many voxels."""
 
-COMBINED_SHARE = 0.5
-"""Of the refined dRAM, in a ``combined`` row."""
-
 
 @dataclass(frozen=True)
 class LoadedScan:
@@ -78,7 +75,8 @@ def lesion_map(mask: str, model: Any, one: LoadedScan, device: str, teacher: Any
         probability = predict_lesion(*wanted, device=device)
         refined = lesion_map("crf", teacher, one, device)
         thresholds = (model.description.threshold, teacher.description.threshold)
-        return with_refined_dram(probability, thresholds[0], refined, thresholds[1], COMBINED_SHARE)
+        share = model.description.dram_share
+        return with_refined_dram(probability, thresholds[0], refined, thresholds[1], share)
     maps = predict_maps(*wanted, device=device)
     if mask == "dram":
         return maps.dram
