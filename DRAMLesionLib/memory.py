@@ -13,7 +13,7 @@ from DRAMLesionLib.errors import InputError
 BASE_GIB = 0.85
 """What a run takes before it holds a CT: Python, torch, the models, and the networks' work on a part of the lungs."""
 BYTES_PER_VOXEL = 26.0
-"""Measured at the peak, with the scene's process: 2.7 GiB for a CT of 512 x 512 x 300, 4.2 GiB for twice the slices."""
+"""Measured at the peak, with the scene's process: 2.7 GiB for a CT of 512 x 512 x 300, 4.4 GiB for twice the slices."""
 GPU_GIB = 1.5
 """On a GPU: the driver's own 0.5 GiB, and one lobe in the network; it does not grow with the CT's matrix."""
 SCARCE = 0.9

@@ -47,11 +47,11 @@ def grab(widget, path: Path) -> None:
 
 
 def paint_into(segmentation, segment_id: str, findings) -> None:
-    """A box in the right upper lobe where no lesion was found."""
+    """A box in the right upper lobe where the map is bright, but no lesion was found."""
     from DRAMLesionLib import mrml
 
-    place = np.argwhere((findings.lobes.labels == 3) & (findings.lesion == 0))
-    z, y, x = place[len(place) // 2]
+    missed = np.where((findings.lobes.labels == 3) & (findings.lesion == 0), findings.dram, 0)
+    z, y, x = np.unravel_index(missed.argmax(), missed.shape)
     box = (slice(z, z + 4), slice(y - 4, y + 5), slice(x - 4, x + 5))
     mrml.update_segment(segmentation, segment_id, np.ones((4, 9, 9), np.uint8), findings.ct, box)
 

@@ -109,16 +109,20 @@ class PanelLogic:
             correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)
             if correction.hasEdits:
-                yield "edits"
-                try:
-                    with correction.working():
-                        findings = yield from correction.carryingOver(findings)
-                        results = yield from addingResults(findings, ctNode, edited=True)
-                except BaseException:
-                    # Half of it is of the new run: the next one begins with what the scene holds.
-                    self._corrections.pop(ctNode.GetID(), None)
-                    raise
-                correction.saveStrokes()
-                return results
+                return (yield from self._carryingOver(correction, findings, ctNode))
             self._corrections.pop(ctNode.GetID())
         return (yield from addingResults(findings, ctNode))
+
+    def _carryingOver(self, correction: Correction, findings: Findings, ctNode: Any) -> Steps[Results]:
+        """Put new findings with the edits of an earlier run into the scene."""
+        yield "edits"
+        try:
+            with correction.working():
+                findings = yield from correction.carryingOver(findings)
+                results = yield from addingResults(findings, ctNode, edited=True)
+        except BaseException:
+            # Half of it is of the new run: the next one begins with what the scene holds.
+            self._corrections.pop(ctNode.GetID(), None)
+            raise
+        correction.saveStrokes()
+        return results

@@ -21,6 +21,8 @@ from DRAMLesionLib.volume import Volume, read_ct, read_on_grid
 CROP = 1.25
 """Patches are cut this much larger than they are used, so that a rotated one has no empty corners."""
 KEYS = ("image", "target", "weight")
+Drawn = tuple[np.ndarray | None, np.ndarray | None]
+"""Lesion, and which voxels a person painted: bool (z, y, x) on the CT's grid, None where nobody said."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,40 @@ def load_lungs(
         progress(stage, number / len(scans))
         ct = read_ct(scan.image)
         lobes = read_lobes(scan.lobes, ct, allow_missing=True)
-        sample = _lung_sample(scan, ct, lobes.labels, description, edit_weight)
+        drawn = _read_drawn(scan, ct)
+        sample = _lung_sample(scan, ct, lobes.labels, drawn, description, edit_weight)
         outlined = in_built_in_lungs(ct, lobes.labels) if built_in_lungs else lobes.labels
         if not np.array_equal(outlined, lobes.labels):
-            sample = replace(sample, other=_lung_sample(scan, ct, outlined, description, edit_weight))
+            other = _lung_sample(scan, ct, outlined, drawn, description, edit_weight)
+            sample = replace(sample, other=other)
         found.append(sample)
     progress(stage, 1.0)
     return found
 
 
+def _read_drawn(scan: Scan, ct: Volume) -> Drawn:
+    if scan.label is None:
+        return None, None
+    lesion = read_on_grid(scan.label, ct, "label") > 0
+    if scan.edits is None:
+        return lesion, None
+    edits = read_on_grid(scan.edits, ct, "edits")
+    if not set(np.unique(edits)) <= {0, 1, 2}:
+        raise InputError(f"{scan.edits}: edits have other values than 0, 1 (lesion) and 2 (not lesion)")
+    # What was painted counts, whatever label it was saved with.
+    return np.where(edits > 0, edits == 1, lesion), edits > 0
+
+
 def _lung_sample(
-    scan: Scan, ct: Volume, labels: np.ndarray, description: SegmentationDescription, edit_weight: float
+    scan: Scan,
+    ct: Volume,
+    labels: np.ndarray,
+    drawn: Drawn,
+    description: SegmentationDescription,
+    edit_weight: float,
 ) -> LungSample:
     grid = segmentation_grid(ct.array, labels, ct.spacing_mm, description)
-    target, weight = _target_and_weight(scan, ct, grid, edit_weight)
+    target, weight = _target_and_weight(drawn, grid, edit_weight)
     known = {lobe.value: scan.weak_label(lobe.value) for lobe in LOBES}
     return LungSample(
         name=scan.name,
@@ -111,24 +133,13 @@ def _lung_sample(
     )
 
 
-def _target_and_weight(
-    scan: Scan, ct: Volume, grid: LungGrid, edit_weight: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _target_and_weight(drawn: Drawn, grid: LungGrid, edit_weight: float) -> tuple[np.ndarray, np.ndarray]:
     """float32 (z, y, x) each on the grid."""
-    size = grid.labels.shape
+    lesion, painted = drawn
     inside = (grid.labels > 0).astype(np.float32)
-    if scan.label is None:
-        return np.zeros(size, np.float32), inside
-    lesion = read_on_grid(scan.label, ct, "label") > 0
-    if scan.edits is None:
-        return _share(lesion, grid), inside
-    edits = read_on_grid(scan.edits, ct, "edits")
-    if not set(np.unique(edits)) <= {0, 1, 2}:
-        raise InputError(f"{scan.edits}: edits have other values than 0, 1 (lesion) and 2 (not lesion)")
-    # What was painted counts, whatever label it was saved with.
-    target = _share(np.where(edits > 0, edits == 1, lesion), grid)
-    painted = _share(edits > 0, grid)
-    return target, inside * (1 + (edit_weight - 1) * painted)
+    target = np.zeros(inside.shape, np.float32) if lesion is None else _share(lesion, grid)
+    weight = inside if painted is None else inside * (1 + (edit_weight - 1) * _share(painted, grid))
+    return target, weight
 
 
 def _share(mask: np.ndarray, grid: LungGrid) -> np.ndarray:
