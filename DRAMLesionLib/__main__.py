@@ -7,8 +7,8 @@ def _start() -> None:
     try:
         from DRAMLesionLib.cli import main
     except ModuleNotFoundError as error:
-        from DRAMLesionLib.interrupted_install import interrupted
-        from DRAMLesionLib.requirements_rules import Environment, state_of_packages
+        from DRAMLesionLib.system.interrupted_install import interrupted
+        from DRAMLesionLib.system.requirements import Environment, state_of_packages
 
         # Before anything is installed there is no command line, either: say what doctor would.
         lines = state_of_packages(Environment.here(), interrupted())

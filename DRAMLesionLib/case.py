@@ -11,25 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import DRAMLesionLib
-from DRAMLesionLib import report, scene, seg_nrrd
-from DRAMLesionLib.allocation import give_freed_memory_back
-from DRAMLesionLib.case_models import CaseModels, load_case_models
-from DRAMLesionLib.device import find_device
-from DRAMLesionLib.dicom_seg import FILE_NAME as DICOM_SEG
-from DRAMLesionLib.dicom_seg import DicomFolder, check_source, write_dicom_seg
-from DRAMLesionLib.dram import predict_maps
-from DRAMLesionLib.files import staged_directory
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.handover import write_handover
-from DRAMLesionLib.headless_scene import SCENE_NAME
-from DRAMLesionLib.lobes import find_lobes
-from DRAMLesionLib.memory import shortage_explained, smaller_setting
-from DRAMLesionLib.model import Model
-from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.refined_dram import refine_dram
-from DRAMLesionLib.rendering import PICTURES
-from DRAMLesionLib.segmentation import (
+from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers, write_volume
+from DRAMLesionLib.lesions.dram import predict_maps
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.networks.bundle import Model
+from DRAMLesionLib.lesions.probability import (
     EDGE_MM,
     MAJORITY,
     predict_lesion,
@@ -37,7 +23,22 @@ from DRAMLesionLib.segmentation import (
     take_speckle_off,
     with_refined_dram,
 )
-from DRAMLesionLib.volume import Volume, read_ct, without_identifiers, write_volume
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.refined_dram import refine_dram
+from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
+from DRAMLesionLib.lungs.lobes import find_lobes
+from DRAMLesionLib.results import report, seg_nrrd
+from DRAMLesionLib.results.arrays import write_handover
+from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
+from DRAMLesionLib.results.dicom_seg import DicomFolder, check_source, write_dicom_seg
+from DRAMLesionLib.results.scene import nodes as scene
+from DRAMLesionLib.results.scene.headless import SCENE_NAME
+from DRAMLesionLib.results.scene.rendering import PICTURES
+from DRAMLesionLib.system.allocation import give_freed_memory_back
+from DRAMLesionLib.system.device import find_device
+from DRAMLesionLib.system.files import staged_directory
+from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
+from DRAMLesionLib.system.progress import Progress, silent
 
 OUTPUTS = {
     "lesion.nii.gz": "lesion mask, 1 lesion",
@@ -92,8 +93,8 @@ def segment_case(
         out: The folder for the results; an earlier run's results are replaced, other files stay.
         lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
         model: A bundle's folder or name, of either kind; None is the default model.
-        method: ``final`` or ``dram``; None: see :func:`~DRAMLesionLib.case_models.load_case_models`.
-        device: See :func:`~DRAMLesionLib.device.find_device`.
+        method: ``final`` or ``dram``; None: see :func:`~DRAMLesionLib.lesions.run_models.load_case_models`.
+        device: See :func:`~DRAMLesionLib.system.device.find_device`.
         series: UID of the DICOM series, where the folder holds several.
         crf: Sharpen the map by the dense CRF.
         with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
@@ -102,7 +103,7 @@ def segment_case(
         keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
             which belongs to the patient's study and names both, as the standard asks.
         handover: Write none of these results, but arrays for a program that goes on with them: see
-            :mod:`DRAMLesionLib.handover`.
+            :mod:`DRAMLesionLib.results.arrays`.
         progress: Told the stage and how much of it is done.
 
     Returns:

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import DRAMLesionLib
-from DRAMLesionLib.interrupted_install import interrupted
-from DRAMLesionLib.requirements_rules import PACKAGES, Environment, state_of_packages
+from DRAMLesionLib.system.interrupted_install import interrupted
+from DRAMLesionLib.system.requirements import PACKAGES, Environment, state_of_packages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ def examine() -> dict[str, Any]:
         "problems": problems,
     }
     if not problems:
-        from DRAMLesionLib.device import list_devices
+        from DRAMLesionLib.system.device import list_devices
 
         found["devices"] = list_devices()
         found["models"] = _models(problems)
@@ -104,8 +104,8 @@ def _version(package: str) -> str | None:
 
 
 def _models(problems: list[str]) -> dict[str, str]:
-    from DRAMLesionLib.errors import InputError
-    from DRAMLesionLib.model import list_models, load_any_model
+    from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
+    from DRAMLesionLib.system.errors import InputError
 
     models = {}
     for name, folder in list_models().items():

@@ -50,7 +50,7 @@ class SlicerPool:
 
     def submit(self, case: Any, attempt: int) -> None:
         """Load a case's CT and lobes into the scene, and start its segmentation."""
-        from DRAMLesionLib.batch.case import kept_outcome, made_with
+        from DRAMLesionLib.batch.work import kept_outcome, made_with
 
         base = made_with(case, self._job, "")
         if (kept := kept_outcome(case, self._job, base)) is not None:
@@ -92,7 +92,7 @@ class SlicerPool:
 
     def _end(self, running: "_Running", error: Exception | None = None) -> None:
         """Write a case's results, or say why there are none; its nodes leave the scene."""
-        from DRAMLesionLib.batch.case import finish_case
+        from DRAMLesionLib.batch.work import finish_case
 
         def fill(folder: Path, _: Any) -> None:
             if error is not None:
@@ -110,7 +110,7 @@ class SlicerPool:
 
     def _write(self, running: "_Running", folder: Path) -> None:
         from DRAMLesionLib.case import write_findings
-        from DRAMLesionLib.errors import InputError
+        from DRAMLesionLib.system.errors import InputError
 
         run = running.run
         if run.results is None:
@@ -135,9 +135,9 @@ class _Running:
         import slicer
 
         from DRAMLesionLib.batch.inputs import neutral_inputs, own_inputs
-        from DRAMLesionLib.lobes import read_lobes
-        from DRAMLesionLib.mrml import fill_volume_node
-        from DRAMLesionLib.volume import read_ct
+        from DRAMLesionLib.images.volume import read_ct
+        from DRAMLesionLib.lungs.lobes import read_lobes
+        from DRAMLesionLib.results.scene.mrml import fill_volume_node
 
         self._inputs = Path(tempfile.mkdtemp(prefix="dramlesion-batch-"))
         try:
@@ -263,7 +263,7 @@ def main(arguments: list[str]) -> int:
     from DRAMLesionLib.batch import segment_batch
     from DRAMLesionLib.batch.pools import threads_each
     from DRAMLesionLib.commands.batch import INTERRUPTED, SOME_FAILED, describe
-    from DRAMLesionLib.errors import InputError
+    from DRAMLesionLib.system.errors import InputError
 
     workers = max(1, values.workers)
     os.environ["OMP_NUM_THREADS"] = str(threads_each(workers))

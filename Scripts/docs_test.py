@@ -308,8 +308,8 @@ def copy_of_repository(to: Path, repository: Path = REPOSITORY) -> None:
 def make_scans(folder: Path, names: Sequence[str]) -> None:
     """Tiny phantoms, named as ``datalist`` and ``batch`` find them."""
     sys.path.insert(0, str(REPOSITORY))
+    from DRAMLesionLib.images.volume import write_volume
     from DRAMLesionLib.phantom import make_phantom
-    from DRAMLesionLib.volume import write_volume
 
     folder.mkdir(exist_ok=True)
     for seed, name in enumerate(names):

@@ -32,18 +32,18 @@ PIXELS_PER_INCH = 130
 def stages() -> dict[str, Any]:
     """Slices of each stage: CT, lobes, lobe sample, dRAM, attended map, CRF, pseudo label, final mask, pasted lesions."""
     sys.path.insert(0, str(REPOSITORY))
-    from DRAMLesionLib.dram import lobe_samples, lung_grid, predict_maps
-    from DRAMLesionLib.model import (
+    from DRAMLesionLib.lesions.dram import lobe_samples, lung_grid, predict_maps
+    from DRAMLesionLib.lesions.networks.bundle import (
         DEFAULT_SEGMENTATION_MODEL,
         list_models,
         load_model,
         load_segmentation_model,
     )
+    from DRAMLesionLib.lesions.probability import predict_lesion
+    from DRAMLesionLib.lesions.refined_dram import refine_dram
     from DRAMLesionLib.phantom import make_phantom
-    from DRAMLesionLib.pseudo_label import pseudo_label
-    from DRAMLesionLib.refined_dram import refine_dram
-    from DRAMLesionLib.segmentation import predict_lesion
-    from DRAMLesionLib.training.synthetic_lesions import paste_lesions
+    from DRAMLesionLib.training.data.pseudo_label import pseudo_label
+    from DRAMLesionLib.training.tasks.synthetic_lesions import paste_lesions
 
     phantom = make_phantom(SIZE, SPACING_MM, seed=SEED)
     hu, labels, spacing = phantom.ct.array, phantom.lobes.labels, phantom.ct.spacing_mm

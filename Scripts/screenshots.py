@@ -48,7 +48,7 @@ def grab(widget, path: Path) -> None:
 
 def paint_into(segmentation, segment_id: str, findings) -> None:
     """A box in the right upper lobe where the map is bright, but no lesion was found."""
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     missed = np.where((findings.lobes.labels == 3) & (findings.lesion == 0), findings.dram, 0)
     z, y, x = np.unravel_index(missed.argmax(), missed.shape)
@@ -66,7 +66,7 @@ def paint(widget, application, findings) -> None:
 
 def views(findings, folder: Path) -> None:
     """Save the pictures of the real scene: axial, coronal and in 3-D."""
-    from DRAMLesionLib.scene import write_scene_folder
+    from DRAMLesionLib.results.scene.nodes import write_scene_folder
 
     with tempfile.TemporaryDirectory() as temporary:
         for path in write_scene_folder(findings, temporary):
@@ -160,8 +160,8 @@ def main() -> None:
     application = start()
     import slicer
 
-    from DRAMLesionLib.mrml import fill_volume_node
     from DRAMLesionLib.phantom import make_phantom
+    from DRAMLesionLib.results.scene.mrml import fill_volume_node
 
     module = loadModule(REPOSITORY / "DRAMLesion" / "DRAMLesion.py")
     phantom = make_phantom((96, 96, 80), (3.7, 3.7, 3.7))

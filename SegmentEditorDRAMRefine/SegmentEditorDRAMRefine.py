@@ -50,8 +50,8 @@ class SegmentEditorDRAMRefineTest(ScriptedLoadableModuleTest):
     def test_refineAroundStroke(self):
         import numpy as np
 
-        from DRAMLesionLib import mrml
         from DRAMLesionLib.phantom import make_phantom
+        from DRAMLesionLib.results.scene import mrml
 
         phantom = make_phantom((80, 80, 64), (4.4, 4.4, 4.5))
         volumeNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phantom")

@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from DRAMLesionLib.seg_nrrd import LESION
+from DRAMLesionLib.results.seg_nrrd import LESION
 from DRAMLesionPanel.correction import Correction
 from DRAMLesionPanel.results import Results
 
@@ -164,7 +164,7 @@ class CorrectSection(VTKObservationMixin):
             self._panel.update()
 
     def _onAccept(self, _checked: bool = False) -> None:
-        from DRAMLesionLib.accepted_case import save_accepted_case
+        from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
         results = self._panel.currentResults()
         if results is None:

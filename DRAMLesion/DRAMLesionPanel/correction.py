@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib import mrml
-from DRAMLesionLib.belief import bounding_box
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.propagation import LESION as PAINTED_LESION
-from DRAMLesionLib.propagation import NOT_LESION as PAINTED_NOT_LESION
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.seg_nrrd import LESION
+from DRAMLesionLib.correction.belief import bounding_box
+from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
+from DRAMLesionLib.correction.propagation import NOT_LESION as PAINTED_NOT_LESION
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.results.seg_nrrd import LESION
 from DRAMLesionPanel.results import Results, cutMapOf, readingFindings, thresholdOf
 from DRAMLesionPanel.steps import Steps
 from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes

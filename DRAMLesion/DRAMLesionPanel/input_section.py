@@ -10,8 +10,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.files import STAGING_PREFIX
-from DRAMLesionLib.scene import ROLE_ATTRIBUTE
+from DRAMLesionLib.results.scene.nodes import ROLE_ATTRIBUTE
+from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel import total_segmentator
 from DRAMLesionPanel.child_process import LibraryProcess
 from DRAMLesionPanel.training_plan import DEFAULT_FINAL, kindOf, knownModels
@@ -130,7 +130,7 @@ class InputSection:
 
     def lowMemory(self, node: Any) -> str | None:
         """Why a run on a volume is likely to fail for want of memory, or None."""
-        from DRAMLesionLib.memory import device_memory_gib, low_memory
+        from DRAMLesionLib.system.memory import device_memory_gib, low_memory
 
         if node.GetImageData() is None:
             return None
@@ -242,7 +242,7 @@ def whyNoFinal(model: str) -> str | None:
 
 def doubtAbout(node: Any) -> str | None:
     """Why the values of a volume can't be those of a chest CT, or None."""
-    from DRAMLesionLib.volume import why_not_ct as whyNotCt
+    from DRAMLesionLib.images.volume import why_not_ct as whyNotCt
 
     if node.GetImageData() is None:
         return _("{name}: has no voxels: load the volume again").format(name=node.GetName())

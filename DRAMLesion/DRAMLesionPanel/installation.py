@@ -27,9 +27,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib import interrupted_install
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.requirements_rules import (
+from DRAMLesionLib.system import interrupted_install
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.requirements import (
     PROTECTED,
     Environment,
     constraints,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.scene_table import fill_table
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.scene.table import fill_table
 from DRAMLesionPanel.correction import Correction
 from DRAMLesionPanel.results import Results, addingResults, findingsOf, findResults, isUntouched
 from DRAMLesionPanel.segment_run import SegmentRun

@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct_section import CorrectSection
 from DRAMLesionPanel.input_section import InputSection
 from DRAMLesionPanel.install_section import InstallSection

@@ -8,8 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.files import atomic_file
-from DRAMLesionLib.findings import Findings
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.system.files import atomic_file
 
 PICTURE_WIDTH = 620
 """Pixels at 96 per inch: as wide as a page of A4 or Letter between its margins."""
@@ -30,7 +30,7 @@ def saveReport(findings: Findings, path: str | Path) -> None:
     if Path(path).suffix.lower() == ".pdf":
         writePdf(findings, path)
     else:
-        from DRAMLesionLib.report import write_report
+        from DRAMLesionLib.results.report import write_report
 
         write_report(findings, path)
 
@@ -55,7 +55,7 @@ def writePdf(findings: Findings, path: str | Path) -> None:
 
 def printedHtml(findings: Findings) -> str:
     """The report in the few elements of HTML that Qt prints; numbers and words are the library's."""
-    from DRAMLesionLib import figures, report
+    from DRAMLesionLib.results import figures, report
 
     facts = report.summary(findings)
     lines = [

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DRAMLesionLib import mrml, scene
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.seg_nrrd import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
-from DRAMLesionLib.volume import Volume
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.results.scene import nodes as scene
+from DRAMLesionLib.results.seg_nrrd import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.steps import Steps, finish
 from DRAMLesionPanel.strokes import STROKES_ATTRIBUTE
 

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.scene_table import PERCENT_COLUMN, REGION_COLUMN
+from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionPanel import results as shown
 from DRAMLesionPanel.results import Results
 from DRAMLesionPanel.steps import Steps, finish

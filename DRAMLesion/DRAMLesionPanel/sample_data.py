@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 
-from DRAMLesionLib.files import STAGING_PREFIX
+from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.child_process import LibraryProcess
 
 NAME = "DRAM phantom"
@@ -51,8 +51,9 @@ def loadPhantom(source: Any = None) -> Any:
     Raises:
         PhantomFailed: With the library's line.
     """
-    from DRAMLesionLib import mrml, scene
-    from DRAMLesionLib.volume import read_ct
+    from DRAMLesionLib.images.volume import read_ct
+    from DRAMLesionLib.results.scene import mrml
+    from DRAMLesionLib.results.scene import nodes as scene
 
     folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}phantom-", dir=slicer.app.temporaryPath))
     try:

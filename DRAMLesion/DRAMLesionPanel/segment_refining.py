@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DRAMLesionLib import mrml
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import find_lobes
-from DRAMLesionLib.propagation import LESION, NOT_LESION, Propagation
-from DRAMLesionLib.segment_map import map_from_segment
-from DRAMLesionLib.volume import Volume
+from DRAMLesionLib.correction.propagation import LESION, NOT_LESION, Propagation
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.correction.start_map import map_from_segment
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lungs.lobes import find_lobes
+from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.results import DEFAULT_THRESHOLD, findResults, thresholdOf
 
 REMEMBERED = 20

@@ -11,12 +11,12 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib import mrml
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import STAGING_PREFIX
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.handover import read_handover
-from DRAMLesionLib.volume import Volume, to_image
+from DRAMLesionLib.images.volume import Volume, to_image
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.arrays import read_handover
+from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.child_process import LibraryProcess
 from DRAMLesionPanel.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
 from DRAMLesionPanel.results import Results

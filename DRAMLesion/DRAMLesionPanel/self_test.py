@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from DRAMLesionLib import mrml
-from DRAMLesionLib.model_folders import USER_ENVIRONMENT
+from DRAMLesionLib.lesions.networks.bundle_folders import USER_ENVIRONMENT
 from DRAMLesionLib.phantom import make_phantom, save_phantom
+from DRAMLesionLib.results.scene import mrml
 from DRAMLesionPanel.results import Results, findResults
 
 RECIPE = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.edits import Stroke
+from DRAMLesionLib.correction.strokes import Stroke
 
 STROKES_ATTRIBUTE = "DRAMLesion.Strokes"
 """JSON: a list of ``[value, [[start, stop] of z, y, x], voxels]``, oldest first."""

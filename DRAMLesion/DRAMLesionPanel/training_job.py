@@ -121,8 +121,8 @@ def work(folder: Path) -> int:
     """
     import typer
 
-    from DRAMLesionLib.console import Reporter
-    from DRAMLesionLib.errors import InputError
+    from DRAMLesionLib.commands.console import Reporter
+    from DRAMLesionLib.system.errors import InputError
     from DRAMLesionLib.training.stopping import STOPPED_EXIT_CODE, Stopped, stop_signals
 
     with _lock(folder / LOCK, SECONDS_FOR_THE_LOCK) as mine:
@@ -162,7 +162,7 @@ def _run(folder: Path, job: Job, reporter: Any, wished: Callable[[], bool]) -> P
 
     data = folder / DATALIST
     if job.labels_by:
-        from DRAMLesionLib.pseudo_label_folder import write_pseudo_labels
+        from DRAMLesionLib.training.data.pseudo_labels import write_pseudo_labels
 
         reporter.log({"event": "begin_stage", "stage": LABELLING})
         data = write_pseudo_labels(

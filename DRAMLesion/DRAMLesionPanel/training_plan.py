@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import DRAMLesionLib
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model_folders import bundle_folders, bundle_metadata, find_bundles
-from DRAMLesionLib.text_file import read_yaml
-from DRAMLesionLib.training.datalist import DataList, read_datalist, spread
+from DRAMLesionLib.lesions.networks.bundle_folders import bundle_folders, bundle_metadata, find_bundles
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.text_file import read_yaml
+from DRAMLesionLib.training.data.datalist import DataList, read_datalist, spread
 
 DATALIST = "datalist.json"
 RECIPES = ("dram", "final", "fine-tune")

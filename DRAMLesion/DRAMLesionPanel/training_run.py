@@ -12,8 +12,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model_folders import user_models_folder
+from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel import training_job as jobs
 from DRAMLesionPanel.child_process import EventFile, startPython
 from DRAMLesionPanel.segment_run import RunFailed
@@ -249,7 +249,7 @@ def _prepare(folder: Path, plan: Plan, name: str, device: str) -> None:
     """Write a job's folder."""
     import yaml
 
-    from DRAMLesionLib.training.datalist import write_datalist
+    from DRAMLesionLib.training.data.datalist import write_datalist
 
     for old in (folder, jobs.stateOf(folder)):
         if old.exists():

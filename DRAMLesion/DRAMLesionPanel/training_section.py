@@ -7,7 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.training_closing import ClosingWatch
 from DRAMLesionPanel.training_curve import drawTraining
 from DRAMLesionPanel.training_plan import RECIPES, Plan, freeName, knownModels, makePlan, readRecipe

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.batch.cases import Case
-from DRAMLesionLib.batch.series import dicom_files
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import suffixes
-from DRAMLesionLib.image_file import is_volume_file, stem
+from DRAMLesionLib.batch.listing import Case
+from DRAMLesionLib.images.dicom.tree import dicom_files
+from DRAMLesionLib.images.image_file import is_volume_file, stem
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import suffixes
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _linked_lobes(case: Case, folder: Path) -> Path | None:
 
 def _series_files(image: Path, series: str | None) -> list[Path]:
     """The files of one series; with them the broken ones, which reading must refuse."""
-    from DRAMLesionLib.dicom_slices import read_slice, read_slices
+    from DRAMLesionLib.images.dicom.slices import read_slice, read_slices
 
     below = image.is_dir()
     if not below:

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from DRAMLesionLib.batch.cases import Case
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import atomic_file
+from DRAMLesionLib.batch.listing import Case
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import atomic_file
 
 KEY_NAME = "key.csv"
 _COLUMNS = ("case", "image", "series")

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from DRAMLesionLib.batch.case import CRASHED, POISONED, Outcome
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import OutputError, atomic_file, remove_stale, temporary_prefix
+from DRAMLesionLib.batch.work import CRASHED, POISONED, Outcome
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import OutputError, atomic_file, remove_stale, temporary_prefix
 
 MANIFEST_NAME = "manifest.csv"
 COLUMNS = (

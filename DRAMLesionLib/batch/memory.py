@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from DRAMLesionLib.memory import free_memory_gib
+from DRAMLesionLib.system.memory import free_memory_gib
 
 _CGROUP = Path("/sys/fs/cgroup")
 _LIMITS = (

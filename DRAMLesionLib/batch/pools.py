@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from DRAMLesionLib.batch.case import CRASHED, Case, Job, Outcome, to_json
 from DRAMLesionLib.batch.memory import available_memory_gib
 from DRAMLesionLib.batch.process import CaseProcess
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.batch.work import CRASHED, Case, Job, Outcome, to_json
+from DRAMLesionLib.system.errors import InputError
 
 GIB_PER_WORKER = 4.0
 """Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together."""

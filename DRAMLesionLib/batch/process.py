@@ -13,9 +13,10 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from DRAMLesionLib.batch.case import CASES, CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import remove_stale
+from DRAMLesionLib.batch.work import CASES, CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import remove_stale
+from DRAMLesionLib.system.package import PACKAGE
 
 MOST_STARTS = 6
 """A worker that dies so often before its first case will not start."""
@@ -198,7 +199,7 @@ def _environment(threads: int) -> dict[str, str]:
     """So that workers share the cores, and find the library from a checkout, too."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     limits = dict.fromkeys((*names, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), str(max(1, threads)))
-    where = str(Path(__file__).resolve().parents[2])
+    where = str(PACKAGE.parent)
     known = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([where, *([known] if known else [])])
     return {

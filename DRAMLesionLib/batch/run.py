@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.batch import pools
-from DRAMLesionLib.batch.case import (
+from DRAMLesionLib.batch.key import read_key, write_key
+from DRAMLesionLib.batch.listing import Listing, list_cases
+from DRAMLesionLib.batch.manifest import Manifest
+from DRAMLesionLib.batch.tables import write_volumes
+from DRAMLesionLib.batch.work import (
     CASES,
     CRASHED,
     DONE,
@@ -29,13 +33,9 @@ from DRAMLesionLib.batch.case import (
     Outcome,
     withdraw,
 )
-from DRAMLesionLib.batch.cases import Listing, list_cases
-from DRAMLesionLib.batch.cohort import write_volumes
-from DRAMLesionLib.batch.key import read_key, write_key
-from DRAMLesionLib.batch.manifest import Manifest
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import remove_stale, write_text
-from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import remove_stale, write_text
+from DRAMLesionLib.system.progress import Progress, silent
 
 MOST_CRASHES = 3
 """A case that has crashed its worker so often is set aside."""
@@ -134,7 +134,7 @@ def segment_batch(
     """Segment all CTs of a folder, a DICOM tree or a CSV.
 
     Args:
-        source, lobes, images: See :func:`~DRAMLesionLib.batch.cases.list_cases`.
+        source, lobes, images: See :func:`~DRAMLesionLib.batch.listing.list_cases`.
         out: The folder for ``manifest.csv``, ``volumes.csv``, ``report.html``, ``key.csv`` and ``cases/``.
         workers: Who does the work.
         open_pool: Gives another pool than ``workers`` describes.
@@ -142,7 +142,7 @@ def segment_batch(
         retry_poisoned: When resuming, try those again that were set aside.
         keep_identifiers: Let names and results show the inputs' folders and files.
         timeout_s: Stop a case that takes longer; 0: none.
-        segmenter: See :class:`~DRAMLesionLib.batch.case.Job`.
+        segmenter: See :class:`~DRAMLesionLib.batch.work.Job`.
         options: Keyword arguments of :func:`~DRAMLesionLib.case.segment_case`, JSON values.
         with_report: Write the cohort's report.
         progress: Told how far the batch is.
@@ -324,7 +324,7 @@ def _write_tables(
     done: Iterable[str] = (c.name for c in listing.cases if manifest.status.get(c.name) == DONE)
     write_volumes(out, done)
     if with_report:
-        from DRAMLesionLib.batch.cohort_report import write_cohort_report
+        from DRAMLesionLib.batch.report import write_cohort_report
 
         write_cohort_report(out)
     progress("Writing the tables", 1.0)

@@ -4,10 +4,10 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DRAMLesionLib.progress import Progress, silent
+from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from DRAMLesionLib.case_models import CaseModels
+    from DRAMLesionLib.lesions.run_models import CaseModels
 
 
 def prepare(options: dict[str, Any]) -> str:
@@ -50,8 +50,8 @@ def segment(
         InputError: Something that was given can't be used; nothing was written.
     """
     from DRAMLesionLib.case import Stopwatch, find_lesions, memory_explained, write_findings
-    from DRAMLesionLib.device import find_device
-    from DRAMLesionLib.volume import read_ct
+    from DRAMLesionLib.images.volume import read_ct
+    from DRAMLesionLib.system.device import find_device
 
     watch = Stopwatch()
     with watch.stage("read"):
@@ -71,7 +71,7 @@ def segment(
 
 @functools.cache
 def _models(model: str | None, method: str | None, device: str) -> "CaseModels":
-    from DRAMLesionLib.case_models import load_case_models
-    from DRAMLesionLib.device import find_device
+    from DRAMLesionLib.lesions.run_models import load_case_models
+    from DRAMLesionLib.system.device import find_device
 
     return load_case_models(model, method, find_device(device))

@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from DRAMLesionLib.batch.case import Case, Job, do_case, to_json
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.batch.work import Case, Job, do_case, to_json
+from DRAMLesionLib.system.errors import InputError
 
 
 def main() -> int:

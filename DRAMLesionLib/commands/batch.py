@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json, MissingLobes
-from DRAMLesionLib.console import Reporter
 
 if TYPE_CHECKING:
     from DRAMLesionLib.batch import BatchResult, CaseEvent

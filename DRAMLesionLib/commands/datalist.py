@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 Pattern = Annotated[
     list[str] | None, typer.Option(metavar="PATTERN", help="How they are called, as for --image.")
@@ -56,9 +56,9 @@ def datalist(
     Lobes are called {name}_lobes or {name}/lobes, lesion masks {name}_lesion or _label, painted voxels {name}_edits.
     """
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.errors import InputError
-        from DRAMLesionLib.training.case_table import collect, read_table, split
-        from DRAMLesionLib.training.datalist import write_datalist
+        from DRAMLesionLib.system.errors import InputError
+        from DRAMLesionLib.training.data.case_table import collect, read_table, split
+        from DRAMLesionLib.training.data.datalist import write_datalist
 
         if (table is None) == (not from_labels):
             raise InputError("give either --csv TABLE, or --from-labels to derive percentages from masks")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 
 def dicom_seg(
@@ -24,7 +24,7 @@ def dicom_seg(
 ) -> None:
     """Write lesion and lobes as a DICOM Segmentation that references the CT's series."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.dicom_seg import export_results
+        from DRAMLesionLib.results.dicom_seg import export_results
 
         files = export_results(
             results,

@@ -1,7 +1,7 @@
 """The command ``doctor``."""
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 
 def doctor(json: Json = False, debug: Debug = False) -> None:

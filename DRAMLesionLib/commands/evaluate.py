@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 
 def evaluate(
@@ -35,8 +35,13 @@ def evaluate(
     Masks in folders are found by name: NAME_lesion, NAME/lesion, NAME_label, NAME/label, or NAME.
     """
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.evaluation import evaluate as run
-        from DRAMLesionLib.evaluation_table import as_dict, check_format, print_evaluation, write_evaluation
+        from DRAMLesionLib.training.evaluation.masks import evaluate as run
+        from DRAMLesionLib.training.evaluation.table import (
+            as_dict,
+            check_format,
+            print_evaluation,
+            write_evaluation,
+        )
 
         if out is not None:
             check_format(out)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 
 def export_nnunet(
@@ -17,7 +17,7 @@ def export_nnunet(
 ) -> None:
     """Write a data list with pseudo labels as an nnU-Net v2 raw data set."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.nnunet import export_nnunet as run
+        from DRAMLesionLib.training.data.nnunet import export_nnunet as run
 
         done = run(data, out, reporter.progress)
         reporter.result({"out": str(out), **done})

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
-from DRAMLesionLib.console import Reporter
 
 
 def export_onnx(
@@ -17,7 +17,7 @@ def export_onnx(
 ) -> None:
     """Write a model's network as ONNX and compare it with torch."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.onnx_export import export_onnx as run
+        from DRAMLesionLib.lesions.networks.onnx_export import export_onnx as run
 
         done = run(model, out, reporter.progress)
         reporter.result({"out": str(out), **done})

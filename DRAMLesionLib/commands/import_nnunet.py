@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
-from DRAMLesionLib.console import Reporter
 
 
 def import_nnunet(
@@ -21,7 +21,7 @@ def import_nnunet(
 ) -> None:
     """Bring nnU-Net's predictions back: mask, table, summary and report of each case."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.nnunet import import_nnunet as run
+        from DRAMLesionLib.training.data.nnunet import import_nnunet as run
 
         done = run(
             predictions, dataset, out, allow_missing_lobes=allow_missing_lobes, progress=reporter.progress

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, Out
-from DRAMLesionLib.console import Reporter
 
 
 def phantom(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json
-from DRAMLesionLib.console import Reporter
 
 
 def pseudo_label(
@@ -27,9 +27,9 @@ def pseudo_label(
     with Reporter(json, debug) as reporter:
         from typing import get_args
 
-        from DRAMLesionLib.errors import InputError
-        from DRAMLesionLib.pseudo_label import Rule
-        from DRAMLesionLib.pseudo_label_folder import PseudoLabelSettings, write_pseudo_labels
+        from DRAMLesionLib.system.errors import InputError
+        from DRAMLesionLib.training.data.pseudo_label import Rule
+        from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings, write_pseudo_labels
 
         if rule not in get_args(Rule):
             raise InputError(f"--rule {rule}: use one of {', '.join(get_args(Rule))}")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers, MissingLobes, Out
-from DRAMLesionLib.console import Reporter
 
 
 def refine(
@@ -32,7 +32,7 @@ def refine(
 ) -> None:
     """Correct a map's label around painted voxels, as the correction panel does."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.correct_case import correct_case
+        from DRAMLesionLib.correction.correct_case import correct_case
 
         done = correct_case(
             ct,

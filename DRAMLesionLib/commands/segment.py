@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import (
     Debug,
     Device,
@@ -14,7 +15,6 @@ from DRAMLesionLib.commands.options import (
     MissingLobes,
     Out,
 )
-from DRAMLesionLib.console import Reporter
 
 
 def segment(
@@ -50,11 +50,11 @@ def segment(
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.allocation import keep_freed_memory
+        from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()
         from DRAMLesionLib.case import DICOM_SEG, OUTPUTS, PROBABILITY, segment_case
-        from DRAMLesionLib.report import print_table, summary, warnings_of
+        from DRAMLesionLib.results.report import print_table, summary, warnings_of
 
         findings = segment_case(
             source,

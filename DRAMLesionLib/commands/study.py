@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json, Out
-from DRAMLesionLib.console import Reporter
 
 
 def study(
@@ -25,8 +25,8 @@ def study(
 ) -> None:
     """Train and compare all methods of a study; run it again to go on where it was stopped."""
     with Reporter(json, debug) as reporter:
+        from DRAMLesionLib.training.evaluation.study_report import make_study
         from DRAMLesionLib.training.stopping import STOPPED_EXIT_CODE, Stopped, stop_signals
-        from DRAMLesionLib.training.study_report import make_study
 
         try:
             with stop_signals() as wished:

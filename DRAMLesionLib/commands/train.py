@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json, Out
-from DRAMLesionLib.console import Reporter
 
 
 def train(

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import staged_directory, write_text
-from DRAMLesionLib.lobes import LOBES, LobeMap
+from DRAMLesionLib.images.volume import SPACING_LIMITS_MM, Geometry, Volume, from_image, write_volume
+from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.phantom import lesions, vessels
 from DRAMLesionLib.phantom.anatomy import Thorax
 from DRAMLesionLib.phantom.fields import Grid
 from DRAMLesionLib.phantom.tissues import paint_slab
-from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.volume import SPACING_LIMITS_MM, Geometry, Volume, from_image, write_volume
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import staged_directory, write_text
+from DRAMLesionLib.system.progress import Progress, silent
 
 Severity = float | Sequence[float] | None
 _SLAB_VOXELS = 200_000

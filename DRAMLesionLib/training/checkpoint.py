@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import atomic_file, write_text
-from DRAMLesionLib.text_file import read_json
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import atomic_file, write_text
+from DRAMLesionLib.system.text_file import read_json
 from DRAMLesionLib.training.recipe import Recipe
 
 TENSORS, SCALARS = "checkpoint.safetensors", "checkpoint.json"

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import distributed
 
-from DRAMLesionLib.device import find_device
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.device import find_device
+from DRAMLesionLib.system.errors import InputError
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: the first one may validate for a while."""
@@ -95,7 +95,7 @@ def processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, or be alone.
 
     Args:
-        device: See :func:`~DRAMLesionLib.device.find_device`. ``auto`` and ``cuda`` are the GPU of this process's local
+        device: See :func:`~DRAMLesionLib.system.device.find_device`. ``auto`` and ``cuda`` are the GPU of this process's local
             rank.
 
     Raises:

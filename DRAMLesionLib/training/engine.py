@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.memory import shortage_explained
-from DRAMLesionLib.progress import Progress, silent
-from DRAMLesionLib.training.averaging import make_average, other_weights, update_average
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.memory import shortage_explained
+from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.checkpoint import (
     SCALARS,
     TENSORS,
@@ -42,8 +41,9 @@ from DRAMLesionLib.training.run_log import CURVE, LOG, TENSORBOARD, Log, RunLog
 from DRAMLesionLib.training.shortage import smaller_recipe
 from DRAMLesionLib.training.start_weights import load_start_weights
 from DRAMLesionLib.training.stopping import Stopped
-from DRAMLesionLib.training.task import Task
-from DRAMLesionLib.training.tasks import TASKS, load_class
+from DRAMLesionLib.training.tasks.kinds import TASKS, load_class
+from DRAMLesionLib.training.tasks.task import Task
+from DRAMLesionLib.training.weights import make_average, other_weights, update_average
 
 TRAINING = "Training"
 """The stage that progress is told while steps are made."""
@@ -71,12 +71,12 @@ def train(
 
     Args:
         recipe: See :class:`~DRAMLesionLib.training.recipe.Recipe`; a file or the recipe itself.
-        data: See :mod:`~DRAMLesionLib.training.datalist`.
+        data: See :mod:`~DRAMLesionLib.training.data.datalist`.
         out: Folder of the bundle.
         epochs: Instead of the recipe's.
         seed: Instead of the recipe's.
         threads: Instead of the recipe's.
-        device: See :func:`~DRAMLesionLib.device.find_device`.
+        device: See :func:`~DRAMLesionLib.system.device.find_device`.
         resume: Go on from the checkpoint, if there is one; begin otherwise. A training that had ended is not repeated.
             Without it, a checkpoint that is there is an error: hours of work are not thrown away.
         tensorboard: Write TensorBoard's files into the state folder.
@@ -344,7 +344,7 @@ class _Losses(torch.nn.Module):
 
 
 def _fingerprint(recipe: Recipe, data: Path) -> dict[str, Any]:
-    from DRAMLesionLib.training.datalist import read_datalist
+    from DRAMLesionLib.training.data.datalist import read_datalist
 
     read_datalist(data)  # names what is wrong with it
     return fingerprint(recipe, data)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.training.recipe import Recipe
-from DRAMLesionLib.training.task import Task
+from DRAMLesionLib.training.tasks.task import Task
 
 AHEAD = 2
 """Calls of the loss whose samples are made before their turn. Augmentation would leave a GPU waiting otherwise."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.files import atomic_file
+from DRAMLesionLib.system.files import atomic_file
 
 VALIDATION = "validation_"
 

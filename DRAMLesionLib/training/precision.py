@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from DRAMLesionLib.device import has_bfloat16
+from DRAMLesionLib.system.device import has_bfloat16
 
 _NORMALISATION = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.text_file import read_yaml
-from DRAMLesionLib.training.tasks import TASKS, load_class
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.text_file import read_yaml
+from DRAMLesionLib.training.tasks.kinds import TASKS, load_class
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 Settings = TypeVar("Settings")
@@ -27,7 +27,7 @@ class Recipe:
     """A training.
 
     Attributes:
-        task: Its kind: a name in :data:`~DRAMLesionLib.training.tasks.TASKS`.
+        task: Its kind: a name in :data:`~DRAMLesionLib.training.tasks.kinds.TASKS`.
         settings: The task's own settings: the recipe's section of that name.
         model: What the network expects, and its size.
         name: Of the model that results.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import explained, write_text
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import explained, write_text
 from DRAMLesionLib.training.loss_curve import draw_loss_curve
 
 Log = Callable[[dict[str, Any]], None]

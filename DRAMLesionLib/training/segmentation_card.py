@@ -1,11 +1,11 @@
 """The model card of a final network."""
 
-from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.training.recipe import Recipe
 
-TEMPLATE = Path(__file__).parents[1] / "templates" / "segmentation_card.md"
+TEMPLATE = PACKAGE / "templates" / "segmentation_card.md"
 
 
 def segmentation_card(recipe: Recipe, scans: int, figures: dict[str, Any]) -> str:

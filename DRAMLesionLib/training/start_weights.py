@@ -2,7 +2,7 @@
 
 import torch
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 
 
 def load_start_weights(network: torch.nn.Module, model: str) -> None:
@@ -15,7 +15,7 @@ def load_start_weights(network: torch.nn.Module, model: str) -> None:
     Raises:
         InputError: There is no such model, or its network is another one.
     """
-    from DRAMLesionLib.model import load_any_model
+    from DRAMLesionLib.lesions.networks.bundle import load_any_model
 
     found = load_any_model(model)
     weights = found.network.state_dict()

@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 import DRAMLesionLib
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class LesionInfer(InferTask):
             The mask's file and its parameters: ``label_names``, ``latencies`` and what ``summary.json`` holds.
         """
         from DRAMLesionLib.case import find_lesions
-        from DRAMLesionLib.report import summary
-        from DRAMLesionLib.volume import read_ct
+        from DRAMLesionLib.images.volume import read_ct
+        from DRAMLesionLib.results.report import summary
 
         start = time.perf_counter()
         device = find_device(request.get("device"))
@@ -84,7 +84,7 @@ class LesionInfer(InferTask):
 
     def _models(self, device: str) -> Any:
         """Loaded once per device, so that a second request does not wait for it."""
-        from DRAMLesionLib.case_models import load_case_models
+        from DRAMLesionLib.lesions.run_models import load_case_models
 
         if device not in self._loaded:
             self._loaded[device] = load_case_models(self._model, self._method, device)
@@ -156,7 +156,7 @@ def find_device(wanted: str | None) -> str:
     """Our name of the device that a client asked for; clients ask for ``cuda`` whether there is one or not."""
     import torch
 
-    from DRAMLesionLib import device
+    from DRAMLesionLib.system import device
 
     if not wanted or (wanted.startswith("cuda") and not torch.cuda.is_available()):
         wanted = "auto"
@@ -165,8 +165,8 @@ def find_device(wanted: str | None) -> str:
 
 def write_mask(findings: Any, extension: str) -> Path:
     """The mask in a temporary file, which the server removes after it was sent."""
-    from DRAMLesionLib.seg_nrrd import write_segmentation
-    from DRAMLesionLib.volume import write_volume
+    from DRAMLesionLib.images.volume import write_volume
+    from DRAMLesionLib.results.seg_nrrd import write_segmentation
 
     path = Path(tempfile.mkdtemp(prefix="dramlesion-")) / f"lesion{extension}"
     if extension == ".seg.nrrd":
@@ -178,7 +178,7 @@ def write_mask(findings: Any, extension: str) -> Path:
 
 def score_label(image: str, label: str, lobes: str | None) -> dict[str, Any]:
     """Percentage and severity scores of one label on its CT."""
-    from DRAMLesionLib.nnunet import import_prediction
+    from DRAMLesionLib.training.data.nnunet import import_prediction
 
     findings = import_prediction(label, image, lobes)
     table = findings.quantification

@@ -169,7 +169,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         import SimpleITK as sitk
         from vtk.util.numpy_support import vtk_to_numpy
 
-        from DRAMLesionLib.volume import to_image
+        from DRAMLesionLib.images.volume import to_image
 
         modifier = self.scriptedEffect.defaultModifierLabelmap()
         voxels = sitk.GetArrayFromImage(to_image(mask, self._ct)).ravel()
@@ -181,7 +181,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         """Take the chosen segment as it is, unless that was done before."""
         from DRAMLesionPanel import segment_refining as refining
 
-        from DRAMLesionLib.errors import InputError
+        from DRAMLesionLib.system.errors import InputError
 
         node = self.scriptedEffect.parameterSetNode()
         segmentationNode, sourceNode = node.GetSegmentationNode(), node.GetSourceVolumeNode()
@@ -227,7 +227,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         self._ct = self._label = self._refining = None
 
     def _read(self):
-        from DRAMLesionLib import mrml
+        from DRAMLesionLib.results.scene import mrml
 
         segmentationNode, segmentID = self._segment
         return mrml.segment_array(segmentationNode, segmentID, self._ct)
@@ -284,7 +284,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         try:
             yield
         except Exception as error:
-            from DRAMLesionLib.errors import InputError
+            from DRAMLesionLib.system.errors import InputError
 
             if not isinstance(error, InputError):
                 logging.exception("DRAM refine")

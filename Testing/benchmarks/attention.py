@@ -18,10 +18,10 @@ sys.path.insert(0, str(REPOSITORY))
 
 
 def copies_of_keys(query, key, present):
-    """What :func:`DRAMLesionLib.attention.neighbour_weights` gives, without any of its care."""
+    """What :func:`DRAMLesionLib.lesions.networks.attention.neighbour_weights` gives, without any of its care."""
     import torch
 
-    from DRAMLesionLib.attention import OFFSETS
+    from DRAMLesionLib.lesions.networks.attention import OFFSETS
 
     def shifted(values, offset):
         return torch.roll(values, [-o for o in offset], (2, 3, 4))
@@ -38,7 +38,7 @@ def measure(method: str, size: tuple[int, int, int], rounds: int, threads: int, 
     """Send (forward s, backward s, peak MB, largest difference from the plain formula)."""
     import torch
 
-    from DRAMLesionLib import attention
+    from DRAMLesionLib.lesions.networks import attention
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

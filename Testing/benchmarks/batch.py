@@ -33,7 +33,7 @@ def make_input(folder: Path, count: int, ct: Path | None) -> None:
 def measure(source: Path, out: Path, workers: int, dask: bool, options: dict) -> dict[str, float]:
     """Segment all and compare the time with that of the cases' own stages."""
     from DRAMLesionLib.batch import Workers, segment_batch
-    from DRAMLesionLib.batch.case import read_record
+    from DRAMLesionLib.batch.work import read_record
 
     ends: list[float] = []
     names: list[str] = []

@@ -53,7 +53,7 @@ def measure(method: str, size: str, threads: int) -> dict[str, float]:
     """One run in this process."""
     import torch
 
-    from DRAMLesionLib.crf import refine
+    from DRAMLesionLib.lesions.crf.crf import refine
 
     torch.set_num_threads(threads)
     hu, probability, lesion = synthetic(SIZES[size])
@@ -96,7 +96,7 @@ def message_error(method: str) -> float:
     """Relative L2 error of the normalised bilateral message at 32^3 against float64 sums over all pairs."""
     import torch
 
-    from DRAMLesionLib.crf import refine
+    from DRAMLesionLib.lesions.crf.crf import refine
 
     hu, probability, _ = synthetic((32, 32, 32), seed=3)
     unary = torch.logit(torch.from_numpy(probability).double().clamp(0.02, 0.98)).flatten()

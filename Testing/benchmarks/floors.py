@@ -42,7 +42,7 @@ def product_rate(dtype: torch.dtype) -> float:
 
 def deflate_rate(values: np.ndarray) -> float:
     """Bytes a second that one thread packs of such values, at the level of the results."""
-    from DRAMLesionLib.nifti_writer import LEVEL
+    from DRAMLesionLib.images.nifti_writer import LEVEL
 
     packed = values.tobytes()
     return len(packed) / seconds_of(lambda: zlib.compress(packed, LEVEL), 1)
@@ -83,12 +83,12 @@ def floors(path: Path) -> Floors:
     """Of each stage, in seconds, and what it is made of."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from DRAMLesionLib.case_models import load_case_models
-    from DRAMLesionLib.dram import predict_maps
-    from DRAMLesionLib.lobes import find_lobes
-    from DRAMLesionLib.refined_dram import refine_dram
-    from DRAMLesionLib.segmentation import predict_lesion
-    from DRAMLesionLib.volume import read_ct
+    from DRAMLesionLib.images.volume import read_ct
+    from DRAMLesionLib.lesions.dram import predict_maps
+    from DRAMLesionLib.lesions.probability import predict_lesion
+    from DRAMLesionLib.lesions.refined_dram import refine_dram
+    from DRAMLesionLib.lesions.run_models import load_case_models
+    from DRAMLesionLib.lungs.lobes import find_lobes
 
     cores = len(os.sched_getaffinity(0))
     speed, float32, bfloat16 = bandwidth(), product_rate(torch.float32), product_rate(torch.bfloat16)

@@ -27,14 +27,14 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from main_job import machine  # noqa: E402
 
-from DRAMLesionLib.network import build_network  # noqa: E402
-from DRAMLesionLib.progress import silent  # noqa: E402
-from DRAMLesionLib.training.datalist import read_datalist  # noqa: E402
+from DRAMLesionLib.lesions.networks.dram_network import build_network  # noqa: E402
+from DRAMLesionLib.system.progress import silent  # noqa: E402
+from DRAMLesionLib.training.data.datalist import read_datalist  # noqa: E402
 from DRAMLesionLib.training.engine import train  # noqa: E402
-from DRAMLesionLib.training.losses import weak_loss  # noqa: E402
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network  # noqa: E402
 from DRAMLesionLib.training.recipe import Recipe, read_recipe  # noqa: E402
-from DRAMLesionLib.training.samples import TrainingSample, load_samples  # noqa: E402
+from DRAMLesionLib.training.tasks.dram_losses import weak_loss  # noqa: E402
+from DRAMLesionLib.training.tasks.dram_samples import TrainingSample, load_samples  # noqa: E402
 
 CPU = torch.device("cpu")
 RECIPE = HERE.parents[1] / "Training" / "dram-covid.yaml"

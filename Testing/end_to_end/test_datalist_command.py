@@ -5,7 +5,7 @@ import json
 import pytest
 
 from DRAMLesionLib.phantom import make_phantom, save_phantom
-from DRAMLesionLib.training.datalist import read_datalist
+from DRAMLesionLib.training.data.datalist import read_datalist
 
 HEADER = "case,score_LUL,score_LLL,score_RUL,score_RML,score_RLL"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.model import find_model
+from DRAMLesionLib.lesions.networks.bundle import find_model
 
 
 @pytest.fixture
@@ -186,12 +186,12 @@ def test_out_that_is_a_file(run, ct, tmp_path):
 
 
 def test_a_fault_in_the_middle_leaves_nothing(run, ct, tmp_path, monkeypatch):
-    import DRAMLesionLib.report
+    import DRAMLesionLib.results.report
 
     def full_disk(*arguments):
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr(DRAMLesionLib.report, "write_report", full_disk)
+    monkeypatch.setattr(DRAMLesionLib.results.report, "write_report", full_disk)
     done = run("segment", ct, "--out", tmp_path / "out", "--no-scene")
     assert done.code == 2 and "disk is full" in done.err
     assert not list(tmp_path.iterdir())

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.phantom import make_phantom, save_phantom
-from DRAMLesionLib.volume import write_volume
 
 
 @pytest.fixture(scope="module")

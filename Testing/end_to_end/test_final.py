@@ -8,9 +8,9 @@ import SimpleITK as sitk
 import torch
 
 from DRAMLesionLib.case import OUTPUTS, PROBABILITY
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 
 NETWORK = NetworkDescription((2, 2, 2, 2, 2, 2))

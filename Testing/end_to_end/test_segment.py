@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib import scene
 from DRAMLesionLib.case import OUTPUTS
 from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionLib.results.scene import nodes as scene
 
 
 def array(path) -> np.ndarray:

@@ -105,7 +105,7 @@ BROKEN = [
     (replace("CMakeLists.txt", "add_subdirectory(DRAMLesion)", ""), "lacks add_subdirectory(DRAMLesion)"),
     (add("DRAMLesion/DRAMLesion.py", "import torch"), "DRAMLesion.py:\\d+: imports torch at file scope"),
     (add("DRAMLesion/DRAMLesionPanel/panel.py", "from monai.data import x"), "imports monai at file scope"),
-    (add("DRAMLesionLib/errors.py", "import rich"), "errors.py:\\d+: imports rich at file scope"),
+    (add("DRAMLesionLib/system/errors.py", "import rich"), "errors.py:\\d+: imports rich at file scope"),
     (add("DRAMLesion/DRAMLesion.py", "try:\n    import rich\nexcept ImportError:\n    pass"), "imports rich"),
     (
         add("DRAMLesion/DRAMLesion.py", "slicer.util.pip_install('x')"),

@@ -50,8 +50,8 @@ def pip_ensure(requirements, constraints=None, prompt_install=True, prompt_resta
 """
 DRIVER = """
 import dataclasses, json, sys
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.requirements_rules import Environment
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.requirements import Environment
 here = Environment.here.__func__
 # This Python plays the one of Slicer.
 Environment.here = classmethod(lambda cls: dataclasses.replace(

@@ -20,7 +20,7 @@ def wait_until(application, condition, seconds: float = PATIENCE_S) -> None:
 
 
 def lesion_of(panel) -> np.ndarray:
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     results = panel.panel.currentResults()
     return mrml.segment_array(results.lesionSegmentationNode, "lesion", mrml.volume_from_node(results.ctNode))
@@ -60,7 +60,7 @@ def open_correction(panel, application) -> None:
 
 def ball(panel, lobe: int, wanted: int, radius: float = 2.5) -> tuple[np.ndarray, tuple[int, ...]]:
     """A brush's voxels (canonical axes) around a voxel of a lobe whose label is ``wanted``, and that voxel."""
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     results = panel.panel.currentResults()
     ct = mrml.volume_from_node(results.ctNode)
@@ -76,8 +76,8 @@ def stroke(panel, application, voxels: np.ndarray, add: bool) -> None:
     import slicer
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from DRAMLesionLib import mrml
-    from DRAMLesionLib.volume import to_image
+    from DRAMLesionLib.images.volume import to_image
+    from DRAMLesionLib.results.scene import mrml
 
     results = panel.panel.currentResults()
     ct = mrml.volume_from_node(results.ctNode)

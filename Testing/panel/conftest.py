@@ -61,9 +61,9 @@ def models(tmp_path_factory) -> Path:
     """A folder with one small model that marks what is bright inside the lobes; child processes find it, too."""
     import torch
 
-    from DRAMLesionLib.model import save_model
-    from DRAMLesionLib.model_description import ModelDescription
-    from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+    from DRAMLesionLib.lesions.networks.bundle import save_model
+    from DRAMLesionLib.lesions.networks.description import ModelDescription
+    from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 
     small = NetworkDescription(features=(2, 2, 4, 4, 4, 2))
     description = ModelDescription(spacing_mm=(8.0, 8.0, 8.0), candidate_hu=-600.0, network=small)
@@ -87,7 +87,7 @@ def phantom():
 def findings(phantom, models):
     """What the library finds in the phantom with the small model."""
     from DRAMLesionLib.case import find_lesions
-    from DRAMLesionLib.model import load_model
+    from DRAMLesionLib.lesions.networks.bundle import load_model
 
     return find_lesions(phantom.ct, load_model(models / "tiny"))
 
@@ -97,7 +97,7 @@ def ct(phantom, application):
     """The phantom's node in an empty scene."""
     import slicer
 
-    from DRAMLesionLib.mrml import fill_volume_node
+    from DRAMLesionLib.results.scene.mrml import fill_volume_node
 
     slicer.mrmlScene.Clear(0)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom CT")

@@ -16,7 +16,7 @@ class Editor:
     def __init__(self, ct, application):
         import slicer
 
-        from DRAMLesionLib import mrml
+        from DRAMLesionLib.results.scene import mrml
 
         self.application, self.volume = application, mrml.volume_from_node(ct)
         self.node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
@@ -37,19 +37,19 @@ class Editor:
 
     @property
     def label(self):
-        from DRAMLesionLib import mrml
+        from DRAMLesionLib.results.scene import mrml
 
         return mrml.segment_array(self.node, "mine", self.volume)
 
     def put(self, label):
-        from DRAMLesionLib import mrml
+        from DRAMLesionLib.results.scene import mrml
 
         mrml.update_segment(self.node, "mine", label, self.volume)
 
     def paint(self, mask, add=True):
         import SimpleITK as sitk
 
-        from DRAMLesionLib.volume import to_image
+        from DRAMLesionLib.images.volume import to_image
 
         self.widget.setActiveEffect(None)
         self.logic.SaveStateForUndo()
@@ -219,7 +219,7 @@ def test_start_anew_takes_the_segment_as_it_is(editor, spot):
 def test_the_editors_mask_is_kept(editor, spot, phantom):
     import slicer
 
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     allowed = np.zeros(spot.shape, np.uint8)
     allowed[np.argwhere(spot)[0][0]] = 1

@@ -16,7 +16,7 @@ def handed(monkeypatch, findings):
     """The child process is done already, and has handed over ``handed.findings``."""
     from DRAMLesionPanel import segment_run
 
-    from DRAMLesionLib.handover import write_handover
+    from DRAMLesionLib.results.arrays import write_handover
 
     class Done:
         pid = 0
@@ -209,7 +209,7 @@ def test_what_is_painted_elsewhere_while_results_arrive_stays(
 def test_edits_outlive_a_run_whose_results_do_not_fit(segmented, application, handed, findings, monkeypatch):
     from DRAMLesionPanel import logic
 
-    from DRAMLesionLib.errors import InputError
+    from DRAMLesionLib.system.errors import InputError
 
     def failing(*_given, **_more):
         raise InputError("the disk is full")

@@ -65,7 +65,7 @@ def test_the_final_network_is_greyed_with_the_reason_where_there_is_none(panel, 
 
 
 def test_low_memory_is_explained_before_the_run(panel, ct, monkeypatch):
-    from DRAMLesionLib import memory
+    from DRAMLesionLib.system import memory
 
     monkeypatch.setattr(memory, "free_memory_gib", lambda: 0.4)
     panel.ui.inputVolumeSelector.setCurrentNode(None)
@@ -79,7 +79,7 @@ def test_low_memory_is_explained_before_the_run(panel, ct, monkeypatch):
 
 
 def test_a_small_gpu_is_explained_and_the_cpu_is_not_accused(panel, monkeypatch):
-    from DRAMLesionLib import memory
+    from DRAMLesionLib.system import memory
 
     monkeypatch.setattr(memory, "free_memory_gib", lambda: 64.0)
     devices = {"cpu": "8 cores", "cuda:0": "NVIDIA T400, 0.8 GiB"}
@@ -104,7 +104,8 @@ def extension(panel, phantom, monkeypatch):
     """TotalSegmentator's module and logic with its signatures; a real child process stands for its work."""
     import slicer
 
-    from DRAMLesionLib import mrml, seg_nrrd
+    from DRAMLesionLib.results import seg_nrrd
+    from DRAMLesionLib.results.scene import mrml
 
     calls = []
 
@@ -168,7 +169,7 @@ def test_totalsegmentator_finds_the_lobes_once(panel, application, extension, ct
     wait_until(application, lambda: panel.panel.run.current is None)
     results = panel.panel.currentResults()
     assert panel.ui.statusLabel.styleSheet == "", panel.ui.statusLabel.text
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     lobes = mrml.lobes_from_segmentation(results.lobesSegmentationNode, mrml.volume_from_node(ct))
     np.testing.assert_array_equal(lobes.labels, phantom.lobes.labels)

@@ -142,7 +142,7 @@ def test_painting_goes_on_after_a_new_run(segmented, application, ct, findings):
 
 
 def test_edits_of_another_module_survive_a_new_run(segmented, application, ct, findings):
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     voxels, place = ball(segmented, lobe=1, wanted=0)
     painted = lesion_of(segmented) | voxels
@@ -157,7 +157,7 @@ def test_edits_of_another_module_survive_a_new_run(segmented, application, ct, f
 def test_a_scene_of_the_command_line_can_be_corrected(panel, application, ct, findings):
     import slicer
 
-    from DRAMLesionLib import scene
+    from DRAMLesionLib.results.scene import nodes as scene
 
     scene.add_findings(slicer.mrmlScene, findings, ct)
     panel.panel.update()
@@ -197,8 +197,8 @@ def test_correction_starts_from_what_the_lesion_was_cut_from(panel, application,
 
 
 def test_accept_stores_the_case_for_training(segmented, application, tmp_path, ct):
-    from DRAMLesionLib.training.datalist import read_datalist
-    from DRAMLesionLib.volume import read_ct, read_on_grid
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.training.data.datalist import read_datalist
 
     open_correction(segmented, application)
     voxels, centre = ball(segmented, lobe=4, wanted=0)

@@ -13,9 +13,10 @@ from urllib.request import url2pathname
 import pytest
 from packaging.requirements import Requirement
 
-from DRAMLesionLib import doctor, interrupted_install
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.requirements_rules import Environment, needed_packages, requirement
+from DRAMLesionLib import doctor
+from DRAMLesionLib.system import interrupted_install
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.requirements import Environment, needed_packages, requirement
 
 HERE = Environment.here()
 PIP_SETTINGS = ("PIP_CONSTRAINT", "PIP_LOG", "PIP_PROXY", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_NO_INPUT")

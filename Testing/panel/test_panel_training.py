@@ -28,7 +28,7 @@ def test_start_needs_data_and_the_section_says_what_it_would_do(training, own):
 def test_trains_by_a_click_and_the_model_is_offered_at_once(training, application, own, scans):
     import slicer
 
-    from DRAMLesionLib.model import list_models, load_model
+    from DRAMLesionLib.lesions.networks.bundle import list_models, load_model
 
     ui = training.ui
     ui.trainNameSelector.setEditText("mine")
@@ -156,7 +156,7 @@ def test_a_killed_process_is_told_and_its_log_named(training, application, own):
 
 
 def test_final_network_labels_first_then_trains(training, application, own, scans):
-    from DRAMLesionLib.model import model_kind
+    from DRAMLesionLib.lesions.networks.bundle import model_kind
 
     parameters = training.panel.parameters
     parameters.trainRecipe = str(scans.with_name("final.yaml"))
@@ -181,10 +181,10 @@ def test_fine_tunes_the_chosen_final_network_on_accepted_cases(
     import numpy as np
     import torch
 
-    from DRAMLesionLib.accepted_case import save_accepted_case
-    from DRAMLesionLib.model import load_segmentation_model, save_model
-    from DRAMLesionLib.segmentation import SegmentationDescription
-    from DRAMLesionLib.segmentation_network import SegmentationNetwork
+    from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model, save_model
+    from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+    from DRAMLesionLib.lesions.probability import SegmentationDescription
+    from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
     values = {"spacing_mm": [8, 8, 8], "patch": [16, 16, 16], "network": {"filters": [2, 4, 4]}}
     description = SegmentationDescription.from_dict({**values, "dram_model": "tiny"}, "test")
@@ -319,7 +319,12 @@ def test_remaining_time_and_loss_go_on_over_sessions(application, module):
 
 
 def test_user_models_are_found_beside_the_shipped_ones(own, models):
-    from DRAMLesionLib.model import find_model, list_models, model_folders, user_models_folder
+    from DRAMLesionLib.lesions.networks.bundle import (
+        find_model,
+        list_models,
+        model_folders,
+        user_models_folder,
+    )
 
     assert user_models_folder() == own and model_folders()[-1] == own
     (own / "mine" / "configs").mkdir(parents=True)
@@ -332,8 +337,8 @@ def test_user_models_are_found_beside_the_shipped_ones(own, models):
 def test_the_fine_tuning_recipe_fits_the_network_that_it_starts_from(module):
     from DRAMLesionPanel import training_plan
 
-    from DRAMLesionLib.model import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
-    from DRAMLesionLib.model_folders import SHIPPED, bundle_metadata
+    from DRAMLesionLib.lesions.networks.bundle import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
+    from DRAMLesionLib.lesions.networks.bundle_folders import SHIPPED, bundle_metadata
     from DRAMLesionLib.training.recipe import read_recipe
 
     assert (training_plan.DEFAULT_DRAM, training_plan.DEFAULT_FINAL) == (

@@ -68,7 +68,7 @@ def test_only_the_named_training_is_discarded(training, own, question):
 def test_a_finished_model_is_never_discarded(module, own, models):
     from DRAMLesionPanel.training_run import discardTraining
 
-    from DRAMLesionLib.errors import InputError
+    from DRAMLesionLib.system.errors import InputError
 
     leave_unfinished(own, "done")
     (own / "done").mkdir()
@@ -79,7 +79,7 @@ def test_a_finished_model_is_never_discarded(module, own, models):
 
 
 def test_a_training_of_another_slicer_is_not_discarded(training, application, own, question):
-    from DRAMLesionLib.errors import InputError
+    from DRAMLesionLib.system.errors import InputError
 
     training.ui.epochsSpinBox.value = 5000
     training.ui.trainStartButton.click()

@@ -10,9 +10,9 @@ import signal
 import time
 from pathlib import Path
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import LOBES
-from DRAMLesionLib.report import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.report import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.system.errors import InputError
 
 
 def prepare(options):

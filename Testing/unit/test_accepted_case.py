@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from DRAMLesionLib import accepted_case
-from DRAMLesionLib.accepted_case import save_accepted_case
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import read_lobes
+from DRAMLesionLib.images.volume import read_ct, read_on_grid
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import read_lobes
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.training.datalist import read_datalist
-from DRAMLesionLib.volume import read_ct, read_on_grid
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data import accepted_case
+from DRAMLesionLib.training.data.accepted_case import save_accepted_case
+from DRAMLesionLib.training.data.datalist import read_datalist
 
 
 def findings_of(seed: int = 0, lesion: np.ndarray | None = None) -> Findings:

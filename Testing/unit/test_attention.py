@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from DRAMLesionLib.attention import (
+from DRAMLesionLib.lesions.networks.attention import (
     OFFSETS,
     AttentionSettings,
     NeighbourAttention,
     neighbour_weights,
     weighted_mean,
 )
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 
 SIZE = (5, 4, 6)
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from DRAMLesionLib.batch import Workers, pools, segment_batch
-from DRAMLesionLib.batch.case import Case, Job, do_case
 from DRAMLesionLib.batch.inputs import neutral_inputs
 from DRAMLesionLib.batch.manifest import read_manifest
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.batch.work import Case, Job, do_case
+from DRAMLesionLib.system.errors import InputError
 
 HERE = Path(__file__).parent
 needs_dask = pytest.mark.skipif(not pools.has_dask(), reason="dask is not installed")

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from DRAMLesionLib.batch.cases import list_cases, safe_name
 from DRAMLesionLib.batch.key import read_key, write_key
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.batch.listing import list_cases, safe_name
+from DRAMLesionLib.system.errors import InputError
 
 
 def touch(folder, *names):

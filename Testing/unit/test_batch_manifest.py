@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from DRAMLesionLib.batch.case import Outcome
 from DRAMLesionLib.batch.manifest import MANIFEST_NAME, Manifest, read_manifest
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.batch.work import Outcome
+from DRAMLesionLib.system.errors import InputError
 
 
 def test_a_line_for_each_end_of_a_case(tmp_path):

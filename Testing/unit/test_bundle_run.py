@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from DRAMLesionLib.case import segment_case
-from DRAMLesionLib.model import SHIPPED, list_models
+from DRAMLesionLib.lesions.networks.bundle import SHIPPED, list_models
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from DRAMLesionLib.cam import (
+from DRAMLesionLib.images.volume import Volume, from_image
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription
+from DRAMLesionLib.phantom import make_phantom, save_phantom
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.tasks.cam_network import (
     METADATA,
     WEIGHTS,
     CamModel,
@@ -18,11 +23,6 @@ from DRAMLesionLib.cam import (
     save_cam_model,
     segment_by_cam,
 )
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import NetworkDescription
-from DRAMLesionLib.phantom import make_phantom, save_phantom
-from DRAMLesionLib.volume import Volume, from_image
 
 SMALL = NetworkDescription((4, 4, 4, 4, 4, 4))
 SPACING = (2.5, 2.5, 2.5)
@@ -222,8 +222,8 @@ def recipe(**cam):
 
 
 def test_the_task_sees_scores_and_percentages_as_classes(data_list):
-    from DRAMLesionLib.progress import silent
-    from DRAMLesionLib.training.cam_task import CamTask
+    from DRAMLesionLib.system.progress import silent
+    from DRAMLesionLib.training.tasks.cam import CamTask
 
     tasks = {
         classes: CamTask(recipe(classes=classes), data_list, torch.device("cpu"), silent)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import DRAMLesionLib
-from DRAMLesionLib import figures, seg_nrrd
-from DRAMLesionLib.colors import LESION_COLOR, css, map_colormap, map_colors
-from DRAMLesionLib.lobes import LOBES
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results import figures, seg_nrrd
+from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colormap, map_colors
 
 # G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, A Physiologically-based Model for Simulation of Color Vision
 # Deficiency, IEEE TVCG 2009;15:1291-1298: the matrices of severity 1, for linear RGB.

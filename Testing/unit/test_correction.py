@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from scipy import ndimage
 
-from DRAMLesionLib.correct_case import refine_case
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.propagation import Propagation
-from DRAMLesionLib.volume import Geometry, Volume
+from DRAMLesionLib.correction.correct_case import refine_case
+from DRAMLesionLib.correction.propagation import Propagation
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.images.volume import Geometry, Volume
+from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.system.errors import InputError
 
 SPACING = (2.0, 1.5, 1.5)
 SHAPE = (32, 44, 64)
@@ -366,7 +366,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from test_correction import LEFT_BLOB, RIGHT_BLOB, SPACING, make_case
-from DRAMLesionLib.correction import CorrectionSession
+from DRAMLesionLib.correction.session import CorrectionSession
 session = CorrectionSession(*make_case(), SPACING, directory=sys.argv[1])
 session.paint(LEFT_BLOB, 1)
 session.paint(RIGHT_BLOB, 2)

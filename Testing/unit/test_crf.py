@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from DRAMLesionLib import crf, crf_filter, crf_pydensecrf
-from DRAMLesionLib.crf import DenseCRF, refine
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.lesions.crf import crf
+from DRAMLesionLib.lesions.crf import filter as crf_filter
+from DRAMLesionLib.lesions.crf import pydensecrf as crf_pydensecrf
+from DRAMLesionLib.lesions.crf.crf import DenseCRF, refine
+from DRAMLesionLib.system.errors import InputError
 
 SIZE = (32, 32, 32)
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.training.case_table import collect, read_table, split
-from DRAMLesionLib.training.datalist import DataList, Scan, read_datalist, spread, write_datalist
-from DRAMLesionLib.training.weak_label import WeakLabel
-from DRAMLesionLib.volume import write_volume
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.case_table import collect, read_table, split
+from DRAMLesionLib.training.data.datalist import DataList, Scan, read_datalist, spread, write_datalist
+from DRAMLesionLib.training.data.weak_label import WeakLabel
 
 HEADER = "name,percent_LUL,percent_LLL,percent_RUL,percent_RML,percent_RLL"
 

@@ -16,8 +16,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from DRAMLesionLib import dicom, volume
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.images import volume
+from DRAMLesionLib.images.dicom import series as dicom
+from DRAMLesionLib.system.errors import InputError
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 ROWS, COLUMNS = 12, 10

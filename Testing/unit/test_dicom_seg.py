@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from DRAMLesionLib.case import write_findings
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Volume, read_ct, to_image, write_volume
+from DRAMLesionLib.images.volume import Volume, read_ct, to_image, write_volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.system.errors import InputError
 
 hd = pytest.importorskip("highdicom")
 import pydicom  # noqa: E402
@@ -22,7 +22,10 @@ from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.sr.codedict import codes  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
-from DRAMLesionLib import dicom_report, dicom_seg  # noqa: E402
+from DRAMLesionLib.results import (
+    dicom_report,
+    dicom_seg,
+)
 
 COLUMNS, ROWS, SLICES = 11, 9, 7
 SPACING = (0.7, 0.8, 2.5)

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_dicom import write_series
 
-from DRAMLesionLib import dicom, volume
-from DRAMLesionLib.dicom_slices import read_slice
-from DRAMLesionLib.dicom_tilt import OUTSIDE_HU, find_tilt
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.images import volume
+from DRAMLesionLib.images.dicom import series as dicom
+from DRAMLesionLib.images.dicom.slices import read_slice
+from DRAMLesionLib.images.dicom.tilt import OUTSIDE_HU, find_tilt
+from DRAMLesionLib.system.errors import InputError
 
 COLUMNS, ROWS, SLICES, STEP = 20, 24, 9, 4.0
 PIXEL = np.array([1.5, 1.4])  # along x and y
@@ -135,10 +136,10 @@ def test_a_stack_that_leans_too_far_is_refused(tmp_path):
 
 def test_a_dicom_segmentation_lies_on_the_leaning_slices(tmp_path):
     pytest.importorskip("highdicom")
-    from DRAMLesionLib.dicom_seg import find_source, make_dicom_seg
-    from DRAMLesionLib.findings import Findings
-    from DRAMLesionLib.lobes import LobeMap
-    from DRAMLesionLib.quantify import quantify
+    from DRAMLesionLib.lesions.findings import Findings
+    from DRAMLesionLib.lesions.quantify import quantify
+    from DRAMLesionLib.lungs.lobes import LobeMap
+    from DRAMLesionLib.results.dicom_seg import find_source, make_dicom_seg
 
     slices = write_tilted(tmp_path, 18)
     ct = volume.read_ct(tmp_path)

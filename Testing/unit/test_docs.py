@@ -110,7 +110,10 @@ def test_what_it_would_take_is_no_problem_and_runs_nothing(
     [
         ("```\nmake demonstration\n```", "no target demonstration"),
         ("```\npython Scripts/no.py\n```", "there is no Scripts/no.py"),
-        ("```python\nfrom DRAMLesionLib.crf import refined\n```", "DRAMLesionLib.crf has no refined"),
+        (
+            "```python\nfrom DRAMLesionLib.lesions.crf.crf import refined\n```",
+            "DRAMLesionLib.lesions.crf.crf has no refined",
+        ),
         ("```python\nfrom DRAMLesionLib.croft import refine\n```", "no module DRAMLesionLib.croft"),
         ("```python\nprint(\n```", "never closed"),
         ("```json\n{'a': 1}\n```", "json block"),

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib.dram import (
+from DRAMLesionLib.lesions.dram import (
     dram_logits,
     lobe_mean,
     lobe_samples,
@@ -15,8 +15,8 @@ from DRAMLesionLib.dram import (
     resample,
     to_ct_grid,
 )
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 
 SPACING = (1.25, 1.4, 1.4)
 

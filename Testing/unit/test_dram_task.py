@@ -9,11 +9,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import load_model
-from DRAMLesionLib.progress import silent
-from DRAMLesionLib.training.dram_task import DramTask
+from DRAMLesionLib.lesions.networks.bundle import load_model
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.recipe import recipe_from_dict
+from DRAMLesionLib.training.tasks.dram import DramTask
 
 RECIPE = {
     "task": "dram",
@@ -189,7 +189,7 @@ def test_calibration_takes_the_cut_that_fits_the_weak_labels(datalist, tmp_path,
         values[mask] = torch.linspace(0, 1, int(mask.sum()))
         return values, values
 
-    monkeypatch.setattr("DRAMLesionLib.training.dram_task.dram_and_refined", known_map)
+    monkeypatch.setattr("DRAMLesionLib.training.tasks.dram.dram_and_refined", known_map)
     cut = task._fitting_threshold()
     shares = np.array([0.15, 0.02, 0.0])
     cuts = np.linspace(0.05, 0.95, 91)
@@ -207,7 +207,7 @@ def test_validation_counts_a_score_by_its_range(datalist, monkeypatch):
         logits = torch.logit(torch.full(image.shape, 0.10))
         return logits, torch.sigmoid(logits)
 
-    monkeypatch.setattr("DRAMLesionLib.training.dram_task.dram_and_refined", flat)
+    monkeypatch.setattr("DRAMLesionLib.training.tasks.dram.dram_and_refined", flat)
     low, high = task._watched[2].known_range
     outside = 100 * max(low - 0.1, 0.1 - high, 0)
     assert task.validate()["mae_points"] == pytest.approx((5 + 8 + outside + 10) / 4, abs=1e-3)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from DRAMLesionLib.edits import Change, History, pieces, read_stroke
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.correction.strokes import Change, History, pieces, read_stroke
+from DRAMLesionLib.system.errors import InputError
 
 SHAPE = (5, 7, 6)
 masks = arrays(bool, SHAPE).filter(lambda mask: mask.any())

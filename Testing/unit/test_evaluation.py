@@ -12,10 +12,16 @@ import torch
 from monai.metrics import compute_dice, compute_iou
 from rich.console import Console
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.evaluation import Evaluation, evaluate, quadratic_kappa, score_masks, summarize
-from DRAMLesionLib.evaluation_pairs import find_pairs
-from DRAMLesionLib.evaluation_table import as_dict, print_evaluation, write_evaluation
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.evaluation.masks import (
+    Evaluation,
+    evaluate,
+    quadratic_kappa,
+    score_masks,
+    summarize,
+)
+from DRAMLesionLib.training.evaluation.pairs import find_pairs
+from DRAMLesionLib.training.evaluation.table import as_dict, print_evaluation, write_evaluation
 
 SHAPE = (2, 5, 10)
 
@@ -101,7 +107,7 @@ def test_large_volumes_are_counted_in_slabs(monkeypatch):
     one, other = random.random((2, 9, 4, 5)) < 0.4
     where = random.integers(0, 6, one.shape).astype(np.uint8)
     whole = score_masks(one, other, where)
-    monkeypatch.setattr("DRAMLesionLib.evaluation._SLAB_VOXELS", 45)
+    monkeypatch.setattr("DRAMLesionLib.training.evaluation.masks._SLAB_VOXELS", 45)
     assert score_masks(one, other, where) == whole
 
 
@@ -321,8 +327,8 @@ def test_a_threshold_scores_as_documented(covid_ct):
     """Smoothed HU above -600 inside the lobes of case 02: IoU 0.181, as the data set's description says."""
     from scipy import ndimage
 
-    from DRAMLesionLib.lobes import read_lobes
-    from DRAMLesionLib.volume import read_ct, read_on_grid
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.lungs.lobes import read_lobes
 
     ct = read_ct(covid_ct / "case02_ct.nii.gz")
     labels = read_lobes(covid_ct / "case02_lobes.nii.gz", ct).labels

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.distributed import Processes
 from DRAMLesionLib.training.feed import AHEAD, Order, epoch_order, feed
 

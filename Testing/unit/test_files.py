@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib import files
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system import files
+from DRAMLesionLib.system.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name == "nt", reason="asks after processes and permissions as POSIX does")

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.geometry import Geometry
-from DRAMLesionLib.handover import WORDS, read_handover, write_handover
-from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Volume
+from DRAMLesionLib.images.geometry import Geometry
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.results.arrays import WORDS, read_handover, write_handover
+from DRAMLesionLib.system.errors import InputError
 
 SHAPE = (6, 7, 8)
 

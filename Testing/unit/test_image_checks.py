@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib import volume
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.image_file import check_file
+from DRAMLesionLib.images import volume
+from DRAMLesionLib.images.image_file import check_file
+from DRAMLesionLib.system.errors import InputError
 
 VALUES = np.random.default_rng(0).choice([-1000, -850, 0, 40, 700], (9, 12, 10)).astype(np.int16)
 META = """ObjectType = Image

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from DRAMLesionLib import interrupted_install
-from DRAMLesionLib.requirements_rules import Environment
+from DRAMLesionLib.system import interrupted_install
+from DRAMLesionLib.system.requirements import Environment
 
 
 @pytest.fixture

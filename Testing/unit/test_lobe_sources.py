@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import LOBES, lobe_by_name, read_lobes
+from DRAMLesionLib.images.volume import Volume, from_image, to_image
+from DRAMLesionLib.lungs.lobes import LOBES, lobe_by_name, read_lobes
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.volume import Volume, from_image, to_image
+from DRAMLesionLib.system.errors import InputError
 
 # The classes of TotalSegmentator's task "total" that lie in a chest CT, as its class map numbers them.
 VERSION_2 = {

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 import DRAMLesionLib
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import (
+from DRAMLesionLib.images.volume import Volume, from_image, to_image, write_volume
+from DRAMLesionLib.lungs.lobes import (
     BUILT_IN,
     LOBES,
     TERMINOLOGY_CONTEXT,
@@ -19,7 +19,7 @@ from DRAMLesionLib.lobes import (
     read_lobes,
 )
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.volume import Volume, from_image, to_image, write_volume
+from DRAMLesionLib.system.errors import InputError
 
 SHAPE = (12, 14, 16)
 

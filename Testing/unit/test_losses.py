@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from DRAMLesionLib.training.losses import (
+from DRAMLesionLib.training.data.weak_label import WeakLabel
+from DRAMLesionLib.training.tasks.dram_losses import (
     class_weights,
     interval_loss,
     percent_loss,
@@ -13,7 +14,6 @@ from DRAMLesionLib.training.losses import (
     refinement_target,
     weak_loss,
 )
-from DRAMLesionLib.training.weak_label import WeakLabel
 
 ALL = torch.ones(1, 1, 1, 1, 4, dtype=torch.bool)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from DRAMLesionLib.lungs import LEFT, RIGHT, segment_lungs, split_lobes
+from DRAMLesionLib.images.volume import read_ct, read_on_grid
+from DRAMLesionLib.lungs.lung_mask import LEFT, RIGHT, segment_lungs, split_lobes
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.volume import read_ct, read_on_grid
 
 SPACING = (4.0, 2.5, 2.5)
 

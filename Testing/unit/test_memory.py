@@ -2,7 +2,7 @@
 
 import pytest
 
-from DRAMLesionLib import memory
+from DRAMLesionLib.system import memory
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import CARD, METADATA, WEIGHTS, list_models, load_any_model, load_model, save_model
-from DRAMLesionLib.model_description import CRFSettings, ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.bundle import (
+    CARD,
+    METADATA,
+    WEIGHTS,
+    list_models,
+    load_any_model,
+    load_model,
+    save_model,
+)
+from DRAMLesionLib.lesions.networks.description import CRFSettings, ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.system.errors import InputError
 
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
 SCHEMA = Path(__file__).parent / "data" / "bundle_metadata_schema.json"

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.images.volume import write_volume
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.volume import write_volume
 
 APP = Path(__file__).parents[2] / "Integrations" / "monailabel"
 REAL = importlib.util.find_spec("monailabel") is not None

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from DRAMLesionLib import dram as dram_module
-from DRAMLesionLib.attention import AttentionSettings
-from DRAMLesionLib.dram import dram_and_refined, dram_logits, predict_dram, predict_maps
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import METADATA, load_model, save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription, Padding, build_network
+from DRAMLesionLib.lesions import dram as dram_module
+from DRAMLesionLib.lesions.dram import dram_and_refined, dram_logits, predict_dram, predict_maps
+from DRAMLesionLib.lesions.networks.attention import AttentionSettings
+from DRAMLesionLib.lesions.networks.bundle import METADATA, load_model, save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import (
+    DenseNetwork,
+    NetworkDescription,
+    Padding,
+    build_network,
+)
+from DRAMLesionLib.system.errors import InputError
 
 SMALL = NetworkDescription((4, 4, 4, 4, 4, 4))
 

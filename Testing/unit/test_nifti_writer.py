@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib import nifti_writer
-from DRAMLesionLib.geometry import Geometry
-from DRAMLesionLib.nifti_writer import can_write, write_nifti
+from DRAMLesionLib.images import nifti_writer
+from DRAMLesionLib.images.geometry import Geometry
+from DRAMLesionLib.images.nifti_writer import can_write, write_nifti
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])

@@ -9,11 +9,11 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.nnunet import case_names, export_nnunet, import_nnunet
+from DRAMLesionLib.images.volume import to_image, write_volume
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.training.datalist import DataList, Scan, write_datalist
-from DRAMLesionLib.volume import to_image, write_volume
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.datalist import DataList, Scan, write_datalist
+from DRAMLesionLib.training.data.nnunet import case_names, export_nnunet, import_nnunet
 
 ORIENTATIONS = ("LPS", "RAS", "PIR")
 PERCENT = (10.0, 20.0, 5.0, None, 30.0)

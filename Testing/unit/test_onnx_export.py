@@ -11,16 +11,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from DRAMLesionLib import attention
-from DRAMLesionLib.attention import AttentionSettings
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.dram import dram_and_refined, dram_logits
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import NetworkDescription, build_network
-from DRAMLesionLib.segmentation import SegmentationDescription
-from DRAMLesionLib.segmentation_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.lesions.dram import dram_and_refined, dram_logits
+from DRAMLesionLib.lesions.networks import attention
+from DRAMLesionLib.lesions.networks.attention import AttentionSettings
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription, build_network
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.system.errors import InputError
 
 TEXTS = {"name": "small", "version": "1", "card": "", "summary": "", "data": "", "licence": "MIT"}
 SIZES = ((33, 40, 27), (48, 32, 50))
@@ -36,7 +36,7 @@ def dram_bundle(folder, attention=None):
 
 
 def test_without_onnx_one_line_says_what_to_install(tmp_path, monkeypatch):
-    from DRAMLesionLib.onnx_export import export_onnx
+    from DRAMLesionLib.lesions.networks.onnx_export import export_onnx
 
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match=r"pip install 'dramlesion\[onnx\]'"):
@@ -46,7 +46,7 @@ def test_without_onnx_one_line_says_what_to_install(tmp_path, monkeypatch):
 def test_the_dram_network_gives_torchs_map_on_grids_of_any_size(tmp_path):
     pytest.importorskip("onnxscript")
     ort = pytest.importorskip("onnxruntime")
-    from DRAMLesionLib.onnx_export import run_onnx
+    from DRAMLesionLib.lesions.networks.onnx_export import run_onnx
 
     folder, network, description = dram_bundle(tmp_path / "small")
     path = tmp_path / "small.onnx"
@@ -71,7 +71,7 @@ def test_the_attention_comes_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "OFFSETS", attention.OFFSETS[::5])
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from DRAMLesionLib.onnx_export import export_onnx, run_onnx
+    from DRAMLesionLib.lesions.networks.onnx_export import export_onnx, run_onnx
 
     folder, network, description = dram_bundle(tmp_path / "small", AttentionSettings(channels=3))
     export_onnx(folder, tmp_path / "small.onnx")
@@ -92,7 +92,7 @@ def test_the_attention_comes_with_it(tmp_path, monkeypatch):
 def test_the_final_network_gives_torchs_probability_on_patches_and_batches(tmp_path):
     pytest.importorskip("onnxscript")
     ort = pytest.importorskip("onnxruntime")
-    from DRAMLesionLib.onnx_export import export_onnx
+    from DRAMLesionLib.lesions.networks.onnx_export import export_onnx
 
     torch.manual_seed(0)
     description = SegmentationDescription(
@@ -112,7 +112,7 @@ def test_the_final_network_gives_torchs_probability_on_patches_and_batches(tmp_p
 
 def test_a_file_that_is_no_export_is_named(tmp_path):
     pytest.importorskip("onnxruntime")
-    from DRAMLesionLib.onnx_export import run_onnx
+    from DRAMLesionLib.lesions.networks.onnx_export import run_onnx
 
     (tmp_path / "no.onnx").write_bytes(b"text")
     with pytest.raises(InputError, match=r"no\.onnx: can't be read as ONNX"):

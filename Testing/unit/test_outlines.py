@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.lungs import segment_lungs
+from DRAMLesionLib.images.volume import write_volume
+from DRAMLesionLib.lungs.lung_mask import segment_lungs
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.progress import silent
-from DRAMLesionLib.training.outlines import NEAREST_MM, in_built_in_lungs
+from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.recipe import recipe_from_dict
-from DRAMLesionLib.training.segmentation_task import SegmentationTask
-from DRAMLesionLib.volume import write_volume
+from DRAMLesionLib.training.tasks.outlines import NEAREST_MM, in_built_in_lungs
+from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 
 
 @pytest.fixture(scope="module")

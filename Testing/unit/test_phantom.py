@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lungs import segment_lungs
+from DRAMLesionLib.images.volume import from_image, read_ct, read_on_grid, to_image
+from DRAMLesionLib.lungs.lung_mask import segment_lungs
 from DRAMLesionLib.phantom import Phantom, lobe_percent, make_phantom, save_phantom
 from DRAMLesionLib.phantom import phantom as whole
 from DRAMLesionLib.phantom.fields import Grid, Noise, capsule, coverage
 from DRAMLesionLib.phantom.lesions import random_severity
-from DRAMLesionLib.volume import from_image, read_ct, read_on_grid, to_image
+from DRAMLesionLib.system.errors import InputError
 
 LEFT, RIGHT = (1, 2), (3, 4, 5)
 TARGETS = (3.0, 20.0, 8.0, 0.0, 45.0)

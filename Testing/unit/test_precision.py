@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.pseudo_label import otsu_threshold, pseudo_label
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.pseudo_label import otsu_threshold, pseudo_label
 
 
 def lobes() -> np.ndarray:

@@ -8,15 +8,15 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-import DRAMLesionLib.pseudo_label_folder as folder_module
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
-from DRAMLesionLib.progress import Cancelled
-from DRAMLesionLib.pseudo_label import pseudo_label, smooth_inside
-from DRAMLesionLib.pseudo_label_folder import PROVENANCE, PseudoLabelSettings, write_pseudo_labels
-from DRAMLesionLib.training.datalist import read_datalist
+import DRAMLesionLib.training.data.pseudo_labels as folder_module
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import Cancelled
+from DRAMLesionLib.training.data.datalist import read_datalist
+from DRAMLesionLib.training.data.pseudo_label import pseudo_label, smooth_inside
+from DRAMLesionLib.training.data.pseudo_labels import PROVENANCE, PseudoLabelSettings, write_pseudo_labels
 
 NETWORK = NetworkDescription((2, 2, 2, 2, 2, 2))
 PLAIN = PseudoLabelSettings(crf=False)

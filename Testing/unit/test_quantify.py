@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib import quantify as module
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.lobes import LobeMap
-from DRAMLesionLib.quantify import (
+from DRAMLesionLib.lesions import quantify as module
+from DRAMLesionLib.lesions.quantify import (
     CONSOLIDATION_HU,
     GROUND_GLASS_HU,
     Quantification,
     quantify,
     severity_score,
 )
+from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.system.errors import InputError
 
 KEYS = ("LUL", "LLL", "RUL", "RML", "RLL", "left", "right", "total")
 MEMBERS = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.recipe import read_recipe, recipe_from_dict
 
 RECIPES = Path(__file__).parents[2] / "Training"

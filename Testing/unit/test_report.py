@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from DRAMLesionLib import figures, report
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import LOBES, LobeMap
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Geometry, Volume
+from DRAMLesionLib.images.volume import Geometry, Volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
+from DRAMLesionLib.results import figures, report
 
 SHAPE = (20, 40, 50)
 SPACING = (5.0, 2.0, 2.0)
@@ -467,7 +467,7 @@ assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 def test_report_of_a_real_scan_is_small(covid_ct: Path, tmp_path: Path) -> None:
     from scipy.ndimage import gaussian_filter
 
-    from DRAMLesionLib.volume import read_ct, read_on_grid
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
 
     ct = read_ct(covid_ct / "case02_ct.nii.gz")
     labels, lesion = (

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib import doctor, interrupted_install, requirements_rules
-from DRAMLesionLib.requirements_rules import (
+from DRAMLesionLib import doctor
+from DRAMLesionLib.system import interrupted_install
+from DRAMLesionLib.system import requirements as requirements_rules
+from DRAMLesionLib.system.requirements import (
     BUNDLED,
     PACKAGES,
     UNKNOWN_VERSION,

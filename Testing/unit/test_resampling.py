@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from DRAMLesionLib import resampling
-from DRAMLesionLib.resampling import gaussian, low_pass_resample, resample
+from DRAMLesionLib.images import resampling
+from DRAMLesionLib.images.resampling import gaussian, low_pass_resample, resample
 
 sizes = st.tuples(*[st.integers(1, 14)] * 3)
 

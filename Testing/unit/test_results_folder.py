@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import LobeMap
+from DRAMLesionLib.images.volume import write_volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.report import write_summary
-from DRAMLesionLib.results_folder import read_findings
-from DRAMLesionLib.volume import write_volume
+from DRAMLesionLib.results.folder import read_findings
+from DRAMLesionLib.results.report import write_summary
+from DRAMLesionLib.system.errors import InputError
 
 
 @pytest.fixture(scope="module")

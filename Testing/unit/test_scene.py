@@ -12,14 +12,16 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from DRAMLesionLib import scene, scene_process, seg_nrrd
-from DRAMLesionLib.colors import map_colors
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import Findings
-from DRAMLesionLib.lobes import LOBES, LobeMap
-from DRAMLesionLib.progress import silent
-from DRAMLesionLib.quantify import quantify
-from DRAMLesionLib.volume import Volume, from_image, to_image
+from DRAMLesionLib.images.volume import Volume, from_image, to_image
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
+from DRAMLesionLib.results import seg_nrrd
+from DRAMLesionLib.results.colors import map_colors
+from DRAMLesionLib.results.scene import nodes as scene
+from DRAMLesionLib.results.scene import process as scene_process
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import silent
 
 needs_slicer = pytest.mark.skipif(not scene.is_available(), reason="slicer-core is not installed")
 SHAPE = (18, 24, 30)
@@ -82,7 +84,7 @@ def findings(ct) -> Findings:
 
 @pytest.fixture()
 def application():
-    from DRAMLesionLib import headless_scene
+    from DRAMLesionLib.results.scene import headless as headless_scene
 
     with headless_scene.start() as started:
         yield started
@@ -102,7 +104,7 @@ def ras_matrix(node) -> np.ndarray:
 
 @needs_slicer
 def test_volumes_keep_exactly_their_geometry_in_all_orientations(application):
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     node = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "ct")
     assert len(directions()) == 96
@@ -123,7 +125,7 @@ def test_volumes_keep_exactly_their_geometry_in_all_orientations(application):
 
 @needs_slicer
 def test_segments_come_back_in_all_orientations_and_boxes_change_nothing_else(application):
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     generator = np.random.default_rng(3)
     box = (slice(2, 9), slice(5, 17), slice(11, 14))
@@ -237,7 +239,7 @@ def test_no_lesion_gives_an_empty_segment_that_can_be_painted(application, findi
 
 @needs_slicer
 def test_a_segment_on_another_grid_is_resampled(application, findings):
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     fine = sitk.Resample(
         sitk.GetImageFromArray(np.zeros((4, 4, 4), np.uint8)),
@@ -288,7 +290,7 @@ def test_lobes_are_recognised_in_a_segmentation(application, findings, naming):
 
 @needs_slicer
 def test_lobes_from_a_label_map_and_errors_that_name_the_node(application, findings):
-    from DRAMLesionLib import mrml
+    from DRAMLesionLib.results.scene import mrml
 
     node = application.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "my lobes")
     with pytest.raises(InputError, match="my lobes: has no voxels"):
@@ -313,7 +315,7 @@ def test_lobes_from_a_label_map_and_errors_that_name_the_node(application, findi
 def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
     import slicer
 
-    from DRAMLesionLib import headless_scene
+    from DRAMLesionLib.results.scene import headless as headless_scene
 
     ct = from_image(make_image(np.array(TURN) * [1, 1, flip]), "patient")
     findings = make_findings(ct)

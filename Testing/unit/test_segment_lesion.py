@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from DRAMLesionLib import segmentation
 from DRAMLesionLib.case import find_lesions
-from DRAMLesionLib.case_models import load_case_models
+from DRAMLesionLib.lesions import probability as segmentation
+from DRAMLesionLib.lesions.probability import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off
+from DRAMLesionLib.lesions.run_models import load_case_models
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.segmentation import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off
 
 FINE = (1.0, 0.8, 0.7)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from DRAMLesionLib.segment_map import map_from_segment
+from DRAMLesionLib.correction.start_map import map_from_segment
 
 SPACING = (2.0, 2.0, 2.0)
 

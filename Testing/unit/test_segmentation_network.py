@@ -8,9 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from DRAMLesionLib.case_models import load_case_models
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import (
+from DRAMLesionLib.lesions.networks.bundle import (
     METADATA,
     WEIGHTS,
     load_any_model,
@@ -19,20 +17,22 @@ from DRAMLesionLib.model import (
     model_kind,
     save_model,
 )
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
-from DRAMLesionLib.segmentation import (
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.final_network import (
+    InstanceNorm,
+    SegmentationNetwork,
+    SegmentationNetworkDescription,
+)
+from DRAMLesionLib.lesions.probability import (
     SegmentationDescription,
     predict_lesion,
     predict_on_grid,
     segmentation_grid,
     with_refined_dram,
 )
-from DRAMLesionLib.segmentation_network import (
-    InstanceNorm,
-    SegmentationNetwork,
-    SegmentationNetworkDescription,
-)
+from DRAMLesionLib.lesions.run_models import load_case_models
+from DRAMLesionLib.system.errors import InputError
 
 TINY = SegmentationNetworkDescription((2, 4, 4))
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
@@ -263,8 +263,8 @@ def test_the_model_that_is_given_decides_the_method(bundles):
 
 def test_the_default_is_the_final_network_where_it_is_there(bundles, monkeypatch):
     final, _ = bundles
-    monkeypatch.setattr("DRAMLesionLib.model.SHIPPED", final.parent)
-    monkeypatch.setattr("DRAMLesionLib.model.DEFAULT_MODEL", "map")
+    monkeypatch.setattr("DRAMLesionLib.lesions.networks.bundle.SHIPPED", final.parent)
+    monkeypatch.setattr("DRAMLesionLib.lesions.networks.bundle.DEFAULT_MODEL", "map")
     assert load_case_models().method == "dram"
     with pytest.raises(InputError, match="no final network"):
         load_case_models(None, "final")

@@ -9,20 +9,20 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.model import load_segmentation_model
-from DRAMLesionLib.progress import silent
-from DRAMLesionLib.segmentation import SegmentationDescription
-from DRAMLesionLib.segmentation_network import SegmentationNetworkDescription
-from DRAMLesionLib.training.datalist import Scan
-from DRAMLesionLib.training.patches import PatchSampler, load_lungs
+from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetworkDescription
+from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import silent
+from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.recipe import Recipe, read_recipe
 from DRAMLesionLib.training.segmentation_loss import (
     DICE_SMOOTH,
     weighted_cross_entropy,
     weighted_dice_loss,
 )
-from DRAMLesionLib.training.segmentation_task import SegmentationSettings, SegmentationTask
+from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
+from DRAMLesionLib.training.tasks.segmentation import SegmentationSettings, SegmentationTask
 
 MODEL = SegmentationDescription(
     spacing_mm=(2, 2, 2),

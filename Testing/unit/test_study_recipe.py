@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.evaluation import ScanScore
-from DRAMLesionLib.training.study import Run
-from DRAMLesionLib.training.study_recipe import read_study
-from DRAMLesionLib.training.study_table import study_markdown, write_study_table
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.evaluation.masks import ScanScore
+from DRAMLesionLib.training.evaluation.study import Run
+from DRAMLesionLib.training.evaluation.study_recipe import read_study
+from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
 
 TRAINING = Path(__file__).parents[2] / "Training"
 ROWS = "rows:\n  - {name: cut, mask: threshold}\n"

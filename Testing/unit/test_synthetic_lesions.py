@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from DRAMLesionLib.training.synthetic_lesions import LesionStyle, paste_lesions
+from DRAMLesionLib.training.tasks.synthetic_lesions import LesionStyle, paste_lesions
 
 WINDOW = (-1000.0, 0.0)
 

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.training.datalist import read_datalist
-from DRAMLesionLib.training.losses import percent_loss, roughness, softness
-from DRAMLesionLib.training.samples import TrainingSample, Variation
-from DRAMLesionLib.training.weak_label import WeakLabel
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.datalist import read_datalist
+from DRAMLesionLib.training.data.weak_label import WeakLabel
+from DRAMLesionLib.training.tasks.dram_losses import percent_loss, roughness, softness
+from DRAMLesionLib.training.tasks.dram_samples import TrainingSample, Variation
 
 ALL = torch.ones(1, 1, 1, 1, 4, dtype=torch.bool)
 

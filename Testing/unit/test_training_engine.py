@@ -9,15 +9,16 @@ import torch
 import toy_task
 from safetensors.torch import load_file, save_file
 
-from DRAMLesionLib import model
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.training import run_log, tasks
+from DRAMLesionLib.lesions.networks import bundle as model
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training import run_log
 from DRAMLesionLib.training.checkpoint import SCALARS, TENSORS
 from DRAMLesionLib.training.distributed import Processes
 from DRAMLesionLib.training.engine import STOP_FILE, state_folder, train
 from DRAMLesionLib.training.recipe import Recipe, recipe_from_dict
 from DRAMLesionLib.training.run_log import CURVE, LOG, read_log
 from DRAMLesionLib.training.stopping import Stopped
+from DRAMLesionLib.training.tasks import kinds as tasks
 
 CPU = torch.device("cpu")
 

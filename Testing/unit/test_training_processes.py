@@ -12,10 +12,10 @@ import torch
 import toy_task
 from safetensors.torch import load_file
 
-from DRAMLesionLib.training import tasks
 from DRAMLesionLib.training.engine import STOP_FILE, state_folder, train
 from DRAMLesionLib.training.recipe import read_recipe
 from DRAMLesionLib.training.run_log import LOG, read_log
+from DRAMLesionLib.training.tasks import kinds as tasks
 
 HERE = Path(__file__).parent
 DRIVER = """

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib import volume
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.images import volume
+from DRAMLesionLib.system.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORIENTATIONS = [
@@ -203,7 +203,7 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from DRAMLesionLib import volume
-from DRAMLesionLib.files import OutputError
+from DRAMLesionLib.system.files import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 ct = volume.read_ct(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))

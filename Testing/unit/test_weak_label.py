@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from DRAMLesionLib.dram import LobeSample
-from DRAMLesionLib.quantify import severity_score
-from DRAMLesionLib.training.weak_label import (
+from DRAMLesionLib.lesions.dram import LobeSample
+from DRAMLesionLib.lesions.quantify import severity_score
+from DRAMLesionLib.training.data.weak_label import (
     SCORE_RANGES,
     WeakLabel,
     candidate_fraction,

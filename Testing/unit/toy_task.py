@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from DRAMLesionLib.training.recipe import read_settings
-from DRAMLesionLib.training.tasks import TASKS, TaskKind
+from DRAMLesionLib.training.tasks.kinds import TASKS, TaskKind
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from harness import Job, Table
 from world import World, write
 
 from DRAMLesionLib.batch import segment_batch
-from DRAMLesionLib.batch.case import do_case
 from DRAMLesionLib.batch.segmenter import prepare, segment
+from DRAMLesionLib.batch.work import do_case
 
 TABLE = Table("batches")
 

@@ -15,7 +15,7 @@ import pytest
 from harness import Job, Table
 from world import LOBES, World
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TABLE = Table("panel")

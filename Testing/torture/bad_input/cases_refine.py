@@ -135,8 +135,8 @@ def _session(
     name: str, damage: Callable[[Path], None], *words: str, good: bool = False, short: bool = False
 ) -> None:
     def make(world: World, folder: Path) -> Job:
-        from DRAMLesionLib.correction import CorrectionSession
-        from DRAMLesionLib.volume import read_ct
+        from DRAMLesionLib.correction.session import CorrectionSession
+        from DRAMLesionLib.images.volume import read_ct
 
         ct = read_ct(world.ct_path)
         session = CorrectionSession(

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib.errors import InputError
+from DRAMLesionLib.system.errors import InputError
 
 SECONDS = float(os.environ.get("DRAMLESION_FUZZ_SECONDS", "0"))
 TARGETS = 18

@@ -19,8 +19,8 @@ from typing import Any
 from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.files import STAGING_PREFIX
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import STAGING_PREFIX
 
 _DO = (
     "accept add change check choose close convert copy correct delete end export follow free give harden install keep "

@@ -5,7 +5,7 @@ from corpus import all_cases
 from fuzzing import SECONDS
 from harness import judge
 
-from DRAMLesionLib import report
+from DRAMLesionLib.results import report
 
 CASES = all_cases()
 

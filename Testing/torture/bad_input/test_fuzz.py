@@ -16,22 +16,22 @@ import SimpleITK as sitk
 from fuzzing import damaged, fuzz, mutated, reads, texts
 from hypothesis import strategies as st
 
-from DRAMLesionLib.batch.case import read_record
-from DRAMLesionLib.batch.cases import list_cases
 from DRAMLesionLib.batch.key import read_key
+from DRAMLesionLib.batch.listing import list_cases
 from DRAMLesionLib.batch.manifest import COLUMNS, MANIFEST_NAME, Manifest
-from DRAMLesionLib.correct_case import _threshold
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.correction_store import SESSION_FILE
-from DRAMLesionLib.edits import Change
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.image_file import read_image
-from DRAMLesionLib.model import load_any_model
-from DRAMLesionLib.results_folder import _read_summary
-from DRAMLesionLib.training.case_table import read_table
-from DRAMLesionLib.training.datalist import read_datalist
+from DRAMLesionLib.batch.work import read_record
+from DRAMLesionLib.correction.correct_case import _threshold
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.correction.store import SESSION_FILE
+from DRAMLesionLib.correction.strokes import Change
+from DRAMLesionLib.images.image_file import read_image
+from DRAMLesionLib.lesions.networks.bundle import load_any_model
+from DRAMLesionLib.results.folder import _read_summary
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.case_table import read_table
+from DRAMLesionLib.training.data.datalist import read_datalist
+from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.recipe import read_recipe
-from DRAMLesionLib.training.study_recipe import read_study
 
 
 def test_data_list(world, folder):

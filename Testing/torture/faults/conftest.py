@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from DRAMLesionLib.network import DenseNetwork
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 
 sys.path.insert(0, str(Path(__file__).parent))

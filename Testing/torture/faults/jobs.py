@@ -19,13 +19,6 @@ def load_everything() -> None:
     import SimpleITK  # noqa: F401
     import torch
 
-    import DRAMLesionLib.accepted_case
-    import DRAMLesionLib.case
-    import DRAMLesionLib.cli
-    import DRAMLesionLib.correct_case
-    import DRAMLesionLib.training.dram_task
-    import DRAMLesionLib.training.engine  # noqa: F401
-
     torch.set_num_threads(1)
 
 
@@ -54,9 +47,9 @@ def operations(count: int, shape: tuple[int, int, int]) -> list[tuple[Any, ...]]
 
 
 def begin_session(folder: str, directory: str) -> Any:
-    from DRAMLesionLib.correction import CorrectionSession
-    from DRAMLesionLib.lobes import read_lobes
-    from DRAMLesionLib.volume import read_ct, read_on_grid
+    from DRAMLesionLib.correction.session import CorrectionSession
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.lungs.lobes import read_lobes
 
     ct = read_ct(Path(folder) / "ct.nii.gz")
     lobes = read_lobes(Path(folder) / "lobes.nii.gz", ct)
@@ -90,7 +83,7 @@ def state_of(session: Any) -> str:
 
 def session(folder: str, directory: str, told: str, count: int) -> None:
     """Begin a session and work in it; tell the state after each step that has returned."""
-    from DRAMLesionLib.correction import CorrectionSession
+    from DRAMLesionLib.correction.session import CorrectionSession
 
     if (Path(directory) / "session.json").exists():
         worked = CorrectionSession.load(directory)
@@ -105,11 +98,11 @@ def session(folder: str, directory: str, told: str, count: int) -> None:
 
 def accept(folder: str, training: str, told: str, value: int) -> None:
     """Accept a CT whose edits have a value in one voxel; tell when it has returned."""
-    from DRAMLesionLib.accepted_case import save_accepted_case
-    from DRAMLesionLib.findings import Findings
-    from DRAMLesionLib.lobes import read_lobes
-    from DRAMLesionLib.quantify import quantify
-    from DRAMLesionLib.volume import read_ct, read_on_grid
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.lesions.findings import Findings
+    from DRAMLesionLib.lesions.quantify import quantify
+    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
     ct = read_ct(Path(folder) / "ct.nii.gz")
     lobes = read_lobes(Path(folder) / "lobes.nii.gz", ct)

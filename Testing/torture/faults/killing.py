@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from nursery import Death, Nursery
 
-from DRAMLesionLib.model import save_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
 
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
 RECIPE = """

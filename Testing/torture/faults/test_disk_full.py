@@ -12,7 +12,7 @@ import pytest
 from killing import needs_fork, train_words
 from wholeness import check_files, hidden
 
-from DRAMLesionLib.files import atomic_file, write_text
+from DRAMLesionLib.system.files import atomic_file, write_text
 
 pytestmark = needs_fork
 DISK_KIB = 300
@@ -139,7 +139,7 @@ def test_a_session_on_a_full_disk_loses_nothing(phantoms, tmp_path):
     """The step that can't be saved is refused; all before it stand."""
     from jobs import begin_session, operate, state_of
 
-    from DRAMLesionLib.correction import CorrectionSession
+    from DRAMLesionLib.correction.session import CorrectionSession
 
     with small_disk(tmp_path / "disk", kib=3000) as disk:
         session = begin_session(str(phantoms / "0"), str(disk / "session"))

@@ -9,8 +9,8 @@ import pytest
 from killing import kills, needs_fork
 from wholeness import check_files, hidden
 
-from DRAMLesionLib.batch.case import CASES, damaged, read_record
 from DRAMLesionLib.batch.manifest import read_manifest
+from DRAMLesionLib.batch.work import CASES, damaged, read_record
 
 pytestmark = needs_fork
 COUNT = 5

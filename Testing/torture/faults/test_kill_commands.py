@@ -11,7 +11,7 @@ from killing import kills, needs_fork, train_words
 from safetensors.torch import load_file
 from wholeness import check_files, hidden, visible_files
 
-from DRAMLesionLib.model import load_model
+from DRAMLesionLib.lesions.networks.bundle import load_model
 
 pytestmark = needs_fork
 IMAGES = ("*.nii.gz", "*.nrrd")

@@ -9,9 +9,9 @@ from jobs import begin_session, operate, operations, state_of
 from killing import kills, needs_fork
 from wholeness import check_files, hidden
 
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.training.datalist import read_datalist
-from DRAMLesionLib.volume import read_ct, read_on_grid
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.images.volume import read_ct, read_on_grid
+from DRAMLesionLib.training.data.datalist import read_datalist
 
 pytestmark = needs_fork
 STEPS = 14

@@ -10,21 +10,21 @@ import torch
 from killing import SMALL, needs_fork, train_words
 
 from DRAMLesionLib.case import find_lesions, segment_case
-from DRAMLesionLib.case_models import CaseModels
-from DRAMLesionLib.console import Reporter
-from DRAMLesionLib.dram import predict_maps
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.memory import NotEnoughMemory, is_out_of_memory, obtainable_gib, smaller_setting
-from DRAMLesionLib.model import load_model
-from DRAMLesionLib.model_description import ModelDescription
-from DRAMLesionLib.network import DenseNetwork
+from DRAMLesionLib.commands.console import Reporter
+from DRAMLesionLib.images.volume import read_ct
+from DRAMLesionLib.lesions.dram import predict_maps
+from DRAMLesionLib.lesions.networks.bundle import load_model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.lesions.networks.windows import smaller_windows
+from DRAMLesionLib.lesions.probability import SegmentationDescription, predict_lesion
+from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.segmentation import SegmentationDescription, predict_lesion
-from DRAMLesionLib.segmentation_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.memory import NotEnoughMemory, is_out_of_memory, obtainable_gib, smaller_setting
 from DRAMLesionLib.training.recipe import read_recipe
 from DRAMLesionLib.training.shortage import smaller_recipe
-from DRAMLesionLib.volume import read_ct
-from DRAMLesionLib.windows import smaller_windows
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 ERRORS = {
@@ -146,7 +146,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
         raise error
 
     monkeypatch.setattr("DRAMLesionLib.case.find_lesions", fail)
-    monkeypatch.setattr("DRAMLesionLib.memory.obtainable_gib", lambda: 0.9)
+    monkeypatch.setattr("DRAMLesionLib.system.memory.obtainable_gib", lambda: 0.9)
     path = phantoms / "0" / "ct.nii.gz"
     with pytest.raises(NotEnoughMemory) as caught:
         segment_case(path, tmp_path / "out", model=models / "a", device="cpu")
@@ -165,7 +165,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
     ],
 )
 def test_the_smaller_setting_fits(monkeypatch, here, said):
-    monkeypatch.setattr("DRAMLesionLib.memory.obtainable_gib", lambda: here)
+    monkeypatch.setattr("DRAMLesionLib.system.memory.obtainable_gib", lambda: here)
     assert said in smaller_setting((300, 512, 512), (1.0, 0.7, 0.7)), smaller_setting(
         (300, 512, 512), (1, 1, 1)
     )
@@ -219,7 +219,7 @@ def test_a_process_that_gets_no_more(nursery, phantoms, models, training, tmp_pa
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks as Linux does")
 def test_what_can_be_had_is_at_least_what_is_free():
-    from DRAMLesionLib.memory import free_memory_gib
+    from DRAMLesionLib.system.memory import free_memory_gib
 
     free, here = free_memory_gib(), obtainable_gib()
     assert free is not None and here is not None and 0 < here < free + 64

@@ -19,8 +19,8 @@ from nursery import REPOSITORY
 from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
+from DRAMLesionLib.images.volume import to_image
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.volume import to_image
 
 pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402

@@ -16,17 +16,17 @@ from killing import SMALL, save_small
 from nursery import REPOSITORY
 from typer.testing import CliRunner
 
-from DRAMLesionLib.accepted_case import save_accepted_case
-from DRAMLesionLib.case_models import load_case_models
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.correction import CorrectionSession
-from DRAMLesionLib.errors import InputError
-from DRAMLesionLib.findings import unpack
-from DRAMLesionLib.model import METADATA, WEIGHTS, save_model
-from DRAMLesionLib.network import DenseNetwork
-from DRAMLesionLib.segmentation import SegmentationDescription
-from DRAMLesionLib.segmentation_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.lesions.findings import unpack
+from DRAMLesionLib.lesions.networks.bundle import METADATA, WEIGHTS, save_model
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.lesions.run_models import load_case_models
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.checkpoint import Learner, load_checkpoint
+from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
 SHIPPED = ("DRAMLesionLib", "DRAMLesion", "SegmentEditorDRAMRefine", "Integrations", "Scripts")
 FORBIDDEN_CALLS = {
@@ -231,9 +231,9 @@ def test_names_of_cases_stay_in_their_folder(phantoms, tmp_path, name):
 
     from dataclasses import replace
 
-    from DRAMLesionLib.findings import Findings
+    from DRAMLesionLib.lesions.findings import Findings
+    from DRAMLesionLib.lesions.quantify import quantify
     from DRAMLesionLib.phantom import make_phantom
-    from DRAMLesionLib.quantify import quantify
 
     made = make_phantom((32, 28, 24), (11, 11, 12), seed=0)
     table_of = quantify(made.ct.array, made.lobes, made.lesion, made.ct.spacing_mm)
@@ -247,7 +247,7 @@ def test_names_of_cases_stay_in_their_folder(phantoms, tmp_path, name):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions as POSIX has them")
 def test_temporary_files_are_for_their_owner_alone(tmp_path):
-    from DRAMLesionLib.files import atomic_file, replaced_directory, staged_directory
+    from DRAMLesionLib.system.files import atomic_file, replaced_directory, staged_directory
 
     before = os.umask(0)
     try:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from DRAMLesionLib.files import STAGING_PREFIX
-from DRAMLesionLib.image_file import is_volume_file, read_image
+from DRAMLesionLib.images.image_file import is_volume_file, read_image
+from DRAMLesionLib.system.files import STAGING_PREFIX
 
 
 def hidden(folder: Path) -> list[Path]:

@@ -1,0 +1,188 @@
+"""The belief of a correction session: a map's logit in the steps of an int8, whose sign is the label.
+
+One byte per voxel: differences of beliefs are small, exact, and quick to store and to take back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DRAMLesionLib.correction.propagation import LESION, NOT_LESION, Box
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.errors import InputError
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.images.volume import Volume
+
+LIMIT = 6.0
+"""Beliefs are clipped to this (logit units): a map that is sure of itself must still give way to a stroke."""
+STEP = LIMIT / 127
+
+LUNG = np.zeros(256, np.uint8)
+"""From a lobe's value to 1 left lung, 2 right lung, 0 outside."""
+for _lobe in LOBES:
+    LUNG[_lobe.value] = 1 if _lobe.side == "left" else 2
+
+
+def check_inputs(
+    hu: np.ndarray, lobes: np.ndarray, spacing_mm: Any, threshold: float, ct: Volume | None
+) -> None:
+    """Refuse a CT and lobes that can't be corrected on.
+
+    Raises:
+        InputError: Shapes that differ, HU or spacing that are not finite, lobes other than 0..5, or a bad threshold.
+    """
+    if hu.ndim != 3 or not hu.size:
+        raise InputError(f"hu: has shape {hu.shape}: give one 3-D volume (z, y, x)")
+    if lobes.shape != hu.shape:
+        raise InputError(f"lobes: shape {lobes.shape}, the CT has {hu.shape}: give lobes made from this CT")
+    if ct is not None and ct.array.shape != hu.shape:
+        raise InputError(f"ct: shape {ct.array.shape}, hu has {hu.shape}: give the volume that hu came from")
+    if not np.issubdtype(hu.dtype, np.integer) and not np.isfinite(hu).all():
+        raise InputError("hu: has NaN or infinite values: replace them (air is -1000 HU)")
+    if not (lobes.min() >= 0 and lobes.max() <= len(LOBES)):
+        raise InputError(
+            f"lobes: values {lobes.min()}..{lobes.max()}: give 0 outside and 1 to {len(LOBES)} for the lobes"
+        )
+    try:
+        lengths = [float(length) for length in spacing_mm]
+    except (TypeError, ValueError):
+        lengths = []
+    if len(lengths) != 3 or not all(math.isfinite(length) and length > 0 for length in lengths):
+        raise InputError(f"spacing_mm: {spacing_mm!r}: give three lengths in mm, (z, y, x)")
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold: {threshold}: give one between 0 and 1")
+
+
+def check_probability(probability: np.ndarray, lobes: np.ndarray) -> None:
+    """Refuse a map that isn't one.
+
+    Raises:
+        InputError: A shape other than the lobes', NaN, or values outside 0..1.
+    """
+    if probability.shape != lobes.shape:
+        raise InputError(
+            f"probability: shape {probability.shape}, the CT has {lobes.shape}: give a map made from this CT"
+        )
+    low, high = float(probability.min()), float(probability.max())
+    if not (low >= 0 and high <= 1):  # NaN fails both
+        what = "has NaN" if math.isnan(low + high) else f"has values {low:.8g}..{high:.8g}"
+        raise InputError(f"probability: {what}: give fractions 0..1 (divide percentages by 100)")
+
+
+def start_belief(
+    probability: np.ndarray, lobes: np.ndarray, threshold: float, label: np.ndarray | None
+) -> np.ndarray:
+    """The belief that a map gives.
+
+    Args:
+        probability: float (z, y, x), 0..1; it counts inside the lobes alone.
+        lobes: uint8 (z, y, x).
+        threshold: The map's; a voxel above it is lesion.
+        label: (z, y, x), 1 lesion, or None. Where it contradicts the map the belief is as weak as can be on its side.
+
+    Returns:
+        int8 (z, y, x), above 0 where the label is 1.
+
+    Raises:
+        InputError: Shapes that differ, NaN, values outside 0..1, or labels other than 0 and 1.
+    """
+    probability = np.asarray(probability)
+    check_probability(probability, lobes)
+    belief = np.full(lobes.shape, -127, np.int8)
+    for z in range(lobes.shape[0]):  # by planes, since float copies of a scan may fill the memory
+        inside = lobes[z] != 0
+        if not inside.any():
+            continue
+        given = probability[z][inside]
+        values = given.astype(np.float32)
+        with np.errstate(divide="ignore"):
+            found = to_steps(np.log(values) - np.log1p(-values) - logit(threshold))
+        # The quotient may round across the threshold; the map's own comparison decides.
+        belief[z][inside] = _sided(found, given > threshold)
+    return belief if label is None else _with_label(belief, label)
+
+
+def _with_label(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
+    label = np.asarray(label)
+    if label.shape != belief.shape:
+        raise InputError(f"label: shape {label.shape}, the CT has {belief.shape}: give it on the CT's grid")
+    whole = label.dtype.kind in "biu"  # a look at the ends is enough then, and ten times as fast
+    if not (label.min() >= 0 and label.max() <= 1) or not (whole or np.isin(label, (0, 1)).all()):
+        raise InputError("label: other values than 0 and 1: give 1 for lesion")
+    for plane, lesion in zip(belief, label, strict=True):
+        plane[...] = _sided(plane, lesion > 0)
+    return belief
+
+
+def _sided(belief: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    return np.where(positive, np.maximum(belief, 1), np.minimum(belief, 0)).astype(np.int8)
+
+
+def to_steps(belief: np.ndarray) -> np.ndarray:
+    """int8 steps of a belief in logit units; what is above 0 stays above 0."""
+    scaled = np.clip(belief / np.float32(STEP), -127, 127)
+    return np.where(scaled > 0, np.maximum(np.rint(scaled), 1), np.minimum(np.rint(scaled), 0)).astype(
+        np.int8
+    )
+
+
+def update_steps(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The steps of a new belief in logit units; where it moved by less than half a step the old ones stay."""
+    moved = np.abs(new - old * np.float32(STEP)) >= STEP / 2
+    return np.where(moved, to_steps(new), old)
+
+
+def logit(probability: float) -> float:
+    """log(p / (1 - p))."""
+    return math.log(probability / (1 - probability))
+
+
+def to_label(belief: np.ndarray, edits: np.ndarray) -> np.ndarray:
+    """uint8, 1 lesion: the belief's sign, where nothing was painted; painted voxels always win."""
+    return (((belief > 0) & (edits != NOT_LESION)) | (edits == LESION)).astype(np.uint8)
+
+
+def to_probability(belief: np.ndarray, edits: np.ndarray, lobes: np.ndarray, threshold: float) -> np.ndarray:
+    """float32 (z, y, x), 0..1: the map that a belief and edits stand for, 0 outside the lobes."""
+    steps = np.arange(-128, 128) * STEP + logit(threshold)
+    table = (1 / (1 + np.exp(-steps))).astype(np.float32)
+    shown = table[belief.astype(np.int16) + 128]
+    shown[(lobes == 0) & (belief <= 0)] = 0.0
+    shown[edits == LESION] = 1.0
+    shown[edits == NOT_LESION] = 0.0
+    return shown
+
+
+def grow(box: Box, margin_mm: float, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
+    """``box`` with a margin on all sides, within the volume."""
+    pads = [math.ceil(margin_mm / length) for length in spacing_mm]
+    sides = [
+        slice(max(0, side.start - pad), min(length, side.stop + pad))
+        for side, pad, length in zip(box, pads, shape, strict=True)
+    ]
+    return sides[0], sides[1], sides[2]
+
+
+def within(box: Box, outer: Box) -> Box:
+    """``box`` in the indices of the array that ``outer`` cuts out."""
+    sides = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True)]
+    return sides[0], sides[1], sides[2]
+
+
+def beyond(box: Box, outer: Box) -> Box:
+    """The way back of :func:`within`."""
+    sides = [slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True)]
+    return sides[0], sides[1], sides[2]
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """The smallest box that holds all True voxels; there must be one."""
+    sides = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return sides[0], sides[1], sides[2]

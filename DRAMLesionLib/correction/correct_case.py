@@ -1,0 +1,206 @@
+"""Correction without a viewer: a CT, its lobes, a map and painted voxels give a corrected label on disk."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from DRAMLesionLib.case import versions
+from DRAMLesionLib.correction.propagation import FORGET, LESION, NOT_LESION
+from DRAMLesionLib.correction.session import CorrectionSession, sharpened
+from DRAMLesionLib.correction.strokes import pieces
+from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers, write_volume
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LobeMap, read_lobes
+from DRAMLesionLib.results import report, seg_nrrd
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import staged_directory
+from DRAMLesionLib.system.progress import Progress, silent
+
+
+def correct_case(
+    source: str | Path,
+    map_path: str | Path,
+    lobes_path: str | Path,
+    out: str | Path,
+    *,
+    edits: str | Path | None = None,
+    series: str | None = None,
+    crf: bool = False,
+    threshold: float | None = None,
+    allow_missing_lobes: bool = False,
+    keep_identifiers: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Correct one CT's map around painted voxels and write the label, all of the outputs or none.
+
+    Args:
+        source: The CT: a file or a DICOM folder.
+        map_path: Lesion map 0..1 on the CT's grid.
+        lobes_path: Lobes on the CT's grid.
+        out: The folder for the results.
+        edits: Label map on the CT's grid: 1 lesion, 2 not lesion, 0 not painted; None for none.
+        series: UID of the DICOM series, where the folder holds several.
+        crf: Sharpen the map by the dense CRF first; ``refined_dram.nii.gz`` of ``segment`` already is.
+        threshold: Of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5.
+        allow_missing_lobes: Accept a lobe without voxels.
+        keep_identifiers: Results may show the name of a DICOM folder.
+        progress: Told the stage and how much of it is done.
+
+    Returns:
+        JSON values: ``files`` written, and counts and times of the correction.
+
+    Raises:
+        InputError: Something that was given can't be used; nothing was written.
+    """
+    progress("Reading", 0.0)
+    ct = read_ct(source, series=series)
+    if not keep_identifiers:
+        ct = without_identifiers(ct)
+    lobes = read_lobes(lobes_path, ct, allow_missing=allow_missing_lobes)
+    lesion_map = read_on_grid(map_path, ct, "map")
+    painted = None if edits is None else read_on_grid(edits, ct, "edits")
+    threshold = _threshold(Path(map_path)) if threshold is None else threshold
+    provenance = {
+        "threshold": threshold,
+        "map": Path(map_path).name,
+        "edits": Path(edits).name if edits else None,
+        "versions": versions(),
+    }
+    refined = refine_case(
+        ct, lobes, lesion_map, painted, progress, crf=crf, threshold=threshold, provenance=provenance
+    )
+    table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
+    record: dict[str, Any] = {"settings": provenance, "versions": versions(), "warnings": list(ct.warnings)}
+    findings = Findings(ct, lobes, refined.probability, refined.label, table, record)
+    with staged_directory(out, last="summary.json") as folder:
+        progress("Writing the results", 0.0)
+        write_volume(refined.label, ct, folder / "lesion.nii.gz")
+        write_volume(refined.edits, ct, folder / "edits.nii.gz")
+        write_volume(refined.probability, ct, folder / "refined_dram.nii.gz")
+        seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
+        report.write_table(findings, folder / "lobes.csv")
+        report.write_summary(findings, folder / "summary.json")
+        files = sorted(path.name for path in folder.iterdir())
+    return {
+        "files": files,
+        "painted_voxels": int((refined.edits > 0).sum()),
+        "strokes": refined.strokes,
+        "changed_voxels": refined.changed,
+        "seconds": round(refined.seconds, 3),
+    }
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What :func:`refine_case` gives; arrays are (z, y, x) on the CT's grid.
+
+    Attributes:
+        probability: float32, 0..1: the map as given (or sharpened by the CRF), moved where edits moved it.
+        label: uint8, 1 lesion.
+        edits: uint8, 0, 1 lesion, 2 not lesion.
+        strokes: How many pieces the edits were painted in.
+        changed: Voxels whose label differs from the map cut at the threshold.
+        seconds: Of the whole.
+        session: To go on with.
+    """
+
+    probability: np.ndarray
+    label: np.ndarray
+    edits: np.ndarray
+    strokes: int
+    changed: int
+    seconds: float
+    session: CorrectionSession
+
+
+def refine_case(
+    ct: Volume,
+    lobes: LobeMap,
+    probability: np.ndarray,
+    edits: np.ndarray | None = None,
+    progress: Progress = silent,
+    *,
+    crf: bool = False,
+    threshold: float = 0.5,
+    provenance: dict[str, Any] | None = None,
+    directory: str | Path | None = None,
+) -> Refined:
+    """Correct a map around painted voxels without a viewer.
+
+    A file of edits has no order; they are painted in pieces of 3 cm from the first slice to the last.
+
+    Args:
+        ct: The CT.
+        lobes: Its lobes.
+        probability: float (z, y, x), 0..1.
+        edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
+        progress: Told how many pieces were painted.
+        crf: Sharpen the map by the dense CRF first (``refined_dram.nii.gz`` of ``segment`` already is).
+        threshold: The map's.
+        provenance: See :class:`CorrectionSession`.
+        directory: See :class:`CorrectionSession`.
+
+    Raises:
+        InputError: See :class:`CorrectionSession`; or edits with other values.
+    """
+    begin = time.perf_counter()
+    if edits is not None:
+        edits = np.asarray(edits)
+        if edits.shape != ct.array.shape:
+            raise InputError(
+                f"edits: shape {edits.shape}, the CT has {ct.array.shape}: give them on the CT's grid"
+            )
+        if not np.isin(edits, (FORGET, LESION, NOT_LESION)).all():
+            raise InputError("edits: other values than 0, 1 and 2: give 1 for lesion and 2 for not lesion")
+    if crf:
+        progress("Sharpening the map", 0.0)
+        probability = sharpened(probability, ct.array, lobes.labels, ct.spacing_mm)
+    session = CorrectionSession(
+        ct.array,
+        lobes,
+        probability,
+        ct.spacing_mm,
+        threshold=threshold,
+        provenance={**(provenance or {}), "crf": crf},
+        directory=directory,
+        ct=ct,
+    )
+    before = session.label
+    strokes = [] if edits is None else pieces(edits, ct.spacing_mm)
+    for count, (voxels, value) in enumerate(strokes):
+        progress("Applying the edits", count / len(strokes))
+        session.paint(voxels, value)
+    if directory is not None:
+        session.save(directory)
+    inside = (lobes.labels > 0) | session.changed
+    moved = np.where(session.changed, session.probability, np.asarray(probability, np.float32))
+    label = session.label
+    return Refined(
+        np.where(inside, moved, np.float32(0)),
+        label,
+        session.edits,
+        len(strokes),
+        int((label != before).sum()),
+        time.perf_counter() - begin,
+        session,
+    )
+
+
+def _threshold(map_path: Path) -> float:
+    """The threshold that the map's own run used, where its summary lies beside it."""
+    try:
+        summary = json.loads((map_path.parent / "summary.json").read_text(encoding="utf-8"))
+        settings = summary["record"]["settings"]
+        if (
+            map_path.name == "lesion_probability.nii.gz"
+        ):  # the final network's, which has a threshold of its own
+            settings = settings["segmentation"]
+        threshold = float(settings["threshold"])
+        return threshold if 0 < threshold < 1 else 0.5
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0.5

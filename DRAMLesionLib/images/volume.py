@@ -1,0 +1,354 @@
+"""CT volumes: read into canonical axes, written back in exactly the input's geometry.
+
+The canonical axes are those of the input that lie nearest to the patient's left, posterior and superior
+directions (LPS), reordered and flipped, never resampled. An oblique scan stays oblique.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DRAMLesionLib.images import nifti_writer
+from DRAMLesionLib.images.geometry import CORNER_TOLERANCE as CORNER_TOLERANCE
+from DRAMLesionLib.images.geometry import Geometry, axes_of, triple
+from DRAMLesionLib.images.image_checks import check_whole, has_orientation
+from DRAMLesionLib.images.image_file import check_file, check_name, exists, is_volume_file, read_image, stem
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import OutputError, atomic_file
+from DRAMLesionLib.system.memory import is_out_of_memory
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+PADDING_HU = -1100
+"""What lies below was not scanned: scanners fill the corners outside of their round field of view with -2000 or -3024."""
+NEGATIVE_SHARE = 0.002
+"""Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
+
+SPACING_LIMITS_MM = (0.05, 20.0)
+"""Spacings outside of these are taken for a header in other units."""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image in canonical axes, and the way back to its own.
+
+    Attributes:
+        array: Shape (z, y, x): z to superior, y to posterior, x to the patient's left. A CT is int16 or
+            float32 HU.
+        spacing_mm: (z, y, x) of ``array``.
+        geometry: Of the image as it was given.
+        name: For people: the file's name without suffix, the folder's for DICOM.
+        path: Where it came from.
+        warnings: What a reader of the results should know of the input, one sentence each.
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    geometry: Geometry
+    name: str
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool = False) -> Volume:
+    """Read a CT: a NIfTI, NRRD or MetaImage file, a DICOM folder, or one file of a DICOM series.
+
+    Args:
+        path: The file or folder. One file of a DICOM series stands for the whole series in its folder.
+        series: Which series of a DICOM folder: its UID, or the beginning or end of it.
+        allow_unusual: Take values that don't look like HU with a warning instead of an error.
+
+    Returns:
+        The volume with int16 values where they are whole numbers in range, else float32.
+
+    Raises:
+        InputError: The input is missing, unreadable or truncated; not one 3-D volume of single values; not HU; has
+            NaN or infinite values, or a geometry that can't be used; or several DICOM series to choose from.
+    """
+    path = Path(path)
+    check_name(path)
+    if not exists(path):
+        raise InputError(f"{path}: no such file or folder: check the path")
+    notes: tuple[str, ...] = ()
+    if path.is_dir() or not is_volume_file(check_file(path)):
+        from DRAMLesionLib.images.dicom import series as dicom
+
+        image, notes = dicom.read_series(path, series, allow_unusual=allow_unusual)
+        name = path.resolve().name if path.is_dir() else stem(path)
+    elif series is not None:
+        raise InputError(f"{path}: has no DICOM series to choose from: leave the series out")
+    else:
+        _refuse_segmentation(path)
+        image, name = read_image(path), stem(path)
+        if not has_orientation(path):
+            notes = ("its header holds no orientation: left and right are as its axes are usually taken",)
+    image = _one_volume(image, path)
+    volume = from_image(image, name, path)
+    check_geometry(volume.geometry, path)
+    array = _compact(volume.array, path)
+    doubt = why_not_ct(array)
+    if doubt and not allow_unusual:
+        raise InputError(f"{path}: does not look like a CT: {doubt}")
+    if doubt:
+        notes = (*notes, f"does not look like a CT: {doubt}")
+    return Volume(array, volume.spacing_mm, volume.geometry, name, path, notes)
+
+
+def without_identifiers(ct: Volume) -> Volume:
+    """A CT that was read from DICOM under a neutral name: such folders are often named after patients.
+
+    Files keep the names that people gave them.
+    """
+    if ct.path is None or is_volume_file(ct.path):
+        return ct
+    return replace(ct, name="ct", path=None)
+
+
+def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.ndarray:
+    """Read an image that lies on the grid of ``like``: a label map or a map.
+
+    The file's axes may be ordered and flipped in another way, as long as its voxels are the same points.
+
+    Args:
+        path: A NIfTI, NRRD or MetaImage file.
+        like: The volume whose grid it must have.
+        what: What to call it in errors.
+
+    Returns:
+        Shape (z, y, x), canonical axes, the file's own dtype.
+
+    Raises:
+        InputError: The file can't be read, lies on another grid, or has NaN or infinite values.
+    """
+    image = _one_volume(read_image(path), Path(path))
+    geometry = Geometry.from_image(image)
+    check_geometry(geometry, Path(path))
+    if geometry.orientation == like.geometry.orientation:
+        difference = geometry.difference(like.geometry, what=what)
+    else:
+        difference = geometry.canonical().difference(like.geometry.canonical(), what=what)
+    if difference:
+        raise InputError(f"{path}: {difference}: give one made from this CT")
+    array = _canonical(image)
+    _check_finite(array, Path(path))
+    return array
+
+
+def from_image(image: "sitk.Image", name: str, path: Path | None = None) -> Volume:
+    """The volume of a 3-D image with one value per voxel; values and dtype stay as they are."""
+    geometry = Geometry.from_image(image)
+    order, _ = axes_of(geometry.orientation)
+    x, y, z = (geometry.spacing[axis] for axis in order)
+    return Volume(_canonical(image), (z, y, x), geometry, name, path)
+
+
+def to_image(array: np.ndarray, like: Volume) -> "sitk.Image":
+    """An image in exactly the geometry that ``like`` was given in.
+
+    Args:
+        array: Shape (z, y, x) of ``like.array``, canonical axes. Booleans become uint8, half floats float32.
+        like: The volume whose geometry the image gets.
+
+    Raises:
+        ValueError: The shape is another.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(own_axes(array, like)))
+    image.SetSpacing(like.geometry.spacing)
+    image.SetOrigin(like.geometry.origin)
+    image.SetDirection(like.geometry.direction)
+    return image
+
+
+def own_axes(array: np.ndarray, like: Volume) -> np.ndarray:
+    """A view of a canonical array in the own axes (k, j, i) of ``like``; a copy where its dtype is no image's."""
+    array = np.asanyarray(array)
+    if array.shape != like.array.shape:
+        raise ValueError(f"the array has shape {array.shape}, the volume has {like.array.shape}")
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    order, flipped = _numpy_axes(like.geometry.orientation)
+    return _flip(array, flipped).transpose(np.argsort(order))
+
+
+def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
+    """Write ``array`` in the geometry of ``like``, compressed, whole or not at all.
+
+    Args:
+        array: Shape (z, y, x), canonical axes.
+        like: The volume whose geometry it gets.
+        path: Its suffix chooses the format: .nii.gz, .nii, .nrrd or .mha.
+
+    Raises:
+        InputError: The suffix is another.
+        OutputError: It can't be written.
+        ValueError: The array has another shape, or NaN or infinite values.
+    """
+    import SimpleITK as sitk
+
+    check_name(Path(path))
+    if not str(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
+        raise InputError(f"{path}: can't write this format: end the name in .nii.gz, .nrrd or .mha")
+    array = np.asarray(array)
+    if np.issubdtype(array.dtype, np.floating) and not all(np.isfinite(plane).all() for plane in array):
+        raise ValueError(f"{path}: the array has NaN or infinite values")
+    if nifti_writer.can_write(array, path):
+        own = own_axes(array, like)
+        with atomic_file(path) as temporary:
+            nifti_writer.write_nifti(own, like.geometry, temporary)
+        return
+    image = to_image(array, like)
+    with atomic_file(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+            check_whole(temporary)
+        except (RuntimeError, InputError) as error:
+            if is_out_of_memory(error):
+                raise
+            # ITK's NIfTI writer ends without an error on a full disk, so what it wrote is read again.
+            raise OutputError(
+                f"{path}: can't be written whole: free some space on the disk or give another folder"
+            ) from error
+
+
+def _numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """The same for arrays (z, y, x)."""
+    (x, y, z), (flip_x, flip_y, flip_z) = axes_of(orientation)
+    return (2 - z, 2 - y, 2 - x), (flip_z, flip_y, flip_x)
+
+
+def _canonical(image: "sitk.Image") -> np.ndarray:
+    import SimpleITK as sitk
+
+    # A copy always: the view dies with the image.
+    return canonical_array(sitk.GetArrayViewFromImage(image), Geometry.from_image(image))
+
+
+def canonical_array(own: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A copy of an array in an image's own axes (k, j, i), turned to the canonical ones (z, y, x)."""
+    order, flipped = _numpy_axes(geometry.orientation)
+    return _flip(own.transpose(order), flipped).copy(order="C")
+
+
+def _flip(array: np.ndarray, flipped: tuple[bool, bool, bool]) -> np.ndarray:
+    return array[tuple(slice(None, None, -1 if backwards else 1) for backwards in flipped)]
+
+
+def _refuse_segmentation(path: Path) -> None:
+    if path.name.lower().endswith(".seg.nrrd"):
+        raise InputError(f"{path}: is a segmentation, not a CT: give the CT it was made from")
+
+
+def _one_volume(image: "sitk.Image", path: Path) -> "sitk.Image":
+    """The image, if it is 3-D with one value per voxel (a fourth axis of length 1 is dropped)."""
+    import SimpleITK as sitk
+
+    size = " x ".join(str(length) for length in image.GetSize())
+    components = image.GetNumberOfComponentsPerPixel()
+    if components > 1:
+        kind = "a colour picture" if components in (3, 4) else "a vector image"
+        raise InputError(
+            f"{path}: has {components} values per voxel ({kind}): give an image with one value per voxel"
+        )
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path}: has complex values: give an image with one value per voxel")
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, 0])
+    if image.GetDimension() != 3:
+        hint = "a whole 3-D scan" if image.GetDimension() < 3 else "one 3-D volume of it"
+        raise InputError(f"{path}: is {image.GetDimension()}-D ({size}): give {hint}")
+    if min(image.GetSize()) < 2:
+        raise InputError(f"{path}: is a single slice ({size}): give a whole 3-D scan")
+    return image
+
+
+def check_geometry(geometry: Geometry, path: Path | str) -> None:
+    """Refuse a geometry that no CT can have.
+
+    Args:
+        geometry: Of an image.
+        path: What to name in errors: its file, or its name.
+
+    Raises:
+        InputError: Numbers that are not finite, a spacing out of range, directions that are singular or not
+            perpendicular.
+    """
+    low, high = SPACING_LIMITS_MM
+    spacing = triple(geometry.spacing)
+    numbers = (*geometry.spacing, *geometry.origin, *geometry.direction)
+    if not np.isfinite(numbers).all():
+        raise InputError(
+            f"{path}: its geometry has NaN or infinite numbers: repair its header or convert it again"
+        )
+    if not all(low <= length <= high for length in geometry.spacing):
+        raise InputError(
+            f"{path}: its voxel spacing is {spacing} mm, outside {low:g} to {high:g} mm: "
+            "repair its header or convert it again"
+        )
+    direction = np.reshape(geometry.direction, (3, 3))
+    if abs(np.linalg.det(direction)) < 0.1:
+        raise InputError(f"{path}: its directions are singular: repair its header or convert it again")
+    skew = np.abs(direction.T @ direction - np.eye(3)).max()
+    if skew > 0.01:
+        raise InputError(
+            f"{path}: its axes are not perpendicular (gantry tilt?): give the DICOM series, "
+            "or resample it to an upright grid"
+        )
+
+
+def _check_finite(array: np.ndarray, path: Path) -> None:
+    if np.issubdtype(array.dtype, np.floating):
+        bad = sum(int(plane.size - np.isfinite(plane).sum()) for plane in array)
+        if bad:
+            raise InputError(f"{path}: has {bad} NaN or infinite values: replace them (air is -1000 HU)")
+
+
+def _compact(array: np.ndarray, path: Path) -> np.ndarray:
+    """int16 where that keeps every value, else float32. Works by planes, since a scan may fill the memory."""
+    _check_finite(array, path)
+    low, high = array.min(), array.max()
+    if low == high:
+        raise InputError(f"{path}: all its voxels have the value {low:g}: give a CT")
+    limits = np.iinfo(np.int16)
+    whole = np.issubdtype(array.dtype, np.integer) or all(
+        bool((plane == np.rint(plane)).all()) for plane in array
+    )
+    kind = np.int16 if whole and limits.min <= low and high <= limits.max else np.float32
+    return array.astype(kind, copy=False)
+
+
+def why_not_ct(array: np.ndarray) -> str | None:
+    """Why the values can't be HU, or None.
+
+    A chest CT holds air (lung and around the patient, below -700 HU) and soft tissue (-200 to 300 HU).
+
+    Args:
+        array: (z, y, x), any numbers.
+
+    Returns:
+        A phrase with the values that were seen and what to do, or None where they look like a chest CT in HU.
+    """
+    low, high = float(array.min()), float(array.max())
+    seen = f"values {low:g}..{high:g}"
+    step = max(1, round((array.size / 4e6) ** (1 / 3)))
+    sample = array[::step, ::step, ::step]
+    scanned = sample[sample > PADDING_HU]
+    if low >= 0 or (scanned.size and np.mean(scanned < 0) < NEGATIVE_SHARE):
+        air = float(np.mean((sample >= 0) & (sample < 324)))
+        tissue = float(np.mean((sample > 824) & (sample < 1324)))
+        if high > 1000 and min(air, tissue) > 0.02:
+            return f"{seen} look like unscaled CT values (offset 1024): subtract 1024 to get HU"
+        return f"{seen}, expected HU (air -1000, water 0): give the scan in HU"
+    air = float(np.mean(sample < -700))
+    tissue = float(np.mean((sample > -200) & (sample < 300)))
+    if air < 0.005:
+        return f"{seen} but {100 * air:.1f} percent air (below -700 HU): give a chest CT in HU"
+    if tissue < 0.005:
+        return f"{seen} but {100 * tissue:.1f} percent soft tissue (-200 to 300 HU): give a chest CT in HU"
+    return None

@@ -1,0 +1,64 @@
+"""Where models lie, without loading them: the shipped ones, those of an installation, and the user's own.
+
+Imports no torch, so that a window can list models at once.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.package import PACKAGE
+from DRAMLesionLib.system.text_file import read_json
+
+SHIPPED = PACKAGE / "models"
+METADATA = Path("configs/metadata.json")
+ENVIRONMENT, USER_ENVIRONMENT = "DRAMLESION_MODELS", "DRAMLESION_USER_MODELS"
+
+
+def user_models_folder() -> Path:
+    """Where the user's own models lie, and new ones go; it may not exist yet.
+
+    The environment variable ``DRAMLESION_USER_MODELS`` names another folder.
+    """
+    chosen = os.environ.get(USER_ENVIRONMENT)
+    if chosen:
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "DRAMLesion" / "models"
+
+
+def bundle_folders(shipped: Path = SHIPPED) -> list[Path]:
+    """Folders that hold bundles: the shipped ones, those of ``DRAMLESION_MODELS``, then the user's own."""
+    extra = [Path(p) for p in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if p]
+    return [shipped, *extra, user_models_folder()]
+
+
+def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
+    """Every bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
+            found.setdefault(metadata.parents[1].name, metadata.parents[1])
+    return found
+
+
+def bundle_metadata(folder: Path) -> dict[str, Any]:
+    """A bundle's metadata.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    path = folder / METADATA
+    metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
+    return metadata

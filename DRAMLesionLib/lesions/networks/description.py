@@ -1,0 +1,154 @@
+"""What a model expects and how its map is read: never constants in code, always the model's own description."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from DRAMLesionLib.lesions.networks.attention import AttentionSettings
+from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription
+from DRAMLesionLib.system.errors import InputError
+
+MOST_CRF = 1000.0
+"""Of any setting of the CRF: a kernel wider than a chest, or iterations that never end, are slips."""
+MOST_MARGIN_MM = 200.0
+
+
+@dataclass(frozen=True)
+class CRFSettings:
+    """How the dense CRF refines a model's map: the parameters of :func:`DRAMLesionLib.lesions.crf.crf.refine`.
+
+    Attributes:
+        iterations: Of mean field.
+        gaussian_mm: Width (sigma) of the position kernel, mm.
+        bilateral_mm: Width in space of the position and HU kernel, mm.
+        bilateral_hu: Its width in HU.
+        gaussian_weight: Of the position kernel.
+        bilateral_weight: Of the position and HU kernel.
+    """
+
+    iterations: int = 5
+    gaussian_mm: float = 3.0
+    bilateral_mm: float = 9.0
+    bilateral_hu: float = 80.0
+    gaussian_weight: float = 1.5
+    bilateral_weight: float = 6.0
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "CRFSettings":
+        """Read and check settings.
+
+        Raises:
+            InputError: An entry that is unknown or not a positive number; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings")
+        for key, value in values.items():
+            if key not in cls.__dataclass_fields__:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
+            number = _numbers([value], 1, f"{where}.{key}")[0]
+            if number > MOST_CRF:
+                raise InputError(f"{where}.{key}: {value!r} is not between 0 and {MOST_CRF:g}")
+            if number <= 0 and not (key.endswith("weight") and number == 0):
+                raise InputError(f"{where}.{key}: {value!r} is not positive")
+            if key == "iterations" and value != int(value):
+                raise InputError(f"{where}.{key}: {value!r} is no whole number")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """How to prepare a CT for a dRAM network and how to read its map.
+
+    Attributes:
+        spacing_mm: Grid of the network, (z, y, x) in mm.
+        hu_window: Lower and upper HU, mapped to 0 and 1 and clipped there. Outside the lobe the input is 0.
+        margin_mm: Border about the lobe's box, in mm.
+        candidate_hu: Voxels darker than this are no candidates for lesion (softly, see
+            :func:`~DRAMLesionLib.lesions.dram.dram_logits`); None where all are.
+        threshold: dRAM value (0..1) above which a voxel counts as lesion.
+        crf: How the CRF refines the map.
+        network: The network's size.
+        attention: The module that refines the network's map; None where it has none.
+    """
+
+    spacing_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
+    hu_window: tuple[float, float] = (-1000.0, 0.0)
+    margin_mm: float = 5.0
+    candidate_hu: float | None = None
+    threshold: float = 0.5
+    crf: CRFSettings = field(default_factory=CRFSettings)
+    network: NetworkDescription = field(default_factory=NetworkDescription)
+    attention: AttentionSettings | None = None
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "ModelDescription":
+        """Read and check a description.
+
+        Args:
+            values: ``{"spacing_mm": [z, y, x], "hu_window": [low, high], "margin_mm", "candidate_hu",
+                "threshold", "crf", "network", "attention"}``.
+            where: What to name in an error, for instance ``"metadata.json: dram"``.
+
+        Raises:
+            InputError: An entry that is missing, unknown, or not what it should be; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is missing or no table of settings: give one")
+        known = set(cls.__dataclass_fields__)
+        for key in values:
+            if key not in known:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(sorted(known))}")
+        default = cls()
+        spacing = _numbers(values.get("spacing_mm", default.spacing_mm), 3, f"{where}.spacing_mm")
+        if not all(0.3 <= s <= 10 for s in spacing):
+            raise InputError(f"{where}.spacing_mm: {list(spacing)} mm is not between 0.3 and 10")
+        window = _numbers(values.get("hu_window", default.hu_window), 2, f"{where}.hu_window")
+        if not window[0] < window[1]:
+            raise InputError(f"{where}.hu_window: {list(window)}: the first HU must be the lower one")
+        margin = _numbers([values.get("margin_mm", default.margin_mm)], 1, f"{where}.margin_mm")[0]
+        threshold = _numbers([values.get("threshold", default.threshold)], 1, f"{where}.threshold")[0]
+        if not 0 <= margin <= MOST_MARGIN_MM:
+            raise InputError(f"{where}.margin_mm: {margin} is not between 0 and {MOST_MARGIN_MM:g}")
+        if not 0 < threshold < 1:
+            raise InputError(f"{where}.threshold: {threshold} is not between 0 and 1")
+        candidate = values.get("candidate_hu")
+        if candidate is not None:
+            candidate = _numbers([candidate], 1, f"{where}.candidate_hu")[0]
+        network = NetworkDescription.from_dict(values.get("network", {}), f"{where}.network")
+        attention = values.get("attention")
+        if attention is not None:
+            attention = AttentionSettings.from_dict(attention, f"{where}.attention")
+        return cls(
+            spacing_mm=(spacing[0], spacing[1], spacing[2]),
+            hu_window=(window[0], window[1]),
+            margin_mm=margin,
+            candidate_hu=candidate,
+            threshold=threshold,
+            crf=CRFSettings.from_dict(values.get("crf", {}), f"{where}.crf"),
+            network=network,
+            attention=attention,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "spacing_mm": list(self.spacing_mm),
+            "hu_window": list(self.hu_window),
+            "margin_mm": self.margin_mm,
+            "candidate_hu": self.candidate_hu,
+            "threshold": self.threshold,
+            "crf": asdict(self.crf),
+            "network": self.network.to_dict(),
+            "attention": None if self.attention is None else self.attention.to_dict(),
+        }
+
+
+def _numbers(values: Any, count: int, where: str) -> tuple[float, ...]:
+    good = (
+        isinstance(values, list | tuple)
+        and len(values) == count
+        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    )
+    # Beyond this float32 has no finite numbers left to calculate with.
+    if not good or not all(abs(v) < 1e12 for v in values):
+        raise InputError(f"{where}: {values!r} is not {count} number{'s' if count > 1 else ''}")
+    return tuple(float(v) for v in values)

@@ -1,0 +1,137 @@
+"""The final network: MONAI's DynUNet with one lesion logit per voxel, as nnU-Net builds it but smaller."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from monai.networks.nets import DynUNet
+from torch import nn
+
+from DRAMLesionLib.lesions.networks.attention import MOST_CHANNELS
+from DRAMLesionLib.system.errors import InputError
+
+SMALLEST_DEPTH, DEEPEST = 3, 6
+"""DynUNet has at least three resolutions; with six a patch of 64 voxels has two left an axis."""
+
+
+@dataclass(frozen=True)
+class SegmentationNetworkDescription:
+    """What it takes to build the final network again.
+
+    Attributes:
+        filters: Channels of each resolution; each halves the grid of the one before it.
+        deep_supervision: In training, coarser decoder stages give logits, too.
+    """
+
+    filters: tuple[int, ...] = (8, 16, 32, 64, 64)
+    deep_supervision: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "SegmentationNetworkDescription":
+        """Read and check a description.
+
+        Args:
+            values: ``{"filters": [three to six channels], "deep_supervision": false}``.
+            where: What to name in an error.
+
+        Raises:
+            InputError: An entry that is unknown or not what it should be; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings")
+        for key in values:
+            if key not in cls.__dataclass_fields__:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
+        filters = values.get("filters", cls.filters)
+        if not (
+            isinstance(filters, list | tuple)
+            and SMALLEST_DEPTH <= len(filters) <= DEEPEST
+            and all(
+                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in filters
+            )
+        ):
+            raise InputError(
+                f"{where}.filters: {filters!r} is not {SMALLEST_DEPTH} to {DEEPEST} positive whole numbers "
+                f"of at most {MOST_CHANNELS}"
+            )
+        deep = values.get("deep_supervision", cls.deep_supervision)
+        if not isinstance(deep, bool):
+            raise InputError(f"{where}.deep_supervision: {deep!r} is neither true nor false")
+        return cls(tuple(filters), deep)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @property
+    def step(self) -> int:
+        """Patch sides are multiples of this."""
+        return 2 ** (len(self.filters) - 1)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation, statistics in float32, output in the input's dtype.
+
+    Not torch's module: that one is kept in float32 where autocast is on, because a small lobe leaves it single voxels.
+    Patches have a fixed size, and with bfloat16 between convolutions a training step takes half the time.
+    """
+
+    def __init__(self, channels: int):
+        """Begin with scale 1 and shift 0."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Normalise (batch, channel, z, y, x) over each channel's voxels."""
+        return nn.functional.instance_norm(values, weight=self.weight, bias=self.bias)
+
+
+class SegmentationNetwork(nn.Module):
+    """DynUNet (instance normalisation, leaky ReLU, strided convolutions) with one logit per voxel."""
+
+    def __init__(self, description: SegmentationNetworkDescription, head_bias: float = -2.0):
+        """Build the network with random weights.
+
+        Args:
+            description: Its size.
+            head_bias: First value of the head's bias: lesions are rare.
+        """
+        super().__init__()
+        self.description = description
+        depth = len(description.filters)
+        self.unet = DynUNet(
+            spatial_dims=3,
+            in_channels=1,
+            out_channels=1,
+            kernel_size=[3] * depth,
+            strides=[1, *[2] * (depth - 1)],
+            upsample_kernel_size=[2] * (depth - 1),
+            filters=description.filters,
+            deep_supervision=description.deep_supervision,
+            deep_supr_num=1 if depth == SMALLEST_DEPTH else 2,
+        )
+        for block in list(self.unet.modules()):
+            for name, child in block.named_children():
+                if isinstance(child, nn.InstanceNorm3d):
+                    setattr(block, name, InstanceNorm(child.num_features))
+        # DynUNet registers its blocks a second time inside `skip_layers`, which alone runs: stored weights would
+        # be twice as large, and safetensors refuses tensors that share memory.
+        for name in ("input_block", "downsamples", "bottleneck", "upsamples", "deep_supervision_heads"):
+            if name in self.unet._modules:
+                del self.unet._modules[name]
+        head = self.unet.output_block.conv.conv
+        assert isinstance(head, nn.Conv3d) and head.bias is not None
+        nn.init.constant_(head.bias, head_bias)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits for patches.
+
+        Args:
+            image: (batch, 1, z, y, x), the HU window mapped to 0..1; sides are multiples of ``description.step``.
+
+        Returns:
+            (batch, 1, z, y, x) logits. In training with deep supervision (batch, stages, 1, z, y, x), the full
+            resolution first, coarser ones after it, resampled to its size.
+        """
+        return self.unet(image)

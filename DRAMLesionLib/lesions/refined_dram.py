@@ -1,0 +1,83 @@
+"""The refined dRAM: the map, pulled by the dense CRF to the edges that the HU shows."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from scipy import ndimage, special
+
+from DRAMLesionLib.images.resampling import linear_slabs, resample
+from DRAMLesionLib.lesions.crf.crf import refine
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+
+Source = Callable[[slice], torch.Tensor]
+
+FINEST_MM = 1.0
+"""Finer axes are halved (or more) for the CRF: its kernels are several mm wide, and the dRAM came from a coarser grid."""
+LEAST = 1e-6
+"""Probabilities are kept this far from 0 and 1, so that they have a logit."""
+
+
+def refine_dram(
+    dram: np.ndarray,
+    hu: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    labels: np.ndarray,
+    description: ModelDescription,
+) -> np.ndarray:
+    """Refine a dRAM inside the lobes.
+
+    The CRF lets the likelier label of a neighbourhood win, and takes 0.5 as undecided. A map trained on percentages
+    is undecided at the model's threshold, so its logit is shifted by the threshold's before the CRF, and back after it:
+    the refined map is cut at the same threshold as the map.
+
+    Args:
+        dram: float32 (z, y, x), 0..1.
+        hu: (z, y, x) HU.
+        spacing_mm: (z, y, x).
+        labels: uint8 (z, y, x): lobes.
+        description: The model's: its threshold and CRF settings.
+
+    Returns:
+        float32 (z, y, x), 0..1, 0 outside the lobes.
+    """
+    result = np.zeros(dram.shape, np.float32)
+    if not labels.any():
+        return result
+    box = ndimage.find_objects((labels > 0).astype(np.uint8))[0]
+    shape = labels[box].shape
+    shift = float(special.logit(description.threshold))
+    factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
+    size = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+
+    def shifted(part: slice) -> torch.Tensor:
+        # A copy in any case: the map itself stays as it is.
+        return _shift(torch.from_numpy(dram[box][part].astype(np.float32)), -shift)
+
+    def image(part: slice) -> torch.Tensor:
+        return torch.from_numpy(hu[box][part].astype(np.float32))
+
+    refined = refine(
+        _on_grid(shifted, shape, size),
+        _on_grid(image, shape, size),
+        tuple(s * n / m for s, n, m in zip(spacing_mm, shape, size, strict=True)),
+        resample(labels[box], size, order=0) > 0,
+        **asdict(description.crf),
+    )
+    for part, slab in linear_slabs(torch.from_numpy(refined).__getitem__, size, shape):
+        np.multiply(_shift(slab, shift).numpy(), labels[box][part] > 0, out=result[box][part])
+    return result
+
+
+def _on_grid(source: Source, shape: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
+    """A volume given by slabs of ``shape`` on a grid of ``size`` over the same extent, float32."""
+    grid = np.empty(size, np.float32)
+    for part, slab in linear_slabs(source, shape, size):
+        grid[part] = slab.numpy()
+    return grid
+
+
+def _shift(probability: torch.Tensor, by: float) -> torch.Tensor:
+    """Add to the logit; in place."""
+    return torch.logit(probability, LEAST, out=probability).add_(by).sigmoid_()

@@ -1,0 +1,120 @@
+"""Which models segment a CT: the dRAM model for the heatmap, and by default the final network for the mask."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from DRAMLesionLib.lesions.networks.bundle import (
+    DEFAULT_SEGMENTATION_MODEL,
+    METADATA,
+    Model,
+    SegmentationModel,
+    find_model,
+    list_models,
+    load_model,
+    load_segmentation_model,
+    model_kind,
+)
+from DRAMLesionLib.system.errors import InputError
+
+Method = Literal["final", "dram"]
+"""What makes the mask: the final network, or the (refined) dRAM cut at its threshold."""
+
+
+@dataclass(frozen=True)
+class CaseModels:
+    """The loaded models of a run.
+
+    Attributes:
+        dram: Makes the heatmap.
+        final: Makes the mask; None where the map is cut instead.
+    """
+
+    dram: Model
+    final: SegmentationModel | None = None
+
+    @property
+    def method(self) -> Method:
+        """What makes the mask."""
+        return "dram" if self.final is None else "final"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 that tells all weights of the run from others: the dRAM model's own where it is alone."""
+        if self.final is None:
+            return self.dram.checksum
+        return hashlib.sha256(f"{self.dram.checksum} {self.final.checksum}".encode()).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """For the record of findings: ``model`` and, where there is one, ``segmentation_model``."""
+        found = {"model": self.dram, "segmentation_model": self.final}
+        return {
+            key: {"name": model.name, "version": model.version, "checksum": model.checksum}
+            for key, model in found.items()
+            if model is not None
+        }
+
+
+def load_case_models(
+    model: str | Path | None = None, method: str | None = None, device: torch.device | str = "cpu"
+) -> CaseModels:
+    """Load the models that a run needs.
+
+    Args:
+        model: A bundle's folder or name, of either kind: a dRAM model makes the mask itself, a final network brings the
+            dRAM model that its metadata names. None is the default model of the method.
+        method: ``final``, ``dram``, or None: ``final`` where a final network is there or given.
+        device: Where the networks go.
+
+    Raises:
+        InputError: An unknown method, a model that is missing, damaged or of the wrong kind.
+    """
+    if method is not None and method not in get_args(Method):
+        raise InputError(f"method {method!r}: use one of {', '.join(get_args(Method))}")
+    if model is None:
+        has_final = DEFAULT_SEGMENTATION_MODEL in list_models()
+        if method == "final" and not has_final:
+            raise InputError(
+                "method final: no final network is installed: give one with --model, or use method dram"
+            )
+        if method == "dram" or not has_final:
+            return CaseModels(load_model(None, device))
+        model = DEFAULT_SEGMENTATION_MODEL
+    folder = find_model(model)
+    if model_kind(folder) == "dram":
+        if method == "final":
+            raise InputError(
+                f"{folder}: is a dRAM model: give a segmentation model (final network) for method final"
+            )
+        return CaseModels(load_model(folder, device))
+    final = load_segmentation_model(folder, device)
+    companion = load_model(find_companion(final), device)
+    return CaseModels(companion, None if method == "dram" else final)
+
+
+def find_companion(final: SegmentationModel) -> Path:
+    """The folder of the dRAM model that goes with a final network: beside its bundle, else a known one.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    name = final.description.dram_model
+    if name is None:
+        return find_model(None)
+    if Path(name).name != name or "\\" in name:
+        raise InputError(
+            f"{final.folder / METADATA}: segmentation.dram_model: {name!r} is a path, not a model's name: install "
+            "the model again"
+        )
+    beside = final.folder.resolve().parent / name
+    if (beside / METADATA).is_file():
+        return beside
+    try:
+        return find_model(name)
+    except InputError as error:
+        raise InputError(
+            f"{final.folder / METADATA}: segmentation.dram_model: {error}; or put it beside the bundle"
+        ) from error

@@ -1,0 +1,56 @@
+"""The table of measurements as a MRML table node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.lesions.quantify import Region
+
+REGION_COLUMN = "Region"
+PERCENT_COLUMN = "Lesion (%)"
+
+_COLUMNS: tuple[tuple[str, Callable[[Region], Any]], ...] = (
+    ("Volume (mL)", lambda region: region.volume_ml),
+    ("Lesion (mL)", lambda region: region.lesion_ml),
+    (PERCENT_COLUMN, lambda region: region.percent),
+    ("dRAM (%)", lambda region: region.dram_percent),
+    ("Severity score", lambda region: region.score),
+    ("Ground glass (mL)", lambda region: region.ground_glass_ml),
+    ("Consolidation (mL)", lambda region: region.consolidation_ml),
+    ("Mean HU", lambda region: region.mean_hu),
+    ("Lesion mean HU", lambda region: region.lesion_mean_hu),
+)
+
+
+def fill_table(node: Any, regions: tuple[Region, ...]) -> None:
+    """Fill a vtkMRMLTableNode anew: a row per region, its name and then the numbers; mL, percent 0..100, HU."""
+    import vtk
+
+    node.RemoveAllColumns()
+    names = vtk.vtkStringArray()
+    names.SetName(REGION_COLUMN)
+    for region in regions:
+        names.InsertNextValue(region.name)
+    node.AddColumn(names)
+    for title, value_of in _COLUMNS:
+        values = [value_of(region) for region in regions]
+        # A column of numbers can't say "not there" (a lung has no score): then it is text. The chart needs numbers.
+        numbers = title == PERCENT_COLUMN or None not in values
+        column = vtk.vtkDoubleArray() if numbers else vtk.vtkStringArray()
+        column.SetName(title)
+        for value in values:
+            column.InsertNextValue(_number(value) if numbers else _text(value))
+        node.AddColumn(column)
+    node.SetUseFirstColumnAsRowHeader(True)
+    node.SetLocked(True)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else round(value, 2)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{round(value, 2):g}"

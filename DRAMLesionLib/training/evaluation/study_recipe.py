@@ -1,0 +1,154 @@
+"""What a study compares: the rows of its table, as YAML (``Training/study.yaml``).
+
+::
+
+    seeds: [0, 1]
+    rows:
+      - {name: threshold, mask: threshold}
+      - {name: dRAM, mask: dram, recipe: dram.yaml, change: {model: {attention: null}}}
+      - {name: final network, mask: final, recipe: final.yaml, labels_of: dRAM, labels: {rule: quantile}}
+
+A row is trained by its ``recipe`` (a file beside the study's), in which ``change`` replaces single keys, or it reads
+another map of the model of the row ``model_of``. A final network learns from pseudo labels that the model of the row
+``labels_of`` makes, or, with ``labels_of: expert``, from the data list's own labels.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.text_file import read_yaml
+from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
+from DRAMLesionLib.training.recipe import Recipe, read_settings, recipe_from_dict
+
+MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
+"""What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined
+dRAM after the CRF, the final network, or the last two together."""
+EXPERT = "expert"
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One method.
+
+    Attributes:
+        name: Its row in the table.
+        mask: Which map is cut, one of :data:`MASKS`.
+        recipe: How its model is trained; None where it has none, or another row's.
+        model_of: The row whose model it reads; None for its own.
+        labels_of: The row whose pseudo labels it learns from, ``expert``, or None.
+        labels: How these are made.
+        cut: The map's threshold; None is the model's.
+        note: For the table's reader.
+    """
+
+    name: str
+    mask: str
+    recipe: Recipe | None = None
+    model_of: str | None = None
+    labels_of: str | None = None
+    labels: PseudoLabelSettings = field(default_factory=PseudoLabelSettings)
+    cut: float | None = None
+    note: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Study:
+    """All rows, in an order in which each can be made from those before it, and the seeds they are trained with."""
+
+    rows: tuple[StudyRow, ...]
+    seeds: tuple[int, ...] = (0,)
+
+    def row(self, name: str) -> StudyRow:
+        """The row of that name."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read and check a study.
+
+    Raises:
+        InputError: The file or one of its recipes can't be read, or a key is wrong: it is named.
+    """
+    path = Path(path)
+    content = _yaml(path)
+    for key in content:
+        if key not in ("seeds", "rows"):
+            raise InputError(f"{path}: {key}: unknown key: use seeds and rows")
+    seeds = content.get("seeds", [0])
+    good = isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)
+    if not good or len(set(seeds)) < len(seeds):
+        raise InputError(f"{path}: seeds: {seeds!r} is not a list of different whole numbers")
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{path}: rows: give a list of rows with name and mask")
+    made: list[StudyRow] = []
+    for number, row in enumerate(rows):
+        made.append(_row(row, f"{path}: rows[{number}]", path.parent, made))
+    return Study(tuple(made), tuple(seeds))
+
+
+def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> StudyRow:
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: {values!r} is no row: give its name and mask")
+    known = {"name", "mask", "note", "recipe", "change", "model_of", "labels_of", "labels", "cut"}
+    for key in values:
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key: use {', '.join(sorted(known))}")
+    for key in ("name", "mask"):
+        if not isinstance(values.get(key), str) or not values[key].strip():
+            raise InputError(f"{where}.{key}: is missing: give it")
+    row = StudyRow(values["name"], values["mask"], note=str(values.get("note", "")))
+    if row.mask not in MASKS:
+        raise InputError(f"{where}.mask: {row.mask!r} is unknown: use one of {', '.join(MASKS)}")
+    if not row.slug or row.slug in [other.slug for other in earlier]:
+        raise InputError(f"{where}.name: {row.name!r} is not a name of its own: give another")
+    cut = values.get("cut")
+    if cut is not None and not (isinstance(cut, int | float) and 0 < cut < 1):
+        raise InputError(f"{where}.cut: {cut!r} is not between 0 and 1")
+    row = replace(row, cut=cut, labels=_labels(values.get("labels", {}), f"{where}.labels"))
+    names = [other.name for other in earlier]
+    for key, possible in (("model_of", names), ("labels_of", [*names, EXPERT])):
+        if values.get(key) is not None and values[key] not in possible:
+            raise InputError(f"{where}.{key}: {values[key]!r} is no row before this one: name one of those")
+    row = replace(row, model_of=values.get("model_of"), labels_of=values.get("labels_of"))
+    if (row.mask == "threshold") != (values.get("recipe") is None and row.model_of is None):
+        raise InputError(f"{where}: a threshold needs no model; any other row a recipe or model_of")
+    if "recipe" not in values:
+        return row
+    file = folder / str(values["recipe"])
+    changed = _changed(_yaml(file), values.get("change", {}), f"{where}.change")
+    return replace(row, recipe=recipe_from_dict(changed, f"{file} as changed by {where}"))
+
+
+def _labels(values: Any, where: str) -> PseudoLabelSettings:
+    return read_settings(PseudoLabelSettings, values, where, {"smooth_mm": (0, 20)})
+
+
+def _changed(content: dict[str, Any], change: Any, where: str) -> dict[str, Any]:
+    """``content`` with the keys of ``change``, section by section."""
+    if not isinstance(change, Mapping):
+        raise InputError(f"{where}: {change!r} is no section with keys of the recipe")
+    result = dict(content)
+    for key, value in change.items():
+        inner = result.get(key)
+        if isinstance(inner, dict) and isinstance(value, Mapping):
+            result[key] = _changed(inner, value, f"{where}.{key}")
+        else:
+            result[key] = value
+    return result
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "a study or recipe", "give a file such as Training/study.yaml")
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: has no keys: give a file such as Training/study.yaml")
+    return content

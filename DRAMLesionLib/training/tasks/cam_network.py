@@ -1,0 +1,311 @@
+"""Class activation maps (CAM): the baseline that the dRAM is compared with, not a part of daily use.
+
+A classification network says how bad each lobe is; the weights of its last layer, applied to the features voxel by
+voxel, show what made it say so (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from monai.networks.nets.basic_unet import Down, TwoConv
+from torch import nn
+
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.dram import candidate_offset, lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription, Padding
+from DRAMLesionLib.lesions.quantify import SCORE_EDGES
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import staged_directory
+from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.training.data.pseudo_label import pseudo_label
+
+Classes = Literal["score", "presence"]
+Shown = Literal["predicted", "severity"]
+METADATA, WEIGHTS, CARD = "configs/metadata.json", "models/model.safetensors", "docs/README.md"
+ACTIVATION = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True})
+NORMALISATION = ("instance", {"affine": True})
+
+
+@dataclass(frozen=True)
+class CamSettings:
+    """How the CAM is made: the section ``cam`` of a recipe.
+
+    Attributes:
+        stages: Stages of the U-Net's encoder, 1 to 5. Each but the first halves the grid on which the map is made.
+        classes: ``score``: the six severity scores; ``presence``: whether there is any lesion.
+        shown: The class whose activation is the map. ``predicted``: the most probable one. ``severity``: all of them,
+            each weighing as much as its score lies above the mean score, that is what raises the severity.
+        balance: Weigh classes by the inverse of their frequency, in training.
+    """
+
+    stages: int = 2
+    classes: Classes = "presence"
+    shown: Shown = "severity"
+    balance: bool = True
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "CamSettings":
+        """Read and check the settings.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: {values!r} is no section with settings")
+        allowed: dict[str, tuple[Any, ...]] = {
+            "stages": (1, 2, 3, 4, 5),
+            "classes": get_args(Classes),
+            "shown": get_args(Shown),
+            "balance": (False, True),
+        }
+        for key, value in values.items():
+            if key not in allowed:
+                raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(allowed)}")
+            if not any(value == choice and type(value) is type(choice) for choice in allowed[key]):
+                raise InputError(f"{where}.{key}: {value!r}: use one of {', '.join(map(str, allowed[key]))}")
+        return cls(**values)
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return len(SCORE_EDGES) + 1 if self.classes == "score" else 2
+
+    def class_of(self, score: int) -> int:
+        """The class of a lobe with a severity score of 0..5."""
+        return score if self.classes == "score" else int(score > 0)
+
+
+class CamNetwork(nn.Module):
+    """The U-Net's encoder, the mean of its features over the lobe, and a linear layer on the classes."""
+
+    def __init__(self, description: NetworkDescription, settings: CamSettings):
+        """Build it with random weights.
+
+        Args:
+            description: The U-Net's: its encoder has as many channels.
+            settings: Stages and classes.
+        """
+        super().__init__()
+        self.settings = settings
+        widths = description.features[: settings.stages]
+        blocks: list[nn.Module] = [
+            TwoConv(3, description.in_channels, widths[0], ACTIVATION, NORMALISATION, True)
+        ]
+        for before, after in pairwise(widths):
+            blocks.append(Down(3, before, after, ACTIVATION, NORMALISATION, True))
+        self.encoder = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(widths[-1], settings.count)
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes.
+
+        Args:
+            image: (batch, 1, z, y, x), the HU window as 0..1, 0 outside the lobe.
+            mask: The same shape, bool or 0..1: the lobe.
+
+        Returns:
+            (batch, classes).
+        """
+        return self._logits(*self._features(image, mask))
+
+    def activation(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The class activation map, on the image's grid.
+
+        Returns:
+            Float32 map (batch, 1, z, y, x), not normalised and without the layer's bias; logits (batch, classes).
+        """
+        features, share = self._features(image, mask)
+        logits = self._logits(features, share)
+        weights = self.classifier.weight.float()
+        if self.settings.shown == "predicted":
+            chosen = weights[logits.argmax(1)]
+        else:
+            above_mean = torch.arange(len(weights), device=weights.device) - (len(weights) - 1) / 2
+            chosen = (above_mean @ weights).expand(len(logits), -1)
+        coarse = torch.einsum("bczyx,bc->bzyx", features, chosen)[:, None]
+        padding = Padding.of(image)
+        fine = nn.functional.interpolate(coarse, tuple(padding.pad(image).shape[2:]), mode="trilinear")
+        return padding.crop(fine), logits
+
+    def _features(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Float32 features (batch, channels, z', y', x'), and the lobe's share in each of their voxels."""
+        padding = Padding.of(image)
+        features = self.encoder(padding.pad(image)).float()
+        inside = padding.pad(mask).to(features.dtype)
+        return features, nn.functional.adaptive_avg_pool3d(inside, features.shape[2:])
+
+    def _logits(self, features: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        amount = share.flatten(1).sum(1, keepdim=True).clamp_min(1e-6)
+        pooled = (features * share).flatten(2).sum(2) / amount
+        logits: torch.Tensor = self.classifier(pooled)
+        return logits.float()
+
+
+@dataclass(frozen=True)
+class CamModel:
+    """A loaded CAM model.
+
+    Attributes:
+        name: Of the model.
+        description: What the network expects; its threshold, CRF and attention are not used.
+        network: In eval mode.
+    """
+
+    name: str
+    description: ModelDescription
+    network: CamNetwork
+
+
+@torch.inference_mode()
+def predict_cam(
+    network: CamNetwork,
+    description: ModelDescription,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    *,
+    device: torch.device | str = "cpu",
+    flips: bool = True,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """The class activation map of a CT, on the CT's grid. Arguments as :func:`~DRAMLesionLib.lesions.dram.predict_dram`'s.
+
+    Returns:
+        float32 (z, y, x): in each lobe from 0 at its least to 1 at its greatest activation, 0 outside the lobes and in
+        lobes that are classified as healthy.
+    """
+    cam = np.zeros(hu.shape, np.float32)
+    if not labels.any():
+        return cam
+    grid = lung_grid(hu, labels, spacing_mm, description)
+    coarse = np.zeros(grid.labels.shape, np.float32)
+    for sample in lobe_samples(grid, description):
+        progress("Computing the CAM", (sample.lobe - 1) / len(LOBES))
+        image, mask = (torch.from_numpy(a)[None, None].to(device) for a in (sample.image, sample.mask))
+        found = [network.activation(image, mask)]
+        if flips:
+            activation, logits = network.activation(image.flip(-1), mask.flip(-1))
+            found.append((activation.flip(-1), logits))
+        if torch.stack([logits for _, logits in found]).mean(0).argmax() == 0:
+            continue
+        activation = torch.stack([activation for activation, _ in found]).mean(0)
+        values = activation[0, 0].cpu().numpy()[sample.mask]
+        spread = max(float(np.ptp(values)), 1e-9)
+        normalised = (values - values.min()) / spread
+        offset = candidate_offset(image, description)
+        if offset is not None:  # what is surely no candidate counts nothing, as in the dRAM
+            normalised *= (1 + offset / 10)[0, 0].cpu().numpy()[sample.mask]
+        coarse[sample.box][sample.mask] = normalised
+    cam[grid.box] = to_ct_grid(coarse, grid, labels[grid.box])
+    progress("Computing the CAM", 1.0)
+    return cam
+
+
+def segment_by_cam(
+    model: CamModel,
+    ct: Volume,
+    labels: np.ndarray,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lesion mask by the CAM, cut in each lobe by Otsu's threshold.
+
+    Args:
+        model: Of :func:`load_cam_model`.
+        ct: The CT.
+        labels: uint8 (z, y, x): lobes, 1..5.
+        device: Where the network is.
+        progress: Told after each lobe.
+
+    Returns:
+        The mask, uint8, 1 lesion, and the CAM, float32 0..1; both (z, y, x) on the CT's grid. Nothing is lesion in lobes
+        that are classified as healthy.
+    """
+    cam = predict_cam(
+        model.network, model.description, ct.array, labels, ct.spacing_mm, device=device, progress=progress
+    )
+    sick = [bool((cam[labels == lobe.value] > 0).any()) for lobe in LOBES]
+    return pseudo_label(cam, labels, [None if s else 0 for s in sick], rule="otsu"), cam
+
+
+def save_cam_model(
+    folder: str | Path,
+    network: CamNetwork,
+    description: ModelDescription,
+    *,
+    name: str,
+    version: str,
+    card: str,
+    licence: str,
+) -> Path:
+    """Write a bundle in the layout of :mod:`~DRAMLesionLib.lesions.networks.bundle`, whole or not at all, weights in float32.
+
+    Args:
+        folder: The bundle's folder.
+        network: Its weights and settings are written.
+        description: What it expects.
+        name: Of the model.
+        version: Of the bundle.
+        card: The model card, Markdown.
+        licence: The terms of the weights, as text.
+
+    Returns:
+        The folder.
+    """
+    from safetensors.torch import save_file
+
+    with staged_directory(folder) as staging:
+        for part in (METADATA, WEIGHTS, CARD):
+            (staging / part).parent.mkdir()
+        state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        save_file(state, staging / WEIGHTS)
+        metadata = {
+            "name": name,
+            "version": version,
+            "cam": asdict(network.settings),
+            "model": description.to_dict(),
+            "checksum": {WEIGHTS: _checksum(staging / WEIGHTS)},
+        }
+        (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        (staging / CARD).write_text(card, encoding="utf-8")
+        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def load_cam_model(folder: str | Path, device: torch.device | str = "cpu") -> CamModel:
+    """Load a CAM model; nothing in its bundle is executed and nothing is unpickled.
+
+    Raises:
+        InputError: A file is missing, damaged, or does not fit the others; names the file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    metadata_path, weights = Path(folder) / METADATA, Path(folder) / WEIGHTS
+    try:
+        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
+        settings = CamSettings.from_dict(metadata["cam"], f"{metadata_path}: cam")
+        description = ModelDescription.from_dict(metadata["model"], f"{metadata_path}: model")
+        if _checksum(weights) != metadata["checksum"][WEIGHTS]:
+            raise InputError(f"{weights}: damaged model: another checksum: train the CAM model again")
+        network = CamNetwork(description.network, settings)
+        network.load_state_dict(load_file(weights))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{folder}: no CAM model, or a damaged one: {reason}: train it again") from error
+    return CamModel(str(metadata.get("name", "cam")), description, network.eval().to(device))
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

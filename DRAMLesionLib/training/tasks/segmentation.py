@@ -1,0 +1,200 @@
+"""Training of the final network: patches of the lungs against a label of each voxel, mostly a pseudo label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+from DRAMLesionLib.lesions.probability import SegmentationDescription, predict_on_grid
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import Progress
+from DRAMLesionLib.training.data.datalist import Scan, read_datalist
+from DRAMLesionLib.training.recipe import Recipe, read_settings
+from DRAMLesionLib.training.segmentation_card import segmentation_card
+from DRAMLesionLib.training.segmentation_loss import weighted_cross_entropy, weighted_dice_loss
+from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
+
+VALIDATION_OVERLAP = 0.25
+"""Of the sliding window while it only watches the training."""
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """The section ``segmentation`` of a recipe.
+
+    Attributes:
+        patches_per_scan: Patches of each scan in an epoch.
+        lesion_share: Part of the patches that lie about a lesion voxel, 0..1; the others lie about a lobe voxel without.
+        dice_weight: Weight of the soft Dice loss; the cross entropy's is 1.
+        edit_weight: Weight of a voxel that a person painted; a guessed one has 1.
+        rotation: Largest rotation of a patch about each axis, in degrees.
+        scaling: Largest relative change of size, 0..0.5.
+        intensity: Strength of changes of brightness, contrast, noise and blur; 1 is usual, 0 is none.
+        built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
+            what they miss or have too much, see :mod:`~DRAMLesionLib.training.tasks.outlines`.
+        flip_all: Patches are mirrored along all axes, not left to right alone.
+    """
+
+    patches_per_scan: int = 8
+    lesion_share: float = 0.6
+    dice_weight: float = 1.0
+    edit_weight: float = 5.0
+    rotation: float = 10.0
+    scaling: float = 0.15
+    intensity: float = 1.0
+    built_in_lungs: bool = False
+    flip_all: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        bounds = {
+            "patches_per_scan": (1.0, 1e4),
+            "lesion_share": (0.0, 1.0),
+            "rotation": (0.0, 180.0),
+            "scaling": (0.0, 0.5),
+            "intensity": (0.0, 5.0),
+        }
+        return read_settings(cls, values, where, bounds)
+
+
+class SegmentationTask:
+    """The final network's task; see :class:`~DRAMLesionLib.training.tasks.task.Task`.
+
+    It learns from the ``label`` of each training scan, a guess or an expert's; ``edits`` say which voxels a person
+    painted. Validation looks at the lobes' percentages or scores alone.
+    """
+
+    weak_metric: str | None = "mae_points"
+    samples_together = 2
+    sample_weights: Sequence[float] | None = None
+
+    def __init__(self, recipe: Recipe, data: Path, device: torch.device, progress: Progress):
+        """Read the scans of the data list and build the network.
+
+        Raises:
+            InputError: A scan can't be read, or has no label to train on.
+        """
+        scans = read_datalist(data)
+        without = [scan.name for scan in scans.training if scan.label is None]
+        if without:
+            raise InputError(
+                f"{data}: no label for {', '.join(without)}: make labels with the command pseudo-label, or give "
+                "masks as 'label'"
+            )
+        self._recipe, self._device = recipe, device
+        self._settings: SegmentationSettings = recipe.settings
+        self._description: SegmentationDescription = recipe.model
+        stage, watched = "Reading the training scans", "Reading the validation scans"
+        self._lungs = load_lungs(
+            scans.training,
+            self._description,
+            self._settings.edit_weight,
+            progress,
+            stage,
+            self._settings.built_in_lungs,
+        )
+        self._watched = load_lungs(
+            [_without_label(scan) for scan in scans.validation], self._description, 1.0, progress, watched
+        )
+        if not self._watched:
+            self.weak_metric = None
+        s = self._settings
+        self._sampler = PatchSampler(
+            self._description.patch,
+            seed=recipe.seed,
+            lesion_share=s.lesion_share,
+            rotation=s.rotation,
+            scaling=s.scaling,
+            intensity=s.intensity,
+            flip_all=s.flip_all,
+        )
+        self.network = SegmentationNetwork(self._description.network).to(device)
+
+    def __len__(self) -> int:
+        """Patches in an epoch."""
+        return len(self._lungs) * self._settings.patches_per_scan
+
+    def sample(self, index: int, epoch: int) -> Patch:
+        """Patch ``index`` of an epoch: of scan ``index`` modulo the number of scans."""
+        turn, scan = divmod(index, len(self._lungs))
+        return self._sampler(self._lungs[scan].in_turn(turn), epoch, index)
+
+    def loss(self, samples: Sequence[Patch], done: float) -> tuple[torch.Tensor, dict[str, float]]:
+        """Soft Dice plus cross entropy, each voxel with its weight; with deep supervision also of coarser stages."""
+        image, target, weight = (
+            torch.stack([getattr(sample, key) for sample in samples]).to(self._device)
+            for key in ("image", "target", "weight")
+        )
+        found = self.network(image)
+        stages = found.unbind(1) if found.ndim == 6 else (found,)
+        total = image.new_zeros(())
+        parts: dict[str, float] = {}
+        for number, logits in enumerate(stages):
+            entropy = weighted_cross_entropy(logits.float(), target, weight)
+            dice = weighted_dice_loss(logits.float(), target, weight)
+            total = total + 0.5**number * (entropy + self._settings.dice_weight * dice)
+            if number == 0:
+                parts = {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
+        return total / sum(0.5**number for number in range(len(stages))), parts
+
+    def validate(self) -> dict[str, float]:
+        """``mae_points``: how far the lobes' percentages lie from what is known of them, on average."""
+        if not self._watched:
+            return {}
+        was_training = self.network.training
+        self.network.eval()
+        errors = [error for lungs in self._watched for error in self._errors(lungs)]
+        self.network.train(was_training)
+        return {"mae_points": float(np.mean(errors))} if errors else {}
+
+    def save(self, out: Path, figures: dict[str, Any]) -> Path:
+        """Write the bundle."""
+        recipe = self._recipe
+        return save_model(
+            out,
+            self.network,
+            self._description,
+            name=recipe.name,
+            version=recipe.version,
+            card=segmentation_card(recipe, len(self._lungs), figures),
+            summary=f"final lesion segmentation network, trained on voxel labels of {len(self._lungs)} scans",
+            data=recipe.data,
+            licence=recipe.licence,
+        )
+
+    def _errors(self, lungs: LungSample) -> list[float]:
+        """Of each lobe of which something is known, in percentage points; 0 anywhere in the range of a score."""
+        found = predict_on_grid(
+            self.network,
+            self._description,
+            lungs.image.numpy(),
+            device=self._device,
+            flips=False,
+            overlap=VALIDATION_OVERLAP,
+        )
+        lesion = found > self._description.threshold
+        errors = []
+        for lobe, known in lungs.weak_labels.items():
+            inside = lungs.labels == lobe
+            if not inside.any():
+                continue
+            fraction = float(lesion[inside].mean())
+            low, high = (
+                (known.low, known.high) if known.fraction is None else (known.fraction, known.fraction)
+            )
+            errors.append(100 * max(low - fraction, fraction - high, 0.0))
+        return errors
+
+
+def _without_label(scan: Scan) -> Scan:
+    return Scan(scan.image, scan.lobes, scan.percent, scan.score)
