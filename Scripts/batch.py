@@ -109,7 +109,7 @@ class SlicerPool:
         self._ended.append((running.case, outcome))
 
     def _write(self, running: "_Running", folder: Path) -> None:
-        from DRAMLesionLib.case import write_findings
+        from DRAMLesionLib.results.folder import write_findings
         from DRAMLesionLib.system.errors import InputError
 
         run = running.run
@@ -136,7 +136,7 @@ class _Running:
 
         from DRAMLesionLib.batch.inputs import neutral_inputs, own_inputs
         from DRAMLesionLib.images.volume import read_ct
-        from DRAMLesionLib.lungs.lobes import read_lobes
+        from DRAMLesionLib.lungs.read_lobes import read_lobes
         from DRAMLesionLib.results.scene.mrml import fill_volume_node
 
         self._inputs = Path(tempfile.mkdtemp(prefix="dramlesion-batch-"))

@@ -32,7 +32,8 @@ PIXELS_PER_INCH = 130
 def stages() -> dict[str, Any]:
     """Slices of each stage: CT, lobes, lobe sample, dRAM, attended map, CRF, pseudo label, final mask, pasted lesions."""
     sys.path.insert(0, str(REPOSITORY))
-    from DRAMLesionLib.lesions.dram import lobe_samples, lung_grid, predict_maps
+    from DRAMLesionLib.lesions.dram import predict_maps
+    from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid
     from DRAMLesionLib.lesions.networks.bundle import (
         DEFAULT_SEGMENTATION_MODEL,
         list_models,

@@ -66,7 +66,7 @@ def paint(widget, application, findings) -> None:
 
 def views(findings, folder: Path) -> None:
     """Save the pictures of the real scene: axial, coronal and in 3-D."""
-    from DRAMLesionLib.results.scene.nodes import write_scene_folder
+    from DRAMLesionLib.results.scene.process import write_scene_folder
 
     with tempfile.TemporaryDirectory() as temporary:
         for path in write_scene_folder(findings, temporary):

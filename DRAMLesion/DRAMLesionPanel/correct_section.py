@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from DRAMLesionLib.results.seg_nrrd import LESION
+from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.correction import Correction
 from DRAMLesionPanel.results import Results
 

@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.correction.belief import bounding_box
 from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.correction.propagation import NOT_LESION as PAINTED_NOT_LESION
 from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.images.box import Box, bounding_box
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.results.scene import mrml
-from DRAMLesionLib.results.seg_nrrd import LESION
+from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.results import Results, cutMapOf, readingFindings, thresholdOf
 from DRAMLesionPanel.steps import Steps
 from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)

@@ -242,7 +242,7 @@ def whyNoFinal(model: str) -> str | None:
 
 def doubtAbout(node: Any) -> str | None:
     """Why the values of a volume can't be those of a chest CT, or None."""
-    from DRAMLesionLib.images.volume import why_not_ct as whyNotCt
+    from DRAMLesionLib.images.hounsfield import why_not_ct as whyNotCt
 
     if node.GetImageData() is None:
         return _("{name}: has no voxels: load the volume again").format(name=node.GetName())

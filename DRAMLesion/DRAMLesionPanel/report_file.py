@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results import table
 from DRAMLesionLib.system.files import atomic_file
 
 PICTURE_WIDTH = 620
@@ -55,9 +56,9 @@ def writePdf(findings: Findings, path: str | Path) -> None:
 
 def printedHtml(findings: Findings) -> str:
     """The report in the few elements of HTML that Qt prints; numbers and words are the library's."""
-    from DRAMLesionLib.results import figures, report
+    from DRAMLesionLib.results import figures
 
-    facts = report.summary(findings)
+    facts = table.summary(findings)
     lines = [
         f"<h1>{_('Lung lesion report')}</h1>",
         f"<p>{html.escape(str(facts['ct']))}</p>",

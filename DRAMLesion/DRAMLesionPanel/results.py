@@ -16,7 +16,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
-from DRAMLesionLib.results.seg_nrrd import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.steps import Steps, finish
 from DRAMLesionPanel.strokes import STROKES_ATTRIBUTE

@@ -16,7 +16,7 @@ from DRAMLesionLib.correction.propagation import LESION, NOT_LESION, Propagation
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.correction.start_map import map_from_segment
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lungs.lobes import find_lobes
+from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.results import DEFAULT_THRESHOLD, findResults, thresholdOf

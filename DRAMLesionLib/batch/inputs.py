@@ -12,7 +12,7 @@ from typing import Any
 
 from DRAMLesionLib.batch.listing import Case
 from DRAMLesionLib.images.dicom.tree import dicom_files
-from DRAMLesionLib.images.image_file import is_volume_file, stem
+from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import suffixes
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from DRAMLesionLib.images.dicom.tree import MIN_SLICES, could_be_dicom, find_series
-from DRAMLesionLib.images.image_file import is_volume_file, stem
+from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.text_file import read_text

@@ -18,9 +18,9 @@ from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.batch.tables import read_volumes
 from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.report import RESEARCH_USE
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.package import PACKAGE
+from DRAMLesionLib.system.record import RESEARCH_USE
 
 COHORT_REPORT_NAME = "report.html"
 MOST_ROWS = 1000

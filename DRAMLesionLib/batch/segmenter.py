@@ -44,14 +44,17 @@ def segment(
     Args:
         source, out, lobes, series, model, method, device, with_scene, progress: As for
             :func:`~DRAMLesionLib.case.segment_case`.
-        **options: For :func:`~DRAMLesionLib.case.find_lesions`.
+        **options: For :func:`~DRAMLesionLib.lesions.find.find_lesions`.
 
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    from DRAMLesionLib.case import Stopwatch, find_lesions, memory_explained, write_findings
+    from DRAMLesionLib.case import memory_explained
     from DRAMLesionLib.images.volume import read_ct
+    from DRAMLesionLib.lesions.find import find_lesions
+    from DRAMLesionLib.results.folder import write_findings
     from DRAMLesionLib.system.device import find_device
+    from DRAMLesionLib.system.record import Stopwatch
 
     watch = Stopwatch()
     with watch.stage("read"):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from DRAMLesionLib.batch.work import CASES
-from DRAMLesionLib.results.report import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN
 from DRAMLesionLib.system.files import atomic_file
 
 VOLUMES_NAME = "volumes.csv"

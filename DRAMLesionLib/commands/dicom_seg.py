@@ -24,7 +24,7 @@ def dicom_seg(
 ) -> None:
     """Write lesion and lobes as a DICOM Segmentation that references the CT's series."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.results.dicom_seg import export_results
+        from DRAMLesionLib.results.dicom_export import export_results
 
         files = export_results(
             results,

@@ -53,8 +53,10 @@ def segment(
         from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()
-        from DRAMLesionLib.case import DICOM_SEG, OUTPUTS, PROBABILITY, segment_case
-        from DRAMLesionLib.results.report import print_table, summary, warnings_of
+        from DRAMLesionLib.case import segment_case
+        from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
+        from DRAMLesionLib.results.folder import OUTPUTS, PROBABILITY
+        from DRAMLesionLib.results.table import print_table, summary, warnings_of
 
         findings = segment_case(
             source,

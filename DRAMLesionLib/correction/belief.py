@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DRAMLesionLib.correction.propagation import LESION, NOT_LESION, Box
+from DRAMLesionLib.correction.propagation import LESION, NOT_LESION
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 
@@ -155,34 +155,3 @@ def to_probability(belief: np.ndarray, edits: np.ndarray, lobes: np.ndarray, thr
     shown[edits == LESION] = 1.0
     shown[edits == NOT_LESION] = 0.0
     return shown
-
-
-def grow(box: Box, margin_mm: float, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
-    """``box`` with a margin on all sides, within the volume."""
-    pads = [math.ceil(margin_mm / length) for length in spacing_mm]
-    sides = [
-        slice(max(0, side.start - pad), min(length, side.stop + pad))
-        for side, pad, length in zip(box, pads, shape, strict=True)
-    ]
-    return sides[0], sides[1], sides[2]
-
-
-def within(box: Box, outer: Box) -> Box:
-    """``box`` in the indices of the array that ``outer`` cuts out."""
-    sides = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True)]
-    return sides[0], sides[1], sides[2]
-
-
-def beyond(box: Box, outer: Box) -> Box:
-    """The way back of :func:`within`."""
-    sides = [slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True)]
-    return sides[0], sides[1], sides[2]
-
-
-def bounding_box(mask: np.ndarray) -> Box:
-    """The smallest box that holds all True voxels; there must be one."""
-    sides = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return sides[0], sides[1], sides[2]

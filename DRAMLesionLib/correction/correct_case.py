@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.case import versions
 from DRAMLesionLib.correction.propagation import FORGET, LESION, NOT_LESION
 from DRAMLesionLib.correction.session import CorrectionSession, sharpened
 from DRAMLesionLib.correction.strokes import pieces
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
-from DRAMLesionLib.lungs.lobes import LobeMap, read_lobes
-from DRAMLesionLib.results import report, seg_nrrd
+from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.lungs.read_lobes import read_lobes
+from DRAMLesionLib.results import seg_nrrd
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.system.record import versions
 
 
 def correct_case(
@@ -83,8 +84,8 @@ def correct_case(
         write_volume(refined.edits, ct, folder / "edits.nii.gz")
         write_volume(refined.probability, ct, folder / "refined_dram.nii.gz")
         seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
-        report.write_table(findings, folder / "lobes.csv")
-        report.write_summary(findings, folder / "summary.json")
+        table.write_table(findings, folder / "lobes.csv")
+        table.write_summary(findings, folder / "summary.json")
         files = sorted(path.name for path in folder.iterdir())
     return {
         "files": files,

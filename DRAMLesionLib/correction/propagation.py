@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-Box = tuple[slice, slice, slice]
-
 LESION, NOT_LESION, FORGET = 1, 2, 0
 """Values of edits: painted as lesion, painted as not lesion, no opinion."""
 

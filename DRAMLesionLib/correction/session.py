@@ -19,10 +19,11 @@ import numpy as np
 
 import DRAMLesionLib
 from DRAMLesionLib.correction import belief as steps
-from DRAMLesionLib.correction.propagation import FORGET, Box, Propagation
+from DRAMLesionLib.correction.propagation import FORGET, Propagation
 from DRAMLesionLib.correction.state import State, repaint, write_labels
 from DRAMLesionLib.correction.store import Store, read_header, read_session
 from DRAMLesionLib.correction.strokes import Change, History, Stroke, read_stroke
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent

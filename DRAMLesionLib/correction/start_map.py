@@ -7,7 +7,7 @@ own densities look like: a voxel is the likelier lesion the more its HU is found
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.correction.belief import bounding_box
+from DRAMLesionLib.images.box import bounding_box
 
 HU_RANGE = (-1000.0, 200.0)
 BINS = 60

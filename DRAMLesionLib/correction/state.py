@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.correction import belief as steps
-from DRAMLesionLib.correction.propagation import Box, Patch, Propagation, propagate
+from DRAMLesionLib.correction.propagation import Patch, Propagation, propagate
 from DRAMLesionLib.correction.strokes import Change, History, Stroke
+from DRAMLesionLib.images import box
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.system.files import atomic_file
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -60,8 +62,8 @@ class State:
 
     def solve(self, stroke: Stroke) -> Change:
         """What the stroke changes. Nothing is changed yet; the work grows with its neighbourhood, not the volume."""
-        around = steps.grow(stroke.box, self.settings.halo_mm, self.spacing_mm, self.hu.shape)
-        inner = steps.within(stroke.box, around)
+        around = box.grow(stroke.box, self.settings.halo_mm, self.spacing_mm, self.hu.shape)
+        inner = box.within(stroke.box, around)
         edits = self.edits[around].copy()
         edits[inner][stroke.voxels] = stroke.value
         painted = np.zeros(edits.shape, bool)
@@ -80,9 +82,9 @@ class State:
         )
         new = steps.update_steps(old, propagate(patch, self.settings))
         difference = new.view(np.uint8) - np.ascontiguousarray(old).view(np.uint8)
-        tight = steps.bounding_box((difference != 0) | painted)
+        tight = box.bounding_box((difference != 0) | painted)
         edited = edits[inner] - self.edits[stroke.box]
-        return Change.between(stroke, steps.beyond(tight, around), difference[tight], edited)
+        return Change.between(stroke, box.beyond(tight, around), difference[tight], edited)
 
     def refresh(self, box: Box) -> None:
         """Let the label follow from belief and edits in ``box``."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.correction.propagation import FORGET, LESION, NOT_LESION, Box
+from DRAMLesionLib.correction.propagation import FORGET, LESION, NOT_LESION
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.system.errors import InputError
 
 VALUES = {LESION: "lesion", NOT_LESION: "not lesion", FORGET: "forget"}

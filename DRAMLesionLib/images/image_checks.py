@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
-from DRAMLesionLib.images.image_file import FORMATS_TEXT, check_file
+from DRAMLesionLib.images.paths import FORMATS_TEXT, check_file
 from DRAMLesionLib.system.errors import InputError
 
 _BLOCK = 1 << 20

@@ -1,80 +1,17 @@
 """Image files: read whole or refused with one clear line."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from DRAMLesionLib.images.geometry import Geometry
+from DRAMLesionLib.images.paths import FORMATS_TEXT, check_file, is_volume_file
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-FORMATS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-FORMATS_TEXT = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or DICOM"
-
-
-def is_volume_file(path: str | Path) -> bool:
-    """Whether the name of ``path`` ends as NIfTI, NRRD and MetaImage files do."""
-    return str(path).lower().endswith(FORMATS)
-
-
-def stem(path: str | Path) -> str:
-    """The file's name without its image suffix: ``case02_ct.nii.gz`` gives ``case02_ct``."""
-    name = Path(path).name
-    for suffix in (".seg.nrrd", *sorted(FORMATS, key=len, reverse=True)):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)] or name
-    return Path(path).stem
-
-
-def check_file(path: str | Path) -> Path:
-    """The path of a file that exists, can be opened and is not empty.
-
-    Raises:
-        InputError: It is missing, a folder, a pipe or device, not readable, or empty; or its name is no text.
-    """
-    path = Path(path)
-    check_name(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder: give a file")
-    if not exists(path):
-        raise InputError(f"{path}: no such file: check the path")
-    if not path.is_file():
-        raise InputError(f"{path}: is no file but a pipe or device: give a file")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: no permission to read it: change its permissions")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty: copy or export it again")
-    return path
-
-
-def exists(path: Path) -> bool:
-    """Whether there is such a file or folder.
-
-    Raises:
-        InputError: The system can't even look: the name is too long, or a part of the way is closed.
-    """
-    try:
-        return path.exists()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{str(path)!a}: {reason}: check the path") from error
-
-
-def check_name(path: Path) -> None:
-    """Refuse a path that is no text: SimpleITK ends the process over it.
-
-    Raises:
-        InputError: It holds bytes that are not UTF-8.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise InputError(f"{shown}: its name holds bytes that are no UTF-8 text: rename it") from error
 
 
 def read_header(path: str | Path, image_io: str = "") -> "sitk.ImageFileReader":
@@ -156,3 +93,37 @@ def short_reason(error: Exception) -> str:
         if pattern in text:
             return phrase
     return "truncated or corrupt: copy or export it again"
+
+
+def grid_difference(path: Path, geometry: Geometry, what: str, other_name: str) -> str | None:
+    """How the grid of an image file differs, or None; only its header is read.
+
+    Args:
+        path: A NIfTI, NRRD or MetaImage file.
+        geometry: The grid it should have, in any axis order.
+        what: What to call the file's image.
+        other_name: What to call the other.
+
+    Raises:
+        InputError: The header can't be read.
+    """
+    own = read_geometry(path)
+    if own.orientation == geometry.orientation:
+        return own.difference(geometry, what=what, other_name=other_name)
+    return own.canonical().difference(geometry.canonical(), what=what, other_name=other_name)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """The grid of a 3-D image file, from its header.
+
+    Raises:
+        InputError: The header can't be read, or is of no 3-D image.
+    """
+    reader = read_header(path)
+    size, spacing = reader.GetSize(), reader.GetSpacing()
+    if reader.GetDimension() == 4 and size[3] == 1:
+        direction = tuple(reader.GetDirection()[4 * row + column] for row in range(3) for column in range(3))
+        return Geometry(size[:3], spacing[:3], reader.GetOrigin()[:3], direction)
+    if reader.GetDimension() != 3:
+        raise InputError(f"{path}: is {reader.GetDimension()}-D: give a 3-D image")
+    return Geometry(size, spacing, reader.GetOrigin(), reader.GetDirection())

@@ -1,15 +1,12 @@
 """What one CT gave: everything that reports, scenes and the panel show."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lesions.quantify import Quantification, quantify
+from DRAMLesionLib.lesions.quantify import Quantification
 from DRAMLesionLib.lungs.lobes import LobeMap
 
 
@@ -40,47 +37,3 @@ class Findings:
     record: dict[str, Any] = field(default_factory=dict)
     refined: np.ndarray | None = None
     probability: np.ndarray | None = None
-
-
-def pack(findings: Findings, path: str | Path) -> None:
-    """Write findings into a new folder, for the scene's process to :func:`unpack`: plain arrays, without checksums.
-
-    The refined map and the probability stay out: no scene shows them, and they are as large as the CT.
-    """
-    ct = findings.ct
-    words = {
-        "spacing_mm": ct.spacing_mm,
-        "geometry": asdict(ct.geometry),
-        "name": ct.name,
-        "path": str(ct.path) if ct.path else None,
-        "warnings": ct.warnings,
-        "approximate": findings.lobes.approximate,
-        "source": findings.lobes.source,
-        "record": findings.record,
-    }
-    arrays = {
-        "hu": ct.array,
-        "lobes": findings.lobes.labels,
-        "dram": findings.dram,
-        "lesion": findings.lesion,
-        "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
-    }
-    folder = Path(path)
-    folder.mkdir()
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-
-
-def unpack(path: str | Path) -> Findings:
-    """Take what :func:`pack` wrote as it lies on the disk; the files stay as they are. Nothing in them is executed."""
-    arrays = {
-        file.stem: np.load(file, mmap_mode="c", allow_pickle=False) for file in Path(path).glob("*.npy")
-    }
-    words = json.loads(arrays["words"].tobytes())
-    geometry = Geometry(**{key: tuple(value) for key, value in words["geometry"].items()})
-    spacing_mm = tuple(words["spacing_mm"])
-    where = Path(words["path"]) if words["path"] else None
-    ct = Volume(arrays["hu"], spacing_mm, geometry, words["name"], where, tuple(words["warnings"]))
-    lobes = LobeMap(arrays["lobes"], words["approximate"], words["source"])
-    table = quantify(ct.array, lobes, arrays["lesion"], spacing_mm, arrays["dram"])
-    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"])

@@ -18,8 +18,8 @@ from DRAMLesionLib.results.dicom_seg import (
     instance_attributes,
     save_dataset,
 )
-from DRAMLesionLib.results.report import RESEARCH_USE
-from DRAMLesionLib.results.seg_nrrd import LESION
+from DRAMLesionLib.results.segments import LESION
+from DRAMLesionLib.system.record import RESEARCH_USE
 
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings

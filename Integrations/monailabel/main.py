@@ -64,9 +64,9 @@ class LesionInfer(InferTask):
         Returns:
             The mask's file and its parameters: ``label_names``, ``latencies`` and what ``summary.json`` holds.
         """
-        from DRAMLesionLib.case import find_lesions
         from DRAMLesionLib.images.volume import read_ct
-        from DRAMLesionLib.results.report import summary
+        from DRAMLesionLib.lesions.find import find_lesions
+        from DRAMLesionLib.results.table import summary
 
         start = time.perf_counter()
         device = find_device(request.get("device"))

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from DRAMLesionLib.lesions.networks import description
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
@@ -43,7 +45,7 @@ def measure(method: str, size: tuple[int, int, int], rounds: int, threads: int, 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     grid = {"half grid": 2.0}.get(method)
-    module = attention.NeighbourAttention(attention.AttentionSettings(grid=grid), (8, 16))
+    module = attention.NeighbourAttention(description.AttentionSettings(grid=grid), (8, 16))
     half = [n // 2 for n in size]
     inputs = (
         torch.rand(1, 1, *size, requires_grad=True),

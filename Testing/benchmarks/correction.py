@@ -28,10 +28,10 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from scripted_reader import Reader  # noqa: E402
 
-from DRAMLesionLib.case import find_lesions  # noqa: E402
-from DRAMLesionLib.correction.belief import grow  # noqa: E402
 from DRAMLesionLib.correction.session import CorrectionSession  # noqa: E402
+from DRAMLesionLib.images.box import grow  # noqa: E402
 from DRAMLesionLib.images.volume import read_ct  # noqa: E402
+from DRAMLesionLib.lesions.find import find_lesions  # noqa: E402
 from DRAMLesionLib.lesions.networks.bundle import load_model  # noqa: E402
 
 TRAINING, TEST = ("01", "04", "06", "10"), ("02", "08")

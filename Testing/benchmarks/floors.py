@@ -88,7 +88,7 @@ def floors(path: Path) -> Floors:
     from DRAMLesionLib.lesions.probability import predict_lesion
     from DRAMLesionLib.lesions.refined_dram import refine_dram
     from DRAMLesionLib.lesions.run_models import load_case_models
-    from DRAMLesionLib.lungs.lobes import find_lobes
+    from DRAMLesionLib.lungs.read_lobes import find_lobes
 
     cores = len(os.sched_getaffinity(0))
     speed, float32, bfloat16 = bandwidth(), product_rate(torch.float32), product_rate(torch.bfloat16)

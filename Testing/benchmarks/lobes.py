@@ -15,7 +15,8 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 from conftest import real_data  # noqa: E402
 
 from DRAMLesionLib.images.volume import read_ct, read_on_grid  # noqa: E402
-from DRAMLesionLib.lungs.lobes import LOBES, find_lobes  # noqa: E402
+from DRAMLesionLib.lungs.lobes import LOBES  # noqa: E402
+from DRAMLesionLib.lungs.read_lobes import find_lobes  # noqa: E402
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:

@@ -7,11 +7,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from DRAMLesionLib.case import OUTPUTS, PROBABILITY
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.phantom import make_phantom, save_phantom
+from DRAMLesionLib.results.folder import OUTPUTS, PROBABILITY
 
 NETWORK = NetworkDescription((2, 2, 2, 2, 2, 2))
 RECIPE = """

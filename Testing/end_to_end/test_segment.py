@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.case import OUTPUTS
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.results.scene import nodes as scene
+from DRAMLesionLib.results.folder import OUTPUTS
+from DRAMLesionLib.results.scene import available
 
 
 def array(path) -> np.ndarray:
@@ -140,7 +140,7 @@ def test_permuting_and_flipping_the_ct_permutes_and_flips_the_result(run, tmp_pa
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
-@pytest.mark.skipif(not scene.is_available(), reason="slicer-core is not installed")
+@pytest.mark.skipif(not available.is_available(), reason="slicer-core is not installed")
 def test_scene_and_pictures(run, phantom_folder, tmp_path):
     done = run("segment", phantom_folder / "ct.nii.gz", "--out", tmp_path)
     assert done.code == 0, done.err

@@ -62,8 +62,8 @@ def models(tmp_path_factory) -> Path:
     import torch
 
     from DRAMLesionLib.lesions.networks.bundle import save_model
-    from DRAMLesionLib.lesions.networks.description import ModelDescription
-    from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+    from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+    from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 
     small = NetworkDescription(features=(2, 2, 4, 4, 4, 2))
     description = ModelDescription(spacing_mm=(8.0, 8.0, 8.0), candidate_hu=-600.0, network=small)
@@ -86,7 +86,7 @@ def phantom():
 @pytest.fixture(scope="session")
 def findings(phantom, models):
     """What the library finds in the phantom with the small model."""
-    from DRAMLesionLib.case import find_lesions
+    from DRAMLesionLib.lesions.find import find_lesions
     from DRAMLesionLib.lesions.networks.bundle import load_model
 
     return find_lesions(phantom.ct, load_model(models / "tiny"))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from clicks import node_ids, own_folders, wait_until
 
+from DRAMLesionLib.results import segments
+
 NAMES = (
     "inputVolumeSelector",
     "lobesSelector",
@@ -104,7 +106,6 @@ def extension(panel, phantom, monkeypatch):
     """TotalSegmentator's module and logic with its signatures; a real child process stands for its work."""
     import slicer
 
-    from DRAMLesionLib.results import seg_nrrd
     from DRAMLesionLib.results.scene import mrml
 
     calls = []
@@ -133,7 +134,7 @@ def extension(panel, phantom, monkeypatch):
             self.logProcessOutput(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             ct = mrml.volume_from_node(inputVolume)
             infos = [
-                seg_nrrd.SegmentInfo(name, name, value, (9, 9, 9), "")
+                segments.SegmentInfo(name, name, value, (9, 9, 9), "")
                 for name, value in zip(subset, (1, 2, 3, 4, 5), strict=True)
             ]
             mrml.set_segments(outputSegmentation, phantom.lobes.labels, ct, infos)

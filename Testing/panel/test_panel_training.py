@@ -182,8 +182,8 @@ def test_fine_tunes_the_chosen_final_network_on_accepted_cases(
     import torch
 
     from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model, save_model
+    from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
     from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
-    from DRAMLesionLib.lesions.probability import SegmentationDescription
     from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
     values = {"spacing_mm": [8, 8, 8], "patch": [16, 16, 16], "network": {"filters": [2, 4, 4]}}

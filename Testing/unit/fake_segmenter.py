@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.report import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN
 from DRAMLesionLib.system.errors import InputError
 
 

@@ -9,7 +9,7 @@ import pytest
 from DRAMLesionLib.images.volume import read_ct, read_on_grid
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
-from DRAMLesionLib.lungs.lobes import read_lobes
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data import accepted_case

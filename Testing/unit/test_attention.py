@@ -8,11 +8,11 @@ import torch
 
 from DRAMLesionLib.lesions.networks.attention import (
     OFFSETS,
-    AttentionSettings,
     NeighbourAttention,
     neighbour_weights,
     weighted_mean,
 )
+from DRAMLesionLib.lesions.networks.description import AttentionSettings
 from DRAMLesionLib.system.errors import InputError
 
 SIZE = (5, 4, 6)

@@ -8,16 +8,15 @@ import SimpleITK as sitk
 import torch
 
 from DRAMLesionLib.images.volume import Volume, from_image
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.settings import CamSettings
 from DRAMLesionLib.training.tasks.cam_network import (
     METADATA,
     WEIGHTS,
     CamModel,
     CamNetwork,
-    CamSettings,
     load_cam_model,
     predict_cam,
     save_cam_model,

@@ -8,7 +8,7 @@ import pytest
 
 import DRAMLesionLib
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results import figures, seg_nrrd
+from DRAMLesionLib.results import figures, segments
 from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colormap, map_colors
 
 # G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, A Physiologically-based Model for Simulation of Color Vision
@@ -71,7 +71,7 @@ def test_the_lesion_is_seen_on_the_map_and_beside_the_lobes(eye: str) -> None:
 def test_all_pictures_take_the_same_colors() -> None:
     path = Path(DRAMLesionLib.__file__).parent / "terminologies" / "DRAMLesion.term.json"
     terms = json.dumps(json.loads(path.read_text(encoding="utf-8")))
-    assert seg_nrrd.LESION.color == LESION_COLOR and str(list(LESION_COLOR)) in terms
+    assert segments.LESION.color == LESION_COLOR and str(list(LESION_COLOR)) in terms
     assert css(LESION_COLOR) == figures.OUTLINE_COLOR == "#cc00ff"
     top = figures.blend(np.array([-2000.0]), np.array([1.0]))[0]  # air is black
     np.testing.assert_allclose(top / 0.65, map_colors(np.array(1.0)), atol=1e-6)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from monai.networks.nets import DynUNet
 
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.training.compilation import compile_network
 from DRAMLesionLib.training.precision import autocast, prepare_network
 

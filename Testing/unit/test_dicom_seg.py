@@ -8,12 +8,12 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
-from DRAMLesionLib.case import write_findings
 from DRAMLesionLib.cli import app
 from DRAMLesionLib.images.volume import Volume, read_ct, to_image, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.results.folder import write_findings
 from DRAMLesionLib.system.errors import InputError
 
 hd = pytest.importorskip("highdicom")

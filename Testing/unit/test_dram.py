@@ -6,17 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from DRAMLesionLib.lesions.dram import (
-    dram_logits,
-    lobe_mean,
-    lobe_samples,
-    lung_grid,
-    predict_dram,
-    resample,
-    to_ct_grid,
-)
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.images.resampling import resample
+from DRAMLesionLib.lesions.dram import predict_dram
+from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.networks.candidates import dram_logits
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
+from DRAMLesionLib.training.tasks.dram_losses import lobe_mean
 
 SPACING = (1.25, 1.4, 1.4)
 

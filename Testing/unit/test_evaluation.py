@@ -328,7 +328,7 @@ def test_a_threshold_scores_as_documented(covid_ct):
     from scipy import ndimage
 
     from DRAMLesionLib.images.volume import read_ct, read_on_grid
-    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.lungs.read_lobes import read_lobes
 
     ct = read_ct(covid_ct / "case02_ct.nii.gz")
     labels = read_lobes(covid_ct / "case02_lobes.nii.gz", ct).labels

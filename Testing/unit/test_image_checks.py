@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.images import volume
-from DRAMLesionLib.images.image_file import check_file
+from DRAMLesionLib.images import hounsfield, volume
+from DRAMLesionLib.images.paths import check_file
 from DRAMLesionLib.system.errors import InputError
 
 VALUES = np.random.default_rng(0).choice([-1000, -850, 0, 40, 700], (9, 12, 10)).astype(np.int16)
@@ -151,8 +151,8 @@ def test_nrrd_headers_that_itk_believes(tmp_path, old, new, said):
 def test_padding_does_not_hide_that_values_are_1024_too_high():
     chest = np.tile(np.array([24, 174, 1024, 1064], np.int16), (8, 8, 8))
     chest[:, 0] = -2000
-    assert "subtract 1024" in volume.why_not_ct(chest)
-    assert volume.why_not_ct(chest - 1024 * (chest > -2000)) is None
+    assert "subtract 1024" in hounsfield.why_not_ct(chest)
+    assert hounsfield.why_not_ct(chest - 1024 * (chest > -2000)) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

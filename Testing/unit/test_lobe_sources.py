@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from DRAMLesionLib.images.volume import Volume, from_image, to_image
-from DRAMLesionLib.lungs.lobes import LOBES, lobe_by_name, read_lobes
+from DRAMLesionLib.lungs.lobes import LOBES, lobe_by_name
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 

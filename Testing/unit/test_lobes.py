@@ -9,15 +9,8 @@ import SimpleITK as sitk
 
 import DRAMLesionLib
 from DRAMLesionLib.images.volume import Volume, from_image, to_image, write_volume
-from DRAMLesionLib.lungs.lobes import (
-    BUILT_IN,
-    LOBES,
-    TERMINOLOGY_CONTEXT,
-    find_lobes,
-    lobe_by_name,
-    lobe_by_terminology,
-    read_lobes,
-)
+from DRAMLesionLib.lungs.lobes import LOBES, TERMINOLOGY_CONTEXT, lobe_by_name, lobe_by_terminology
+from DRAMLesionLib.lungs.read_lobes import BUILT_IN, find_lobes, read_lobes
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 

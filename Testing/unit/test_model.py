@@ -19,8 +19,8 @@ from DRAMLesionLib.lesions.networks.bundle import (
     load_model,
     save_model,
 )
-from DRAMLesionLib.lesions.networks.description import CRFSettings, ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import CRFSettings, ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.system.errors import InputError
 
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))

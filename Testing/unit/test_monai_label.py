@@ -17,8 +17,8 @@ import SimpleITK as sitk
 
 from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.phantom import make_phantom
 
 APP = Path(__file__).parents[2] / "Integrations" / "monailabel"

@@ -7,16 +7,11 @@ import pytest
 import torch
 
 from DRAMLesionLib.lesions import dram as dram_module
-from DRAMLesionLib.lesions.dram import dram_and_refined, dram_logits, predict_dram, predict_maps
-from DRAMLesionLib.lesions.networks.attention import AttentionSettings
+from DRAMLesionLib.lesions.dram import predict_dram, predict_maps
 from DRAMLesionLib.lesions.networks.bundle import METADATA, load_model, save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import (
-    DenseNetwork,
-    NetworkDescription,
-    Padding,
-    build_network,
-)
+from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
+from DRAMLesionLib.lesions.networks.description import AttentionSettings, ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, Padding, build_network
 from DRAMLesionLib.system.errors import InputError
 
 SMALL = NetworkDescription((4, 4, 4, 4, 4, 4))

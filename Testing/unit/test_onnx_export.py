@@ -12,14 +12,16 @@ import torch
 from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
-from DRAMLesionLib.lesions.dram import dram_and_refined, dram_logits
 from DRAMLesionLib.lesions.networks import attention
-from DRAMLesionLib.lesions.networks.attention import AttentionSettings
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription, build_network
-from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
-from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
+from DRAMLesionLib.lesions.networks.description import AttentionSettings, ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import build_network
+from DRAMLesionLib.lesions.networks.final_description import (
+    SegmentationDescription,
+    SegmentationNetworkDescription,
+)
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.system.errors import InputError
 
 TEXTS = {"name": "small", "version": "1", "card": "", "summary": "", "data": "", "licence": "MIT"}

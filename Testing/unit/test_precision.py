@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import torch
 
 import DRAMLesionLib.training.data.pseudo_labels as folder_module
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Cancelled
 from DRAMLesionLib.training.data.datalist import read_datalist

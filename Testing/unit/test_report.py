@@ -19,7 +19,7 @@ from DRAMLesionLib.images.volume import Geometry, Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
-from DRAMLesionLib.results import figures, report
+from DRAMLesionLib.results import figures, report, table
 
 SHAPE = (20, 40, 50)
 SPACING = (5.0, 2.0, 2.0)
@@ -233,14 +233,14 @@ def test_failed_report_leaves_nothing(findings: Findings, tmp_path: Path) -> Non
 
 
 def test_table_round_trip(findings: Findings, tmp_path: Path) -> None:
-    report.write_table(findings, tmp_path / "lobes.csv")
+    table.write_table(findings, tmp_path / "lobes.csv")
     data = (tmp_path / "lobes.csv").read_bytes()
     assert data.startswith(b"region,name,volume_ml,lesion_ml,lesion_percent,dram_percent,severity_score,")
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8"))))
     regions = findings.quantification.regions
     assert [row["region"] for row in rows] == [region.key for region in regions]
     for row, region in zip(rows, regions, strict=True):
-        for column, attribute in report.COLUMNS.items():
+        for column, attribute in table.COLUMNS.items():
             value = getattr(region, attribute)
             if value is None:
                 assert row[column] == ""
@@ -258,7 +258,7 @@ def test_table_of_a_missing_lobe_has_empty_fields(tmp_path: Path) -> None:
     lobes = LobeMap(labels, False, "lobes.nii.gz")
     measured = quantify(found.ct.array, lobes, found.lesion, SPACING, found.dram)
     found = dataclasses.replace(found, lobes=lobes, quantification=measured)
-    report.write_table(found, tmp_path / "lobes.csv")
+    table.write_table(found, tmp_path / "lobes.csv")
     report.write_report(found, tmp_path / "r.html")
     row = list(csv.DictReader((tmp_path / "lobes.csv").open(encoding="utf-8")))[3]
     assert (row["volume_ml"], row["lesion_percent"], row["severity_score"]) == ("0.0000", "", "0")
@@ -267,9 +267,9 @@ def test_table_of_a_missing_lobe_has_empty_fields(tmp_path: Path) -> None:
 
 
 def test_summary_is_json_that_says_the_same_as_the_table(findings: Findings, tmp_path: Path) -> None:
-    report.write_summary(findings, tmp_path / "summary.json")
+    table.write_summary(findings, tmp_path / "summary.json")
     read = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    assert read == report.summary(findings)
+    assert read == table.summary(findings)
     assert read["record"] == RECORD
     assert read["total_severity_score"] == findings.quantification.total_score
     assert read["lobes"] == {"approximate": True, "source": "built-in planes"}
@@ -282,7 +282,7 @@ def test_summary_is_json_that_says_the_same_as_the_table(findings: Findings, tmp
 
 def test_summary_refuses_what_json_lacks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        report.write_summary(make_findings(record={"seconds": {"read": float("nan")}}), tmp_path / "s.json")
+        table.write_summary(make_findings(record={"seconds": {"read": float("nan")}}), tmp_path / "s.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -292,7 +292,7 @@ def test_terminal_table(approximate: bool) -> None:
 
     console = Console(file=io.StringIO(), width=80)
     shown = make_findings(approximate=approximate, name="[red]odd [name.nii.gz")
-    report.print_table(shown, console)
+    table.print_table(shown, console)
     text = console.file.getvalue()
     measured = shown.quantification
     assert "[red]odd [name.nii.gz" in text
@@ -309,7 +309,7 @@ def test_terminal_table(approximate: bool) -> None:
     ("value", "shown"), [(None, "–"), (0.0, "0.0"), (0.03, "<0.1"), (0.06, "0.1"), (25.78, "25.8")]
 )
 def test_percentages_never_hide_a_trace(value: float | None, shown: str) -> None:
-    assert report._percent(value) == shown
+    assert table._percent(value) == shown
 
 
 def image(png: bytes) -> np.ndarray:

@@ -13,7 +13,7 @@ from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.results.folder import read_findings
-from DRAMLesionLib.results.report import write_summary
+from DRAMLesionLib.results.table import write_summary
 from DRAMLesionLib.system.errors import InputError
 
 
@@ -98,7 +98,7 @@ def test_results_of_another_ct_are_refused(findings, folder):
 
 
 def test_what_segment_writes_can_be_read(findings, tmp_path):
-    from DRAMLesionLib.case import write_findings
+    from DRAMLesionLib.results.folder import write_findings
 
     write_findings(findings, tmp_path / "out", with_scene=False)
     read = read_findings(tmp_path / "out", findings.ct)

@@ -16,14 +16,14 @@ from DRAMLesionLib.images.volume import Volume, from_image, to_image
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
-from DRAMLesionLib.results import seg_nrrd
+from DRAMLesionLib.results import seg_nrrd, segments
 from DRAMLesionLib.results.colors import map_colors
-from DRAMLesionLib.results.scene import nodes as scene
-from DRAMLesionLib.results.scene import process as scene_process
+from DRAMLesionLib.results.scene import available, headless, mrml, process
+from DRAMLesionLib.results.scene import nodes as scene_nodes
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import silent
 
-needs_slicer = pytest.mark.skipif(not scene.is_available(), reason="slicer-core is not installed")
+needs_slicer = pytest.mark.skipif(not available.is_available(), reason="slicer-core is not installed")
 SHAPE = (18, 24, 30)
 TURN = ((0.36, 0.48, -0.8), (-0.8, 0.6, 0.0), (0.48, 0.64, 0.6))
 
@@ -84,9 +84,7 @@ def findings(ct) -> Findings:
 
 @pytest.fixture()
 def application():
-    from DRAMLesionLib.results.scene import headless as headless_scene
-
-    with headless_scene.start() as started:
+    with headless.start() as started:
         yield started
 
 
@@ -104,8 +102,6 @@ def ras_matrix(node) -> np.ndarray:
 
 @needs_slicer
 def test_volumes_keep_exactly_their_geometry_in_all_orientations(application):
-    from DRAMLesionLib.results.scene import mrml
-
     node = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "ct")
     assert len(directions()) == 96
     for name, direction in directions().items():
@@ -117,7 +113,7 @@ def test_volumes_keep_exactly_their_geometry_in_all_orientations(application):
             x, y, z = image.TransformIndexToPhysicalPoint(index)
             np.testing.assert_allclose((matrix @ [*index, 1])[:3], (-x, -y, z), atol=1e-9, err_msg=name)
             assert node.GetImageData().GetScalarComponentAsDouble(*index, 0) == image[index]
-        back = scene.volume_from_node(node)
+        back = mrml.volume_from_node(node)
         assert back.geometry == volume.geometry, name
         assert back.array.dtype == np.int16
         np.testing.assert_array_equal(back.array, volume.array)
@@ -125,8 +121,6 @@ def test_volumes_keep_exactly_their_geometry_in_all_orientations(application):
 
 @needs_slicer
 def test_segments_come_back_in_all_orientations_and_boxes_change_nothing_else(application):
-    from DRAMLesionLib.results.scene import mrml
-
     generator = np.random.default_rng(3)
     box = (slice(2, 9), slice(5, 17), slice(11, 14))
     for name, direction in directions().items():
@@ -135,14 +129,14 @@ def test_segments_come_back_in_all_orientations_and_boxes_change_nothing_else(ap
         volume = from_image(make_image(direction), "ct")
         labels = generator.integers(0, 6, volume.array.shape).astype(np.uint8)
         node = application.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "lobes")
-        mrml.set_segments(node, labels, volume, seg_nrrd.LOBE_SEGMENTS)
+        mrml.set_segments(node, labels, volume, segments.LOBE_SEGMENTS)
         part = generator.random(volume.array[box].shape) < 0.5
-        scene.update_segment(node, "RUL", part, volume, box)
+        mrml.update_segment(node, "RUL", part, volume, box)
         for lobe in LOBES:
             expected = labels == lobe.value
             if lobe.abbreviation == "RUL":
                 expected[box] = part
-            got = scene.segment_array(node, lobe.abbreviation, volume)
+            got = mrml.segment_array(node, lobe.abbreviation, volume)
             assert got.dtype == np.uint8
             np.testing.assert_array_equal(got, expected, err_msg=f"{name} {lobe.name}")
         application.scene.RemoveNode(node)
@@ -150,14 +144,14 @@ def test_segments_come_back_in_all_orientations_and_boxes_change_nothing_else(ap
 
 @needs_slicer
 def test_add_findings_makes_what_the_panel_shows(application, findings):
-    nodes = scene.add_findings(application.scene, findings)
+    nodes = scene_nodes.add_findings(application.scene, findings)
     assert nodes.ct.GetName() == "patient"
     display = nodes.heatmap.GetDisplayNode()
     assert (display.GetWindow(), display.GetLevel()) == (1.0, 0.5)
     assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(0.1)
     assert display.GetColorNode().GetID() == nodes.colors.GetID()
     assert nodes.heatmap.GetNthDisplayNode(1).IsA("vtkMRMLColorLegendDisplayNode")
-    np.testing.assert_array_equal(scene.volume_from_node(nodes.heatmap).array, findings.dram)
+    np.testing.assert_array_equal(mrml.volume_from_node(nodes.heatmap).array, findings.dram)
 
     segmentation = nodes.lobes.GetSegmentation()
     assert segmentation.GetNumberOfLayers() == 1
@@ -180,7 +174,7 @@ def test_add_findings_makes_what_the_panel_shows(application, findings):
 
 @needs_slicer
 def test_table_has_the_measurements(application, findings):
-    table = scene.add_findings(application.scene, findings).table
+    table = scene_nodes.add_findings(application.scene, findings).table
     columns = {table.GetColumnName(number): number for number in range(table.GetNumberOfColumns())}
     for row, region in enumerate(findings.quantification.regions):
         assert table.GetCellText(row, columns["Region"]) == region.name
@@ -194,7 +188,7 @@ def test_table_has_the_measurements(application, findings):
 def test_a_rerun_replaces_its_own_results_alone(application, findings):
     import vtk
 
-    first = scene.add_findings(application.scene, findings)
+    first = scene_nodes.add_findings(application.scene, findings)
     other = application.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "patient lesion")
     first.lesion.GetSegmentation().AddEmptySegment("mine", "my own segment")
     first.heatmap.GetDisplayNode().SetLowerThreshold(0.3)
@@ -203,12 +197,12 @@ def test_a_rerun_replaces_its_own_results_alone(application, findings):
     changed = make_findings(findings.ct, approximate=False)
     changed.lesion[:] = 0
     changed.lesion[8:10, 8:12, 20:25] = 1
-    second = scene.add_findings(application.scene, changed, first.ct)
+    second = scene_nodes.add_findings(application.scene, changed, first.ct)
     assert application.scene.GetNumberOfNodes() == count
     assert [node.GetID() for node in (second.lesion, second.heatmap, second.table)] == [
         node.GetID() for node in (first.lesion, first.heatmap, first.table)
     ]
-    np.testing.assert_array_equal(scene.segment_array(second.lesion, "lesion", findings.ct), changed.lesion)
+    np.testing.assert_array_equal(mrml.segment_array(second.lesion, "lesion", findings.ct), changed.lesion)
     assert second.lesion.GetSegmentation().GetSegment("mine").GetName() == "my own segment"
     assert second.heatmap.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.3)
     assert second.lobes.GetName() == "patient Lobes"
@@ -218,29 +212,27 @@ def test_a_rerun_replaces_its_own_results_alone(application, findings):
     ct_node = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "patient")
     matrix = vtk.vtkMatrix4x4()
     first.ct.GetIJKToRASMatrix(matrix)
-    third = scene.add_findings(application.scene, findings, ct_node)
+    third = scene_nodes.add_findings(application.scene, findings, ct_node)
     assert third.lesion.GetID() != second.lesion.GetID()
-    np.testing.assert_array_equal(scene.segment_array(second.lesion, "lesion", findings.ct), changed.lesion)
+    np.testing.assert_array_equal(mrml.segment_array(second.lesion, "lesion", findings.ct), changed.lesion)
 
 
 @needs_slicer
 def test_no_lesion_gives_an_empty_segment_that_can_be_painted(application, findings):
     empty = make_findings(findings.ct)
     empty.lesion[:] = 0
-    node = scene.add_findings(application.scene, empty).lesion
-    assert not scene.segment_array(node, "lesion", findings.ct).any()
+    node = scene_nodes.add_findings(application.scene, empty).lesion
+    assert not mrml.segment_array(node, "lesion", findings.ct).any()
     box = (slice(3, 6), slice(10, 12), slice(0, 15))
-    scene.update_segment(node, "lesion", np.ones((3, 2, 15), np.uint8), findings.ct, box)
-    got = scene.segment_array(node, "lesion", findings.ct)
+    mrml.update_segment(node, "lesion", np.ones((3, 2, 15), np.uint8), findings.ct, box)
+    got = mrml.segment_array(node, "lesion", findings.ct)
     assert got[box].all() and got.sum() == 90
-    scene.update_segment(node, "lesion", np.zeros(findings.ct.array.shape, bool), findings.ct)
-    assert not scene.segment_array(node, "lesion", findings.ct).any()
+    mrml.update_segment(node, "lesion", np.zeros(findings.ct.array.shape, bool), findings.ct)
+    assert not mrml.segment_array(node, "lesion", findings.ct).any()
 
 
 @needs_slicer
 def test_a_segment_on_another_grid_is_resampled(application, findings):
-    from DRAMLesionLib.results.scene import mrml
-
     fine = sitk.Resample(
         sitk.GetImageFromArray(np.zeros((4, 4, 4), np.uint8)),
         [60, 48, 36],
@@ -255,8 +247,8 @@ def test_a_segment_on_another_grid_is_resampled(application, findings):
     volume = from_image(fine, "fine")
     labels = ndimage.zoom(findings.lesion, 2, order=0).astype(np.uint8)
     node = application.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "fine")
-    mrml.set_segments(node, labels, volume, [seg_nrrd.LESION])
-    got = scene.segment_array(node, "lesion", findings.ct)
+    mrml.set_segments(node, labels, volume, [segments.LESION])
+    got = mrml.segment_array(node, "lesion", findings.ct)
     overlap = 2 * (got & findings.lesion).sum() / (got.sum() + findings.lesion.sum())
     assert overlap > 0.8
 
@@ -264,7 +256,7 @@ def test_a_segment_on_another_grid_is_resampled(application, findings):
 @needs_slicer
 @pytest.mark.parametrize("naming", ["name", "total_segmentator", "terminology", "anatomical"])
 def test_lobes_are_recognised_in_a_segmentation(application, findings, naming):
-    node = scene.add_findings(application.scene, findings).lobes
+    node = scene_nodes.add_findings(application.scene, findings).lobes
     segmentation = node.GetSegmentation()
     for number, lobe in enumerate(LOBES):
         level = {"upper": "superior", "lower": "inferior"}.get(lobe.name.split()[1], "middle")
@@ -278,36 +270,36 @@ def test_lobes_are_recognised_in_a_segmentation(application, findings, naming):
         copy.SetName(called[naming])
         segmentation.AddSegment(copy, f"s{number}")
         segmentation.RemoveSegment(lobe.abbreviation)
-    found = scene.lobes_from_segmentation(node, findings.ct)
+    found = mrml.lobes_from_segmentation(node, findings.ct)
     np.testing.assert_array_equal(found.labels, findings.lobes.labels)
     assert found.approximate and found.source == node.GetName()
 
     segmentation.RemoveSegment("s3")
     with pytest.raises(InputError, match="right middle lobe"):
-        scene.lobes_from_segmentation(node, findings.ct)
-    assert not (scene.lobes_from_segmentation(node, findings.ct, allow_missing=True).labels == 4).any()
+        mrml.lobes_from_segmentation(node, findings.ct)
+    assert not (mrml.lobes_from_segmentation(node, findings.ct, allow_missing=True).labels == 4).any()
 
 
 @needs_slicer
 def test_lobes_from_a_label_map_and_errors_that_name_the_node(application, findings):
-    from DRAMLesionLib.results.scene import mrml
-
     node = application.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "my lobes")
     with pytest.raises(InputError, match="my lobes: has no voxels"):
-        scene.lobes_from_segmentation(node, findings.ct)
+        mrml.lobes_from_segmentation(node, findings.ct)
     mrml.fill_volume_node(node, findings.lobes.labels, findings.ct)
-    found = scene.lobes_from_segmentation(node, findings.ct)
+    found = mrml.lobes_from_segmentation(node, findings.ct)
     np.testing.assert_array_equal(found.labels, findings.lobes.labels)
     assert not found.approximate
     node.SetSpacing(3, 3, 3)
     with pytest.raises(InputError, match=r"my lobes: label map has spacing .* give one made from this CT"):
-        scene.lobes_from_segmentation(node, findings.ct)
+        mrml.lobes_from_segmentation(node, findings.ct)
     transform = application.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Registration")
     node.SetAndObserveTransformNodeID(transform.GetID())
     with pytest.raises(InputError, match="my lobes: lies under the transform Registration: harden it"):
-        scene.volume_from_node(node)
+        mrml.volume_from_node(node)
     with pytest.raises(InputError, match="has no segment nothing"):
-        scene.segment_array(scene.add_findings(application.scene, findings).lesion, "nothing", findings.ct)
+        mrml.segment_array(
+            scene_nodes.add_findings(application.scene, findings).lesion, "nothing", findings.ct
+        )
 
 
 @needs_slicer
@@ -315,11 +307,9 @@ def test_lobes_from_a_label_map_and_errors_that_name_the_node(application, findi
 def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
     import slicer
 
-    from DRAMLesionLib.results.scene import headless as headless_scene
-
     ct = from_image(make_image(np.array(TURN) * [1, 1, flip]), "patient")
     findings = make_findings(ct)
-    scene.write_scene(findings, tmp_path / "scene.mrb")
+    headless.write_scene(findings, tmp_path / "scene.mrb")
     assert names(tmp_path) == ["scene.mrb"]
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
         bundle.extract("scene/Data/patient.nrrd", tmp_path)
@@ -330,18 +320,18 @@ def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
     np.testing.assert_allclose(stored.GetDirection(), ct.geometry.direction, atol=1e-9)
     np.testing.assert_allclose(stored.GetOrigin(), ct.geometry.origin, atol=1e-9)
 
-    with headless_scene.start() as application:
+    with headless.start() as application:
         reread = application.scene
         assert reread.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
         ct_node = reread.GetFirstNodeByName("patient")
-        back = scene.volume_from_node(ct_node)
+        back = mrml.volume_from_node(ct_node)
         # Slicer's reader may turn an axis of a left-handed grid round: the same points have the same values.
         np.testing.assert_array_equal(back.array, ct.array)
         np.testing.assert_allclose(
             back.geometry.canonical().matrix, ct.geometry.canonical().matrix, atol=1e-6
         )
         heatmap = reread.GetFirstNodeByName("patient lesion map (dRAM)")
-        np.testing.assert_array_equal(scene.volume_from_node(heatmap).array, findings.dram)
+        np.testing.assert_array_equal(mrml.volume_from_node(heatmap).array, findings.dram)
         display = heatmap.GetDisplayNode()
         assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(0.1)
         color = np.zeros(4)
@@ -349,10 +339,10 @@ def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
         display.GetColorNode().GetColor(255, color)
         np.testing.assert_allclose(color[:3], map_colors(np.array(1.0)), atol=0.005)
         lesion = reread.GetFirstNodeByName("patient lesion")
-        np.testing.assert_array_equal(scene.segment_array(lesion, "lesion", ct), findings.lesion)
+        np.testing.assert_array_equal(mrml.segment_array(lesion, "lesion", ct), findings.lesion)
         assert lesion.GetSegmentation().ContainsRepresentation("Closed surface")
         lobes = reread.GetFirstNodeByName("patient Lobes (approximate)")
-        found = scene.lobes_from_segmentation(lobes, ct)
+        found = mrml.lobes_from_segmentation(lobes, ct)
         np.testing.assert_array_equal(found.labels, findings.lobes.labels)
         assert found.approximate
         assert reread.GetFirstNodeByName("patient lesion per lobe").GetNumberOfRows() == 8
@@ -383,7 +373,7 @@ def test_slicer_reads_the_segmentation_file(tmp_path, findings, application):
     import slicer
 
     path = tmp_path / "lobes.seg.nrrd"
-    seg_nrrd.write_labels(findings.lobes.labels, findings.ct, seg_nrrd.LOBE_SEGMENTS, path)
+    seg_nrrd.write_labels(findings.lobes.labels, findings.ct, segments.LOBE_SEGMENTS, path)
     node = application.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "read")
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(path))
@@ -397,11 +387,11 @@ def test_slicer_reads_the_segmentation_file(tmp_path, findings, application):
         np.testing.assert_allclose(segment.GetColor(), np.array(lobe.color) / 255, atol=1e-5)
         expected = findings.lobes.labels == lobe.value
         np.testing.assert_array_equal(
-            scene.segment_array(node, lobe.abbreviation, findings.ct), expected, err_msg=lobe.name
+            mrml.segment_array(node, lobe.abbreviation, findings.ct), expected, err_msg=lobe.name
         )
     assert segmentation.ContainsRepresentation("Closed surface")
     # The grid that Slicer itself would note for this CT.
-    reference = scene.add_findings(application.scene, findings).lobes.GetSegmentation()
+    reference = scene_nodes.add_findings(application.scene, findings).lobes.GetSegmentation()
     key = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
     ours, its = (
         np.array([float(v) for v in s.GetConversionParameter(key).split(";") if v])
@@ -422,8 +412,8 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
     findings.dram[:] = findings.lesion
     told: list[str] = []
     try:
-        written = scene.write_scene_folder(findings, tmp_path, lambda stage, fraction: told.append(stage))
-    except scene.SceneUnavailable as reason:
+        written = process.write_scene_folder(findings, tmp_path, lambda stage, fraction: told.append(stage))
+    except available.SceneUnavailable as reason:
         assert [path.name for path in reason.written] == ["scene.mrb"]
         pytest.skip(str(reason))
     assert [path.name for path in written] == [
@@ -455,9 +445,9 @@ def lesion_center(path: Path) -> tuple[float, float]:
     reason="needs a rendering backend that does not work",
 )
 def test_a_crash_of_the_renderer_is_one_line_and_keeps_the_bundle(tmp_path, findings, monkeypatch):
-    monkeypatch.setenv(scene_process.BACKEND_VARIABLE, "vtkOSOpenGLRenderWindow")
-    with pytest.raises(scene.SceneUnavailable) as caught:
-        scene.write_scene_folder(findings, tmp_path)
+    monkeypatch.setenv(process.BACKEND_VARIABLE, "vtkOSOpenGLRenderWindow")
+    with pytest.raises(available.SceneUnavailable) as caught:
+        process.write_scene_folder(findings, tmp_path)
     assert "\n" not in str(caught.value)
     assert "pictures" in str(caught.value)
     assert caught.value.written == [tmp_path / "scene.mrb"]
@@ -473,16 +463,16 @@ def test_stopping_and_lateness_leave_nothing(tmp_path, findings):
         raise Stop
 
     with pytest.raises(Stop):
-        scene.write_scene_folder(findings, tmp_path, stop)
-    with pytest.raises(scene.SceneUnavailable, match=r"more than 0\.2 s"):
-        scene.write_scene_folder(findings, tmp_path, timeout_s=0.2)
+        process.write_scene_folder(findings, tmp_path, stop)
+    with pytest.raises(available.SceneUnavailable, match=r"more than 0\.2 s"):
+        process.write_scene_folder(findings, tmp_path, timeout_s=0.2)
     assert names(tmp_path) == []
 
 
 def test_without_slicer_core_the_reason_says_what_to_install(tmp_path, findings, monkeypatch):
-    monkeypatch.setattr(scene, "is_available", lambda: False)
-    with pytest.raises(scene.SceneUnavailable, match="pip install slicer-core"):
-        scene.write_scene_folder(findings, tmp_path)
+    monkeypatch.setattr(process, "is_available", lambda: False)
+    with pytest.raises(available.SceneUnavailable, match="pip install slicer-core"):
+        process.write_scene_folder(findings, tmp_path)
     assert names(tmp_path) == []
 
 
@@ -493,16 +483,16 @@ def test_begun_beside_other_work_it_tells_its_progress_and_result_to_who_waits(t
         return [tmp_path / "scene.mrb"]
 
     told = []
-    making = scene_process.Making(write)
+    making = process.Making(write)
     assert making.finish(lambda *what: told.append(what)) == [tmp_path / "scene.mrb"]
     assert told == [("one", 0.5), ("two", 0.9)]
     making.stop()  # of one that has ended, nothing
 
     def fail(progress):
-        raise scene.SceneUnavailable("no display")
+        raise available.SceneUnavailable("no display")
 
-    with pytest.raises(scene.SceneUnavailable, match="no display"):
-        scene_process.Making(fail).finish(silent)
+    with pytest.raises(available.SceneUnavailable, match="no display"):
+        process.Making(fail).finish(silent)
 
 
 def test_stopped_it_ends_at_the_next_word_and_is_waited_for(tmp_path):
@@ -517,7 +507,7 @@ def test_stopped_it_ends_at_the_next_word_and_is_waited_for(tmp_path):
         finally:
             left.append("cleaned")
 
-    making = scene_process.Making(write)
+    making = process.Making(write)
     making.stop()
     assert left == ["cleaned"]
     with pytest.raises(InterruptedError):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from DRAMLesionLib.lesions.mask import with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import (
     METADATA,
     WEIGHTS,
@@ -17,20 +18,14 @@ from DRAMLesionLib.lesions.networks.bundle import (
     model_kind,
     save_model,
 )
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
-from DRAMLesionLib.lesions.networks.final_network import (
-    InstanceNorm,
-    SegmentationNetwork,
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
+from DRAMLesionLib.lesions.networks.final_description import (
+    SegmentationDescription,
     SegmentationNetworkDescription,
 )
-from DRAMLesionLib.lesions.probability import (
-    SegmentationDescription,
-    predict_lesion,
-    predict_on_grid,
-    segmentation_grid,
-    with_refined_dram,
-)
+from DRAMLesionLib.lesions.networks.final_network import InstanceNorm, SegmentationNetwork
+from DRAMLesionLib.lesions.probability import predict_lesion, predict_on_grid, segmentation_grid
 from DRAMLesionLib.lesions.run_models import load_case_models
 from DRAMLesionLib.system.errors import InputError
 

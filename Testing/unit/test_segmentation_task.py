@@ -10,8 +10,10 @@ import SimpleITK as sitk
 import torch
 
 from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model
-from DRAMLesionLib.lesions.networks.final_network import SegmentationNetworkDescription
-from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.lesions.networks.final_description import (
+    SegmentationDescription,
+    SegmentationNetworkDescription,
+)
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.data.datalist import Scan
@@ -21,8 +23,9 @@ from DRAMLesionLib.training.segmentation_loss import (
     weighted_cross_entropy,
     weighted_dice_loss,
 )
+from DRAMLesionLib.training.settings import SegmentationSettings
 from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
-from DRAMLesionLib.training.tasks.segmentation import SegmentationSettings, SegmentationTask
+from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 
 MODEL = SegmentationDescription(
     spacing_mm=(2, 2, 2),

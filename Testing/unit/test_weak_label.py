@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from DRAMLesionLib.lesions.dram import LobeSample
+from DRAMLesionLib.lesions.lung_grid import LobeSample
 from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.training.data.weak_label import (
     SCORE_RANGES,

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from DRAMLesionLib.training.recipe import read_settings
+from DRAMLesionLib.training.settings import read_settings
 from DRAMLesionLib.training.tasks.kinds import TASKS, TaskKind
 
 

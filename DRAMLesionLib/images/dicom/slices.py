@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DRAMLesionLib.images.image_file import (
-    FORMATS_TEXT,
-    check_file,
-    is_volume_file,
-    quiet,
-    read_header,
-    short_reason,
-)
+from DRAMLesionLib.images.image_file import quiet, read_header, short_reason
+from DRAMLesionLib.images.paths import FORMATS_TEXT, check_file, is_volume_file
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import is_out_of_memory
 

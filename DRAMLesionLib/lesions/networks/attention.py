@@ -7,7 +7,6 @@ voxels are is read from the image and from what the first layers of the network 
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -16,74 +15,12 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from DRAMLesionLib.system.errors import InputError
-
-MOST_CHANNELS = 2048
-"""Of any layer of a network; more is a slip that no memory holds."""
-
-Grid = float | tuple[int, int, int] | None
+from DRAMLesionLib.lesions.networks.description import AttentionSettings
 
 OFFSETS: tuple[tuple[int, int, int], ...] = tuple(
     (z, y, x) for z, y, x in product((-1, 0, 1), repeat=3) if 1 <= abs(z) + abs(y) + abs(x) <= 2
 )
 """The 18 neighbours that share a face or an edge with a voxel, (z, y, x)."""
-
-
-@dataclass(frozen=True)
-class AttentionSettings:
-    """How the neighbour attention works.
-
-    Attributes:
-        channels: Of each projected feature, and of the vectors that are compared.
-        iterations: How often the mean over neighbours is taken, with the same weights.
-        grid: Where it works. A number: voxels of the network's grid (an axis) per voxel of the attention's, 2 halves it;
-            three whole numbers: the size of its grid (z, y, x), but never finer than the network's; None: the network's.
-    """
-
-    channels: int = 8
-    iterations: int = 1
-    grid: Grid = 2.0
-
-    @classmethod
-    def from_dict(cls, values: Any, where: str) -> "AttentionSettings":
-        """Read and check settings.
-
-        Args:
-            values: ``{"channels": 8, "iterations": 1, "grid": 2 or [z, y, x] or null}``, each optional.
-            where: What to name in an error, for instance ``"metadata.json: dram.attention"``.
-
-        Raises:
-            InputError: An entry that is unknown or not what it should be; names the key.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings: use {', '.join(cls.__dataclass_fields__)}")
-        for key in values:
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-        for key in ("channels", "iterations"):
-            if not _is_count(values.get(key, 1)):
-                raise InputError(
-                    f"{where}.{key}: {values[key]!r} is no positive whole number of at most {MOST_CHANNELS}"
-                )
-        return cls(
-            values.get("channels", cls.channels),
-            values.get("iterations", cls.iterations),
-            _read_grid(values.get("grid", cls.grid), f"{where}.grid"),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
-    def grid_size(self, size: Sequence[int]) -> tuple[int, int, int]:
-        """Voxels (z, y, x) of the attention's grid where the network's has ``size``."""
-        if self.grid is None:
-            wanted = tuple(size)
-        elif isinstance(self.grid, tuple):
-            wanted = tuple(min(n, g) for n, g in zip(size, self.grid, strict=True))
-        else:
-            wanted = tuple(max(1, round(n / self.grid)) for n in size)
-        return wanted[0], wanted[1], wanted[2]
 
 
 class NeighbourAttention(nn.Module):
@@ -303,17 +240,3 @@ def _enlarge(values: torch.Tensor, present: torch.Tensor, size: Sequence[int]) -
 
 def _at_least_float32(values: torch.Tensor) -> torch.Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CHANNELS
-
-
-def _read_grid(value: Any, where: str) -> Grid:
-    if value is None:
-        return None
-    if isinstance(value, list | tuple) and len(value) == 3 and all(_is_count(v) for v in value):
-        return value[0], value[1], value[2]
-    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 16:
-        return float(value)
-    raise InputError(f"{where}: {value!r} is neither a factor of 1 to 16, nor a size [z, y, x], nor null")

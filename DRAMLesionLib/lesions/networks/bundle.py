@@ -29,8 +29,8 @@ from DRAMLesionLib.lesions.networks.bundle_folders import (
 from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder as user_models_folder
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, build_network
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
-from DRAMLesionLib.lesions.probability import SegmentationDescription
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import replaced_directory
 from DRAMLesionLib.system.memory import is_out_of_memory

@@ -1,10 +1,9 @@
 """What a model expects and how its map is read: never constants in code, always the model's own description."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from DRAMLesionLib.lesions.networks.attention import AttentionSettings
-from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription
 from DRAMLesionLib.system.errors import InputError
 
 MOST_CRF = 1000.0
@@ -54,6 +53,133 @@ class CRFSettings:
         return cls(**values)
 
 
+MOST_CHANNELS = 2048
+"""Of any layer of a network; more is a slip that no memory holds."""
+
+
+Grid = float | tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class AttentionSettings:
+    """How the neighbour attention works.
+
+    Attributes:
+        channels: Of each projected feature, and of the vectors that are compared.
+        iterations: How often the mean over neighbours is taken, with the same weights.
+        grid: Where it works. A number: voxels of the network's grid (an axis) per voxel of the attention's, 2 halves it;
+            three whole numbers: the size of its grid (z, y, x), but never finer than the network's; None: the network's.
+    """
+
+    channels: int = 8
+    iterations: int = 1
+    grid: Grid = 2.0
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "AttentionSettings":
+        """Read and check settings.
+
+        Args:
+            values: ``{"channels": 8, "iterations": 1, "grid": 2 or [z, y, x] or null}``, each optional.
+            where: What to name in an error, for instance ``"metadata.json: dram.attention"``.
+
+        Raises:
+            InputError: An entry that is unknown or not what it should be; names the key.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings: use {', '.join(cls.__dataclass_fields__)}")
+        for key in values:
+            if key not in cls.__dataclass_fields__:
+                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
+        for key in ("channels", "iterations"):
+            if not _is_count(values.get(key, 1)):
+                raise InputError(
+                    f"{where}.{key}: {values[key]!r} is no positive whole number of at most {MOST_CHANNELS}"
+                )
+        return cls(
+            values.get("channels", cls.channels),
+            values.get("iterations", cls.iterations),
+            _read_grid(values.get("grid", cls.grid), f"{where}.grid"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def grid_size(self, size: Sequence[int]) -> tuple[int, int, int]:
+        """Voxels (z, y, x) of the attention's grid where the network's has ``size``."""
+        if self.grid is None:
+            wanted = tuple(size)
+        elif isinstance(self.grid, tuple):
+            wanted = tuple(min(n, g) for n, g in zip(size, self.grid, strict=True))
+        else:
+            wanted = tuple(max(1, round(n / self.grid)) for n in size)
+        return wanted[0], wanted[1], wanted[2]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CHANNELS
+
+
+def _read_grid(value: Any, where: str) -> Grid:
+    if value is None:
+        return None
+    if isinstance(value, list | tuple) and len(value) == 3 and all(_is_count(v) for v in value):
+        return value[0], value[1], value[2]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 16:
+        return float(value)
+    raise InputError(f"{where}: {value!r} is neither a factor of 1 to 16, nor a size [z, y, x], nor null")
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What it takes to build the network again.
+
+    Attributes:
+        features: Channels of the five resolutions and of the last decoder stage, as MONAI's BasicUNet takes them.
+        in_channels: Channels of the input; 1 for CT.
+    """
+
+    features: tuple[int, ...] = (8, 16, 32, 64, 64, 8)
+    in_channels: int = 1
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str) -> "NetworkDescription":
+        """Read the description from a model's or a recipe's ``network`` entry.
+
+        Args:
+            values: ``{"features": [six channels], "in_channels": 1}``.
+            where: What to name in an error, for instance the file and key.
+
+        Raises:
+            InputError: An unknown key, or features that are not six positive whole numbers.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: is no table of settings: use features and in_channels")
+        unknown = {str(key) for key in values} - {"features", "in_channels"}
+        if unknown:
+            raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}: use features and in_channels")
+        features = values.get("features", cls.features)
+        if not (
+            isinstance(features, list | tuple)
+            and len(features) == 6
+            and all(
+                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in features
+            )
+        ):
+            raise InputError(
+                f"{where}.features: {features!r} is not six positive whole numbers of at most {MOST_CHANNELS}"
+            )
+        channels = values.get("in_channels", 1)
+        if channels != 1:
+            raise InputError(f"{where}.in_channels: {channels!r}: a CT has 1 channel")
+        return cls(tuple(features), channels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """How to prepare a CT for a dRAM network and how to read its map.
@@ -63,7 +189,7 @@ class ModelDescription:
         hu_window: Lower and upper HU, mapped to 0 and 1 and clipped there. Outside the lobe the input is 0.
         margin_mm: Border about the lobe's box, in mm.
         candidate_hu: Voxels darker than this are no candidates for lesion (softly, see
-            :func:`~DRAMLesionLib.lesions.dram.dram_logits`); None where all are.
+            :func:`~DRAMLesionLib.lesions.networks.candidates.dram_logits`); None where all are.
         threshold: dRAM value (0..1) above which a voxel counts as lesion.
         crf: How the CRF refines the map.
         network: The network's size.

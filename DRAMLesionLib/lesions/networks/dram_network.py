@@ -1,20 +1,15 @@
 """The dense network: a 3D U-Net with one logit per voxel, and the neighbour attention that refines its map."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 
-from DRAMLesionLib.lesions.networks.attention import (
-    MOST_CHANNELS,
-    AttentionSettings,
-    NeighbourAttention,
-    without_autocast,
-)
-from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.lesions.networks.attention import NeighbourAttention, without_autocast
+from DRAMLesionLib.lesions.networks.description import AttentionSettings, NetworkDescription
 
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.networks.description import ModelDescription
@@ -23,55 +18,6 @@ HALVINGS = 4
 """BasicUNet halves the grid four times."""
 SMALLEST_GRID = 32
 """At least two voxels an axis remain at the coarsest level, so that instance normalisation has something to normalise."""
-
-
-@dataclass(frozen=True)
-class NetworkDescription:
-    """What it takes to build the network again.
-
-    Attributes:
-        features: Channels of the five resolutions and of the last decoder stage, as MONAI's BasicUNet takes them.
-        in_channels: Channels of the input; 1 for CT.
-    """
-
-    features: tuple[int, ...] = (8, 16, 32, 64, 64, 8)
-    in_channels: int = 1
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str) -> "NetworkDescription":
-        """Read the description from a model's or a recipe's ``network`` entry.
-
-        Args:
-            values: ``{"features": [six channels], "in_channels": 1}``.
-            where: What to name in an error, for instance the file and key.
-
-        Raises:
-            InputError: An unknown key, or features that are not six positive whole numbers.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings: use features and in_channels")
-        unknown = {str(key) for key in values} - {"features", "in_channels"}
-        if unknown:
-            raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}: use features and in_channels")
-        features = values.get("features", cls.features)
-        if not (
-            isinstance(features, list | tuple)
-            and len(features) == 6
-            and all(
-                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in features
-            )
-        ):
-            raise InputError(
-                f"{where}.features: {features!r} is not six positive whole numbers of at most {MOST_CHANNELS}"
-            )
-        channels = values.get("in_channels", 1)
-        if channels != 1:
-            raise InputError(f"{where}.in_channels: {channels!r}: a CT has 1 channel")
-        return cls(tuple(features), channels)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
 
 class DenseNetwork(nn.Module):
@@ -138,7 +84,7 @@ class DenseNetwork(nn.Module):
             image: (batch, 1, z, y, x), as for :meth:`forward`.
             mask: The same shape, bool or 0..1: the lobe.
             offset: The same shape, added to the logits first; the candidate prior
-                (:func:`DRAMLesionLib.lesions.dram.candidate_offset`), for instance.
+                (:func:`DRAMLesionLib.lesions.networks.candidates.candidate_offset`), for instance.
 
         Returns:
             Float32 logits (offset added) and float32 refined dRAM (0..1, 0 outside the mask), both

@@ -1,72 +1,13 @@
 """The final network: MONAI's DynUNet with one lesion logit per voxel, as nnU-Net builds it but smaller."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 from monai.networks.nets import DynUNet
 from torch import nn
 
-from DRAMLesionLib.lesions.networks.attention import MOST_CHANNELS
-from DRAMLesionLib.system.errors import InputError
-
-SMALLEST_DEPTH, DEEPEST = 3, 6
-"""DynUNet has at least three resolutions; with six a patch of 64 voxels has two left an axis."""
-
-
-@dataclass(frozen=True)
-class SegmentationNetworkDescription:
-    """What it takes to build the final network again.
-
-    Attributes:
-        filters: Channels of each resolution; each halves the grid of the one before it.
-        deep_supervision: In training, coarser decoder stages give logits, too.
-    """
-
-    filters: tuple[int, ...] = (8, 16, 32, 64, 64)
-    deep_supervision: bool = False
-
-    @classmethod
-    def from_dict(cls, values: Any, where: str) -> "SegmentationNetworkDescription":
-        """Read and check a description.
-
-        Args:
-            values: ``{"filters": [three to six channels], "deep_supervision": false}``.
-            where: What to name in an error.
-
-        Raises:
-            InputError: An entry that is unknown or not what it should be; names the key.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings")
-        for key in values:
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-        filters = values.get("filters", cls.filters)
-        if not (
-            isinstance(filters, list | tuple)
-            and SMALLEST_DEPTH <= len(filters) <= DEEPEST
-            and all(
-                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in filters
-            )
-        ):
-            raise InputError(
-                f"{where}.filters: {filters!r} is not {SMALLEST_DEPTH} to {DEEPEST} positive whole numbers "
-                f"of at most {MOST_CHANNELS}"
-            )
-        deep = values.get("deep_supervision", cls.deep_supervision)
-        if not isinstance(deep, bool):
-            raise InputError(f"{where}.deep_supervision: {deep!r} is neither true nor false")
-        return cls(tuple(filters), deep)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
-    @property
-    def step(self) -> int:
-        """Patch sides are multiples of this."""
-        return 2 ** (len(self.filters) - 1)
+from DRAMLesionLib.lesions.networks.final_description import (
+    SMALLEST_DEPTH,
+    SegmentationNetworkDescription,
+)
 
 
 class InstanceNorm(nn.Module):

@@ -23,16 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from DRAMLesionLib.lesions.dram import candidate_offset
 from DRAMLesionLib.lesions.networks import attention
-from DRAMLesionLib.lesions.networks.attention import AttentionSettings
 from DRAMLesionLib.lesions.networks.bundle import Model, SegmentationModel, load_any_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.candidates import candidate_offset
+from DRAMLesionLib.lesions.networks.description import AttentionSettings, ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, SMALLEST_GRID, DenseNetwork, Padding
-from DRAMLesionLib.results.report import RESEARCH_USE
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
 from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.system.record import RESEARCH_USE
 
 LARGEST_DIFFERENCE = 1e-3
 """An export whose maps (0..1) differ by more than this from torch's is refused."""

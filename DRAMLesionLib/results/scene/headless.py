@@ -1,35 +1,25 @@
-"""Slicer's scene without the application: starts slicer-core, fills a scene, sets its views up and saves it.
-
-As a program (``python -m DRAMLesionLib.results.scene.headless FOLDER scene|pictures``) it is the child that
-:mod:`~DRAMLesionLib.results.scene.process` starts.
-"""
+"""Slicer's scene without the application: starts slicer-core, fills a scene, sets its views up and saves it."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DRAMLesionLib.lesions.findings import Findings, unpack
-from DRAMLesionLib.results.scene.nodes import (
-    HEATMAP_OPACITY,
-    FindingsNodes,
-    SceneUnavailable,
-    add_findings,
-    is_available,
-    show_surfaces,
-)
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.scene.available import SceneUnavailable, is_available
+from DRAMLesionLib.results.scene.nodes import HEATMAP_OPACITY, FindingsNodes, add_findings, show_surfaces
 from DRAMLesionLib.system.files import STAGING_PREFIX, atomic_file
 from DRAMLesionLib.system.progress import Progress, silent
 
-INPUT_NAME = "findings"
-SCENE_NAME = "scene.mrb"
+if TYPE_CHECKING:
+    from DRAMLesionLib.lesions.findings import Findings
+
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
@@ -258,34 +248,16 @@ def save(opened: OpenScene, path: str | Path) -> None:
         bundle.replace(temporary)
 
 
-def main(arguments: list[str]) -> int:
-    """The child's work: ``FOLDER scene`` writes the bundle and the pictures, ``FOLDER pictures`` the pictures alone."""
-    import vtk
+def write_scene(findings: Findings, path: str | Path, progress: Progress = silent) -> None:
+    """Write a scene that is ready to open in Slicer, in this process, whole or not at all.
 
-    from DRAMLesionLib.results.scene import rendering
-    from DRAMLesionLib.system.allocation import give_freed_memory_back, keep_freed_memory
+    Args:
+        findings: The results.
+        path: The file to make or replace; its name ends in ``.mrb``.
+        progress: Called as the work goes on.
 
-    keep_freed_memory()
-    vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
-    folder, what = Path(arguments[0]), arguments[1]
-    findings = unpack(folder / INPUT_NAME)
-    try:
-        with open_scene(findings, _report) as opened:
-            if what == "scene":
-                _report("Scene: scene.mrb", 0.5)
-                save(opened, folder / SCENE_NAME)
-                give_freed_memory_back()
-            _report("Scene: pictures", 0.8)
-            rendering.render_scene(opened, folder)
-    except SceneUnavailable as error:
-        print(f"error\t{error}", flush=True)
-        return 1
-    return 0
-
-
-def _report(stage: str, fraction: float) -> None:
-    print(f"progress\t{stage}\t{fraction}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    Raises:
+        SceneUnavailable: slicer-core is not installed or could not write the scene.
+    """
+    with open_scene(findings, progress) as opened:
+        save(opened, path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.images.volume import (
     CORNER_TOLERANCE,
     Geometry,
@@ -22,15 +23,11 @@ from DRAMLesionLib.images.volume import (
     own_axes,
 )
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
-from DRAMLesionLib.results.seg_nrrd import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
+from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-Box = tuple[slice, slice, slice]
-"""A part of an array (z, y, x): three slices with start and stop."""
 
 APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
 """Node attribute, ``1`` on lobes that were cut by planes."""

@@ -7,10 +7,8 @@ other results with it.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,42 +17,14 @@ from DRAMLesionLib.results.colors import map_colors
 from DRAMLesionLib.results.scene.mrml import (
     APPROXIMATE_ATTRIBUTE,
     fill_volume_node,
-    lobes_from_segmentation,
-    segment_array,
     set_segments,
-    update_segment,
-    volume_from_node,
 )
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN, fill_table
-from DRAMLesionLib.results.seg_nrrd import (
-    LESION,
-    LOBE_SEGMENTS,
-    SURFACE_PARAMETERS,
-    lobes_title,
-)
-from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.results.segments import LESION, LOBE_SEGMENTS, SURFACE_PARAMETERS, lobes_title
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
     from DRAMLesionLib.lesions.findings import Findings
-    from DRAMLesionLib.results.scene.process import Making
-
-__all__ = [
-    "FindingsNodes",
-    "SceneUnavailable",
-    "add_findings",
-    "adding_findings",
-    "begin_scene_folder",
-    "is_available",
-    "lobes_from_segmentation",
-    "segment_array",
-    "show_fractions",
-    "show_surfaces",
-    "update_segment",
-    "volume_from_node",
-    "write_scene",
-    "write_scene_folder",
-]
 
 ROLE_ATTRIBUTE = "DRAMLesion.Role"
 """What a node is among the results: ``ct``, ``heatmap``, ``colors``, ``lesion``, ``lobes``, ``table`` and so on."""
@@ -94,27 +64,6 @@ class FindingsNodes:
     table: Any
     chart: Any
     folder: int
-
-
-class SceneUnavailable(Exception):
-    """The scene or its pictures can't be made here; the message is one line that says why.
-
-    Attributes:
-        written: What was finished before, whole files: ``scene.mrb`` where only the pictures failed.
-    """
-
-    def __init__(self, reason: str, written: list[Path] | None = None):
-        super().__init__(reason)
-        self.written = written or []
-
-
-def is_available() -> bool:
-    """Whether slicer-core is installed, which :func:`write_scene` and :func:`write_scene_folder` need."""
-    try:
-        importlib.metadata.version("slicer-core")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def add_findings(scene: Any, findings: Findings, ct_node: Any = None) -> FindingsNodes:
@@ -359,58 +308,3 @@ def _file_away(scene: Any, ct: Any, results: list[Any]) -> int:
 
 def _has_item(hierarchy: Any, node: Any) -> bool:
     return bool(hierarchy.GetItemByDataNode(node))
-
-
-def write_scene(findings: Findings, path: str | Path, progress: Progress = silent) -> None:
-    """Write a scene that is ready to open in Slicer, in this process, whole or not at all.
-
-    Args:
-        findings: The results.
-        path: The file to make or replace; its name ends in ``.mrb``.
-        progress: Called as the work goes on.
-
-    Raises:
-        SceneUnavailable: slicer-core is not installed or could not write the scene.
-    """
-    from DRAMLesionLib.results.scene import headless as headless_scene
-
-    with headless_scene.open_scene(findings, progress) as opened:
-        headless_scene.save(opened, path)
-
-
-def write_scene_folder(
-    findings: Findings, folder: str | Path, progress: Progress = silent, timeout_s: float = 600.0
-) -> list[Path]:
-    """Write ``scene.mrb``, ``view_axial.png``, ``view_coronal.png`` and ``view_3d.png`` from a process of its own.
-
-    Args:
-        findings: The results.
-        folder: Where to put them; it exists.
-        progress: Called as the work goes on; what it raises stops the process.
-        timeout_s: When to give up.
-
-    Returns:
-        The files, in that order.
-
-    Raises:
-        SceneUnavailable: slicer-core is not installed, no rendering works here, or the process crashed. Its ``written``
-            says what was finished nevertheless.
-    """
-    from DRAMLesionLib.results.scene import process as scene_process
-
-    if not is_available():
-        raise SceneUnavailable(
-            "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
-        )
-    return scene_process.run(findings, Path(folder), progress, timeout_s)
-
-
-def begin_scene_folder(findings: Findings, folder: str | Path) -> Making:
-    """Begin what :func:`write_scene_folder` does, beside other work.
-
-    Returns:
-        Ask it to :meth:`~DRAMLesionLib.results.scene.process.Making.finish`, or to stop.
-    """
-    from DRAMLesionLib.results.scene.process import Making
-
-    return Making(lambda progress: write_scene_folder(findings, folder, progress))

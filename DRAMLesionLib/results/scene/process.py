@@ -15,14 +15,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from DRAMLesionLib.lesions.findings import Findings, pack
-from DRAMLesionLib.results.scene.headless import INPUT_NAME, SCENE_NAME
-from DRAMLesionLib.results.scene.nodes import SceneUnavailable
-from DRAMLesionLib.results.scene.rendering import PICTURES
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.arrays import pack
+from DRAMLesionLib.results.scene.available import INPUT_NAME, PICTURES, SCENE_NAME, SceneUnavailable
 from DRAMLesionLib.system.files import temporary_prefix
 from DRAMLesionLib.system.package import PACKAGE
-from DRAMLesionLib.system.progress import Progress
+from DRAMLesionLib.system.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.scene.available import is_available
 
 BACKEND_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
 LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
@@ -65,7 +69,7 @@ class Making:
 
 
 def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) -> list[Path]:
-    """Do what :func:`~DRAMLesionLib.results.scene.nodes.write_scene_folder` says."""
+    """Do what :func:`~DRAMLesionLib.results.scene.process.write_scene_folder` says."""
     names = [SCENE_NAME, *PICTURES]
     # Beside the results, so that what a killed process leaves there goes when the next one writes.
     with tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=folder) as name:
@@ -101,7 +105,7 @@ def _run_child(work: Path, what: str, backend: str | None, progress: Progress, t
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
     if backend:
         environment[BACKEND_VARIABLE] = backend
-    command = [sys.executable, "-m", "DRAMLesionLib.results.scene.headless", str(work), what]
+    command = [sys.executable, "-m", "DRAMLesionLib.results.scene.child", str(work), what]
     reason = ""
     progress("Scene: start", 0.0)
     with (work / "stderr.txt").open("wb") as stderr:
@@ -148,3 +152,38 @@ def _search_path() -> list[str]:
     """So that the child finds the library when it runs from a checkout, too."""
     known = os.environ.get("PYTHONPATH")
     return [str(_REPOSITORY), *([known] if known else [])]
+
+
+def write_scene_folder(
+    findings: Findings, folder: str | Path, progress: Progress = silent, timeout_s: float = 600.0
+) -> list[Path]:
+    """Write ``scene.mrb``, ``view_axial.png``, ``view_coronal.png`` and ``view_3d.png`` from a process of its own.
+
+    Args:
+        findings: The results.
+        folder: Where to put them; it exists.
+        progress: Called as the work goes on; what it raises stops the process.
+        timeout_s: When to give up.
+
+    Returns:
+        The files, in that order.
+
+    Raises:
+        SceneUnavailable: slicer-core is not installed, no rendering works here, or the process crashed. Its ``written``
+            says what was finished nevertheless.
+    """
+    if not is_available():
+        raise SceneUnavailable(
+            "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
+        )
+    return run(findings, Path(folder), progress, timeout_s)
+
+
+def begin_scene_folder(findings: Findings, folder: str | Path) -> Making:
+    """Begin what :func:`write_scene_folder` does, beside other work.
+
+    Returns:
+        Ask it to :meth:`~DRAMLesionLib.results.scene.process.Making.finish`, or to stop.
+    """
+
+    return Making(lambda progress: write_scene_folder(findings, folder, progress))

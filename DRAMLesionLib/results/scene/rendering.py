@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DRAMLesionLib.results.scene.nodes import SceneUnavailable
+from DRAMLesionLib.results.scene.available import PICTURES, SceneUnavailable
 
 if TYPE_CHECKING:
     from DRAMLesionLib.results.scene.headless import Application, OpenScene
 
-PICTURES = ("view_axial.png", "view_coronal.png", "view_3d.png")
 SIZE = (900, 720)
 """Pixels, width and height."""
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from DRAMLesionLib.images.image_file import stem
+from DRAMLesionLib.images.image_file import grid_difference, read_geometry
+from DRAMLesionLib.images.paths import stem
 from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
@@ -26,13 +27,7 @@ from DRAMLesionLib.training.data.datalist import (
     is_label,
     spread,
 )
-from DRAMLesionLib.training.data.find_files import (
-    NAME,
-    PATTERNS,
-    find_by_name,
-    grid_difference,
-    read_geometry,
-)
+from DRAMLesionLib.training.data.find_files import NAME, PATTERNS, find_by_name
 
 Kind = Literal["percent", "score"]
 
@@ -275,7 +270,7 @@ def _grid_problems(name: str, files: dict[str, Path]) -> Iterator[str]:
 def _from_label(scan: Scan, kind: Kind) -> Scan:
     """The scan with what its lesion mask says of each lobe."""
     from DRAMLesionLib.images.volume import read_ct, read_on_grid
-    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.lungs.read_lobes import read_lobes
 
     assert scan.label is not None  # collect() has seen to it
     ct = read_ct(scan.image)

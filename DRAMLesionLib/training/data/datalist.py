@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.images.image_file import stem
+from DRAMLesionLib.images.paths import stem
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import write_text

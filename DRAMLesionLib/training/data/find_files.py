@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from DRAMLesionLib.images.geometry import Geometry
-from DRAMLesionLib.images.image_file import is_volume_file, read_header, stem
+from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 
 NAME = "{name}"
@@ -45,40 +44,6 @@ def find_by_name(folder: str | Path, patterns: Sequence[str], *, folders: bool =
             fits[name] = path
         found = {**fits, **found}
     return dict(sorted(found.items()))
-
-
-def grid_difference(path: Path, geometry: Geometry, what: str, other_name: str) -> str | None:
-    """How the grid of an image file differs, or None; only its header is read.
-
-    Args:
-        path: A NIfTI, NRRD or MetaImage file.
-        geometry: The grid it should have, in any axis order.
-        what: What to call the file's image.
-        other_name: What to call the other.
-
-    Raises:
-        InputError: The header can't be read.
-    """
-    own = read_geometry(path)
-    if own.orientation == geometry.orientation:
-        return own.difference(geometry, what=what, other_name=other_name)
-    return own.canonical().difference(geometry.canonical(), what=what, other_name=other_name)
-
-
-def read_geometry(path: Path) -> Geometry:
-    """The grid of a 3-D image file, from its header.
-
-    Raises:
-        InputError: The header can't be read, or is of no 3-D image.
-    """
-    reader = read_header(path)
-    size, spacing = reader.GetSize(), reader.GetSpacing()
-    if reader.GetDimension() == 4 and size[3] == 1:
-        direction = tuple(reader.GetDirection()[4 * row + column] for row in range(3) for column in range(3))
-        return Geometry(size[:3], spacing[:3], reader.GetOrigin()[:3], direction)
-    if reader.GetDimension() != 3:
-        raise InputError(f"{path}: is {reader.GetDimension()}-D: give a 3-D image")
-    return Geometry(size, spacing, reader.GetOrigin(), reader.GetDirection())
 
 
 def _fitting(folder: Path, pattern: str, folders: bool) -> Iterator[tuple[str, Path]]:

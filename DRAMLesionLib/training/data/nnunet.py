@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.case import versions, write_findings
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
-from DRAMLesionLib.lungs.lobes import find_lobes
+from DRAMLesionLib.lungs.read_lobes import find_lobes
+from DRAMLesionLib.results.folder import write_findings
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.system.record import versions
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist, relative
 
 ENDING, SIDECAR, DATASET = ".nii.gz", "dramlesion.json", "dataset.json"

@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.case import versions
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.dram import predict_dram
 from DRAMLesionLib.lesions.networks.bundle import Model, load_model
 from DRAMLesionLib.lesions.refined_dram import refine_dram
-from DRAMLesionLib.lungs.lobes import LOBES, read_lobes
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.system.record import versions
 from DRAMLesionLib.training.data.datalist import DataList, Scan, read_datalist, write_datalist
 from DRAMLesionLib.training.data.pseudo_label import Rule, pseudo_label, smooth_inside
 

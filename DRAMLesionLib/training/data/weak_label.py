@@ -15,7 +15,7 @@ from DRAMLesionLib.lesions.quantify import SCORE_EDGES, severity_score
 from DRAMLesionLib.training.data.pseudo_label import otsu_threshold
 
 if TYPE_CHECKING:
-    from DRAMLesionLib.lesions.dram import LobeSample
+    from DRAMLesionLib.lesions.lung_grid import LobeSample
 
 SCORE_RANGES = tuple(
     (low / 100, high / 100) for low, high in zip((0.0, *SCORE_EDGES), (*SCORE_EDGES, 100.0), strict=True)

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DRAMLesionLib.images.image_file import stem
+from DRAMLesionLib.images.image_file import grid_difference, read_geometry
+from DRAMLesionLib.images.paths import stem
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES, severity_score
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
-from DRAMLesionLib.training.data.find_files import grid_difference, read_geometry
 from DRAMLesionLib.training.evaluation.pairs import Pair, find_pairs
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def compare(pair: Pair) -> ScanScore:
     Raises:
         InputError: A file can't be read, or lies on another grid than the reference.
     """
-    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.lungs.read_lobes import read_lobes
 
     reference = _read_mask(pair.reference)
     prediction = _read_mask(pair.prediction, reference)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from DRAMLesionLib.images.image_file import is_volume_file, stem
+from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.find_files import PATTERNS, find_by_name
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.images.volume import read_ct, read_on_grid, write_volume
-from DRAMLesionLib.lesions.probability import segment_lesion, take_speckle_off
-from DRAMLesionLib.lungs.lobes import read_lobes
+from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import write_text

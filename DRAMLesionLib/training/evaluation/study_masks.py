@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.dram import predict_maps
+from DRAMLesionLib.lesions.mask import with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import WEIGHTS, load_any_model
-from DRAMLesionLib.lesions.probability import predict_lesion, with_refined_dram
+from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.evaluation.study_recipe import StudyRow

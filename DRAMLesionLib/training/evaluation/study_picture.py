@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.lesions.probability import segment_lesion, take_speckle_off
+from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off
 from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colormap
 from DRAMLesionLib.system.files import atomic_file
 from DRAMLesionLib.training.data.datalist import Scan

@@ -10,14 +10,16 @@ import torch
 from torch.nn import functional
 
 from DRAMLesionLib.images.volume import read_ct
-from DRAMLesionLib.lesions.dram import lobe_samples, lung_grid
+from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid
 from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lungs.lobes import LOBES, read_lobes
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipe import Recipe
-from DRAMLesionLib.training.tasks.cam_network import CamNetwork, CamSettings, save_cam_model
+from DRAMLesionLib.training.settings import CamSettings
+from DRAMLesionLib.training.tasks.cam_network import CamNetwork, save_cam_model
 from DRAMLesionLib.training.tasks.dram_samples import Variation
 
 __all__ = ["CamSample", "CamSettings", "CamTask"]

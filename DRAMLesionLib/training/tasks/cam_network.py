@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,70 +16,20 @@ from monai.networks.nets.basic_unet import Down, TwoConv
 from torch import nn
 
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lesions.dram import candidate_offset, lobe_samples, lung_grid, to_ct_grid
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import NetworkDescription, Padding
-from DRAMLesionLib.lesions.quantify import SCORE_EDGES
+from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.networks.candidates import candidate_offset
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import Padding
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.pseudo_label import pseudo_label
+from DRAMLesionLib.training.settings import CamSettings
 
-Classes = Literal["score", "presence"]
-Shown = Literal["predicted", "severity"]
 METADATA, WEIGHTS, CARD = "configs/metadata.json", "models/model.safetensors", "docs/README.md"
 ACTIVATION = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True})
 NORMALISATION = ("instance", {"affine": True})
-
-
-@dataclass(frozen=True)
-class CamSettings:
-    """How the CAM is made: the section ``cam`` of a recipe.
-
-    Attributes:
-        stages: Stages of the U-Net's encoder, 1 to 5. Each but the first halves the grid on which the map is made.
-        classes: ``score``: the six severity scores; ``presence``: whether there is any lesion.
-        shown: The class whose activation is the map. ``predicted``: the most probable one. ``severity``: all of them,
-            each weighing as much as its score lies above the mean score, that is what raises the severity.
-        balance: Weigh classes by the inverse of their frequency, in training.
-    """
-
-    stages: int = 2
-    classes: Classes = "presence"
-    shown: Shown = "severity"
-    balance: bool = True
-
-    @classmethod
-    def from_dict(cls, values: Any, where: str) -> "CamSettings":
-        """Read and check the settings.
-
-        Raises:
-            InputError: A key is unknown or wrong: it is named as ``where.key``.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: {values!r} is no section with settings")
-        allowed: dict[str, tuple[Any, ...]] = {
-            "stages": (1, 2, 3, 4, 5),
-            "classes": get_args(Classes),
-            "shown": get_args(Shown),
-            "balance": (False, True),
-        }
-        for key, value in values.items():
-            if key not in allowed:
-                raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(allowed)}")
-            if not any(value == choice and type(value) is type(choice) for choice in allowed[key]):
-                raise InputError(f"{where}.{key}: {value!r}: use one of {', '.join(map(str, allowed[key]))}")
-        return cls(**values)
-
-    @property
-    def count(self) -> int:
-        """How many classes there are."""
-        return len(SCORE_EDGES) + 1 if self.classes == "score" else 2
-
-    def class_of(self, score: int) -> int:
-        """The class of a lobe with a severity score of 0..5."""
-        return score if self.classes == "score" else int(score > 0)
 
 
 class CamNetwork(nn.Module):

@@ -6,7 +6,7 @@ lesion is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,19 @@ import torch
 from monai.losses import MaskedDiceLoss
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.dram import dram_and_refined, lobe_mean
 from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.candidates import dram_and_refined
 from DRAMLesionLib.lesions.networks.dram_network import build_network
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import read_datalist
 from DRAMLesionLib.training.data.weak_label import candidates
-from DRAMLesionLib.training.recipe import Recipe, read_settings
+from DRAMLesionLib.training.recipe import Recipe
 from DRAMLesionLib.training.tasks.card import model_card
 from DRAMLesionLib.training.tasks.dram_crf import CRFTraining
 from DRAMLesionLib.training.tasks.dram_losses import (
     class_weights,
+    lobe_mean,
     refinement_loss,
     refinement_target,
     roughness,
@@ -38,58 +39,6 @@ from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION, pas
 
 RISE = 0.3
 """Part of the training over which a term's weight rises from 0 to the whole."""
-
-
-@dataclass(frozen=True)
-class DramSettings:
-    """The section ``dram`` of a recipe.
-
-    Attributes:
-        softness_weight: Weight of :func:`~DRAMLesionLib.training.tasks.dram_losses.softness`.
-        roughness_weight: Weight of :func:`~DRAMLesionLib.training.tasks.dram_losses.roughness`.
-        priors_from: Fraction of the training after which the two begin to rise, 0..1.
-        balance: What makes up for scores that few lobes have: ``loss`` weighs lobes by the frequency of their score, see
-            :func:`~DRAMLesionLib.training.tasks.dram_losses.class_weights`; ``sampling`` lets lobes of each
-            score come equally often.
-        synthetic_share: Part of the samples that are healthy lobes with pasted lesions, 0..1; 0 where no lobe is healthy.
-        synthetic_first: Fraction of the training that begins with these alone, 0..1.
-        refinement_weight: Weight of the refined map's loss, where the model has attention; the regression's is 1.
-        refinement_from: Fraction of the training after which it begins to rise, 0..1.
-        target: What the refined map learns from: ``quantile``, the lobe's voxels with the highest values, as many as the
-            known percentage says (``fixed`` where only a score is known); ``fixed``, those above the model's threshold.
-        calibrate: Set the model's threshold at the end, so that the masks' percentages fit what is known of the training
-            lobes best; False keeps the recipe's.
-        crf: ``none``; ``target``: the refined map learns from what the CRF makes of it; ``layer``: the CRF's output is
-            regressed, too, and its two weights learn.
-    """
-
-    softness_weight: float = 0.1
-    roughness_weight: float = 0.03
-    priors_from: float = 0.1
-    balance: str = "none"
-    synthetic_share: float = 0.4
-    synthetic_first: float = 0.15
-    refinement_weight: float = 0.5
-    refinement_from: float = 0.3
-    target: str = "quantile"
-    calibrate: bool = True
-    crf: str = "none"
-
-    @classmethod
-    def from_dict(cls, values: Any, where: str) -> "DramSettings":
-        """Read and check the section.
-
-        Raises:
-            InputError: A key is unknown or wrong: it is named.
-        """
-        parts = ("priors_from", "synthetic_share", "synthetic_first", "refinement_from")
-        bounds = dict.fromkeys(parts, (0.0, 1.0))
-        choices = {
-            "balance": ("none", "loss", "sampling"),
-            "crf": ("none", "target", "layer"),
-            "target": ("quantile", "fixed"),
-        }
-        return read_settings(cls, values, where, bounds, choices)
 
 
 class DramTask:

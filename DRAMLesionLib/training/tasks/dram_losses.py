@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.dram import lobe_mean
 from DRAMLesionLib.training.data.weak_label import SCORE_RANGES, WeakLabel
 
 Space = Literal["logit", "fraction"]
@@ -239,3 +238,17 @@ def _interval(predicted: torch.Tensor, low: torch.Tensor, high: torch.Tensor, sp
 def _cross_entropy(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     p = p.clamp(1e-6, 1 - 1e-6)
     return -(t * torch.log(p) + (1 - t) * torch.log1p(-p))
+
+
+def lobe_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Lobe-wise pooling: the mean over the lobe's voxels.
+
+    Args:
+        values: (batch, 1, z, y, x), for instance the dRAM.
+        mask: The same shape, bool or 0..1: the lobe.
+
+    Returns:
+        (batch,): of the dRAM, the predicted lesion fraction 0..1 of the lobe. 0 where the mask is empty.
+    """
+    weight = mask.to(values.dtype)
+    return (values * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1.0)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from DRAMLesionLib.images.volume import read_ct
-from DRAMLesionLib.lesions.dram import lobe_samples, lung_grid
+from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid
 from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lungs.lobes import LOBES, read_lobes
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.data.weak_label import WeakLabel, candidate_fraction

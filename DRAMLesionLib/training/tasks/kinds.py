@@ -29,7 +29,7 @@ TASKS = {
     "segmentation": TaskKind(
         _MODULE + "segmentation_task:SegmentationSettings",
         _MODULE + "segmentation_task:SegmentationTask",
-        "DRAMLesionLib.lesions.probability:SegmentationDescription",
+        "DRAMLesionLib.lesions.networks.final_description:SegmentationDescription",
     ),
 }
 

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from DRAMLesionLib.images.resampling import resample
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid
-from DRAMLesionLib.lesions.dram import LungGrid, resample
-from DRAMLesionLib.lesions.probability import SegmentationDescription, segmentation_grid
-from DRAMLesionLib.lungs.lobes import LOBES, read_lobes
+from DRAMLesionLib.lesions.lung_grid import LungGrid
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lesions.probability import segmentation_grid
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan
@@ -167,7 +170,7 @@ class PatchSampler:
         intensity: float,
         flip_all: bool,
     ):
-        """Take the settings of :class:`~DRAMLesionLib.training.tasks.segmentation.SegmentationSettings`."""
+        """Take the settings of :class:`~DRAMLesionLib.training.settings.SegmentationSettings`."""
         from monai import transforms as t
 
         crop = tuple(int(np.ceil(n * CROP)) for n in patch)

@@ -1,7 +1,6 @@
 """Training of the final network: patches of the lungs against a label of each voxel, mostly a pseudo label."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,62 +8,20 @@ import numpy as np
 import torch
 
 from DRAMLesionLib.lesions.networks.bundle import save_model
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
-from DRAMLesionLib.lesions.probability import SegmentationDescription, predict_on_grid
+from DRAMLesionLib.lesions.probability import predict_on_grid
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
-from DRAMLesionLib.training.recipe import Recipe, read_settings
+from DRAMLesionLib.training.recipe import Recipe
 from DRAMLesionLib.training.segmentation_card import segmentation_card
 from DRAMLesionLib.training.segmentation_loss import weighted_cross_entropy, weighted_dice_loss
+from DRAMLesionLib.training.settings import SegmentationSettings
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
 
 VALIDATION_OVERLAP = 0.25
 """Of the sliding window while it only watches the training."""
-
-
-@dataclass(frozen=True)
-class SegmentationSettings:
-    """The section ``segmentation`` of a recipe.
-
-    Attributes:
-        patches_per_scan: Patches of each scan in an epoch.
-        lesion_share: Part of the patches that lie about a lesion voxel, 0..1; the others lie about a lobe voxel without.
-        dice_weight: Weight of the soft Dice loss; the cross entropy's is 1.
-        edit_weight: Weight of a voxel that a person painted; a guessed one has 1.
-        rotation: Largest rotation of a patch about each axis, in degrees.
-        scaling: Largest relative change of size, 0..0.5.
-        intensity: Strength of changes of brightness, contrast, noise and blur; 1 is usual, 0 is none.
-        built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
-            what they miss or have too much, see :mod:`~DRAMLesionLib.training.tasks.outlines`.
-        flip_all: Patches are mirrored along all axes, not left to right alone.
-    """
-
-    patches_per_scan: int = 8
-    lesion_share: float = 0.6
-    dice_weight: float = 1.0
-    edit_weight: float = 5.0
-    rotation: float = 10.0
-    scaling: float = 0.15
-    intensity: float = 1.0
-    built_in_lungs: bool = False
-    flip_all: bool = False
-
-    @classmethod
-    def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":
-        """Read and check the section.
-
-        Raises:
-            InputError: A key is unknown or wrong: it is named as ``where.key``.
-        """
-        bounds = {
-            "patches_per_scan": (1.0, 1e4),
-            "lesion_share": (0.0, 1.0),
-            "rotation": (0.0, 180.0),
-            "scaling": (0.0, 0.5),
-            "intensity": (0.0, 5.0),
-        }
-        return read_settings(cls, values, where, bounds)
 
 
 class SegmentationTask:

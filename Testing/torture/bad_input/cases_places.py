@@ -277,15 +277,15 @@ def _(world: World, folder: Path) -> Job:
 for _number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
 
     def _fails(world: World, folder: Path, number: int = _number) -> Job:
-        original = DRAMLesionLib.results.report.write_table
+        original = DRAMLesionLib.results.table.write_table
 
         def broken(*_: object) -> None:
             raise OSError(number, os.strerror(number), str(folder / "out" / "lobes.csv"))
 
         def restore() -> None:
-            DRAMLesionLib.results.report.write_table = original
+            DRAMLesionLib.results.table.write_table = original
 
-        DRAMLesionLib.results.report.write_table = broken
+        DRAMLesionLib.results.table.write_table = broken
         return Job(world.segment(world.ct_path, folder / "out", lobes=True), ("out",), finally_=restore)
 
     OUTPUTS.add(f"writing fails: {os.strerror(_number)}", _fails, short=_number == errno.ENOSPC)

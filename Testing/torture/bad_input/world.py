@@ -180,8 +180,8 @@ def _save_model(folder: Path) -> Path:
     import torch
 
     from DRAMLesionLib.lesions.networks.bundle import save_model
-    from DRAMLesionLib.lesions.networks.description import ModelDescription
-    from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+    from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+    from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 
     small = NetworkDescription(features=(2, 2, 4, 4, 4, 2))
     description = ModelDescription(spacing_mm=(8.0, 8.0, 8.0), candidate_hu=-600.0, network=small)

@@ -49,7 +49,7 @@ def operations(count: int, shape: tuple[int, int, int]) -> list[tuple[Any, ...]]
 def begin_session(folder: str, directory: str) -> Any:
     from DRAMLesionLib.correction.session import CorrectionSession
     from DRAMLesionLib.images.volume import read_ct, read_on_grid
-    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.lungs.read_lobes import read_lobes
 
     ct = read_ct(Path(folder) / "ct.nii.gz")
     lobes = read_lobes(Path(folder) / "lobes.nii.gz", ct)
@@ -101,7 +101,7 @@ def accept(folder: str, training: str, told: str, value: int) -> None:
     from DRAMLesionLib.images.volume import read_ct, read_on_grid
     from DRAMLesionLib.lesions.findings import Findings
     from DRAMLesionLib.lesions.quantify import quantify
-    from DRAMLesionLib.lungs.lobes import read_lobes
+    from DRAMLesionLib.lungs.read_lobes import read_lobes
     from DRAMLesionLib.training.data.accepted_case import save_accepted_case
 
     ct = read_ct(Path(folder) / "ct.nii.gz")

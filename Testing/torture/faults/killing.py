@@ -10,8 +10,8 @@ import pytest
 from nursery import Death, Nursery
 
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
-from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, NetworkDescription
+from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
+from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
 RECIPE = """

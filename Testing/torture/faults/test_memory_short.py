@@ -9,16 +9,21 @@ import pytest
 import torch
 from killing import SMALL, needs_fork, train_words
 
-from DRAMLesionLib.case import find_lesions, segment_case
+from DRAMLesionLib.case import segment_case
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.images.volume import read_ct
 from DRAMLesionLib.lesions.dram import predict_maps
+from DRAMLesionLib.lesions.find import find_lesions
 from DRAMLesionLib.lesions.networks.bundle import load_model
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
-from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
+from DRAMLesionLib.lesions.networks.final_description import (
+    SegmentationDescription,
+    SegmentationNetworkDescription,
+)
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.networks.windows import smaller_windows
-from DRAMLesionLib.lesions.probability import SegmentationDescription, predict_lesion
+from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
@@ -145,7 +150,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
     def fail(*_arguments, **_named):
         raise error
 
-    monkeypatch.setattr("DRAMLesionLib.case.find_lesions", fail)
+    monkeypatch.setattr("DRAMLesionLib.lesions.find.find_lesions", fail)
     monkeypatch.setattr("DRAMLesionLib.system.memory.obtainable_gib", lambda: 0.9)
     path = phantoms / "0" / "ct.nii.gz"
     with pytest.raises(NotEnoughMemory) as caught:

@@ -18,12 +18,15 @@ from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
 from DRAMLesionLib.correction.session import CorrectionSession
-from DRAMLesionLib.lesions.findings import unpack
 from DRAMLesionLib.lesions.networks.bundle import METADATA, WEIGHTS, save_model
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
-from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork, SegmentationNetworkDescription
-from DRAMLesionLib.lesions.probability import SegmentationDescription
+from DRAMLesionLib.lesions.networks.final_description import (
+    SegmentationDescription,
+    SegmentationNetworkDescription,
+)
+from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.run_models import load_case_models
+from DRAMLesionLib.results.arrays import unpack
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.checkpoint import Learner, load_checkpoint
 from DRAMLesionLib.training.data.accepted_case import save_accepted_case

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from DRAMLesionLib.images.image_file import is_volume_file, read_image
+from DRAMLesionLib.images.image_file import read_image
+from DRAMLesionLib.images.paths import is_volume_file
 from DRAMLesionLib.system.files import STAGING_PREFIX
 
 

@@ -1,0 +1,41 @@
+"""Boxes of voxels: three slices (z, y, x) that cut a part out of a volume."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Box = tuple[slice, slice, slice]
+"""Slices (z, y, x) of a volume."""
+
+
+def grow(box: Box, margin_mm: float, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
+    """``box`` with a margin on all sides, within the volume."""
+    pads = [math.ceil(margin_mm / length) for length in spacing_mm]
+    sides = [
+        slice(max(0, side.start - pad), min(length, side.stop + pad))
+        for side, pad, length in zip(box, pads, shape, strict=True)
+    ]
+    return sides[0], sides[1], sides[2]
+
+
+def within(box: Box, outer: Box) -> Box:
+    """``box`` in the indices of the array that ``outer`` cuts out."""
+    sides = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, outer, strict=True)]
+    return sides[0], sides[1], sides[2]
+
+
+def beyond(box: Box, outer: Box) -> Box:
+    """The way back of :func:`within`."""
+    sides = [slice(a.start + b.start, a.stop + b.start) for a, b in zip(box, outer, strict=True)]
+    return sides[0], sides[1], sides[2]
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """The smallest box that holds all True voxels; there must be one."""
+    sides = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return sides[0], sides[1], sides[2]

@@ -1,0 +1,85 @@
+"""TODO docstring."""
+
+from pathlib import Path
+from typing import Any
+
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.dram import predict_maps
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
+from DRAMLesionLib.lesions.networks.bundle import Model
+from DRAMLesionLib.lesions.probability import predict_lesion
+from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.refined_dram import refine_dram
+from DRAMLesionLib.lesions.run_models import CaseModels
+from DRAMLesionLib.lungs.read_lobes import find_lobes
+from DRAMLesionLib.system.progress import Progress, silent
+from DRAMLesionLib.system.record import Stopwatch, versions
+
+
+def find_lesions(
+    ct: Volume,
+    models: CaseModels | Model,
+    *,
+    lobes_path: str | Path | None = None,
+    device: str = "cpu",
+    crf: bool = True,
+    allow_missing_lobes: bool = False,
+    progress: Progress = silent,
+    watch: Stopwatch | None = None,
+) -> Findings:
+    """The same in memory: lobes, dRAM, refined dRAM, lesion mask and table of a CT.
+
+    Arguments as above; ``models`` may be a dRAM model alone.
+    """
+    watch = watch or Stopwatch()
+    notes: list[str] = []
+    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
+    models = models if isinstance(models, CaseModels) else CaseModels(models)
+    with watch.stage("lobes"):
+        lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
+    labels, wanted = lobe_map.labels, models.dram.description
+    with watch.stage("dRAM"):
+        maps = predict_maps(models.dram.network, wanted, ct.array, labels, ct.spacing_mm, **how)
+    dram, refined = maps.dram, maps.attended
+    if crf:
+        with watch.stage("CRF"):
+            progress("Refining the dRAM", 0.0)
+            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
+    del maps  # the attended map is as large as the others, and of no more use
+    probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
+    if models.final is not None:
+        with watch.stage("final network"):
+            final = models.final.description
+            probability = predict_lesion(models.final.network, final, ct.array, labels, ct.spacing_mm, **how)
+            if crf and refined is not None:
+                probability = with_refined_dram(
+                    probability, final.threshold, refined, wanted.threshold, final.dram_share
+                )
+            cut, threshold = probability, final.threshold
+    settings = _settings(models, lobe_map.source, crf, device)
+    if cut is not dram:  # the network's own map stays as it is
+        with watch.stage("smooth"):
+            take_speckle_off(cut, labels, threshold, ct.spacing_mm)
+        settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
+    with watch.stage("quantify"):
+        lesion = segment_lesion(cut, labels, threshold)
+        table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
+    record: dict[str, Any] = {
+        **models.facts(),
+        "settings": settings,
+        "versions": versions(),
+        "seconds": watch.seconds,
+        "warnings": [*ct.warnings, *notes],
+    }
+    return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
+
+
+def _settings(models: CaseModels, lobes: str, crf: bool, device: str) -> dict[str, Any]:
+    """For the record: the dRAM model's description, and the final network's under ``segmentation``."""
+    dram = models.dram.description.to_dict()
+    settings = {"method": models.method, "lobes": lobes, "device": device, **dram}
+    settings["crf"] = {"enabled": crf, **dram["crf"]}
+    if models.final is not None:
+        settings["segmentation"] = models.final.description.to_dict()
+    return settings

@@ -1,0 +1,131 @@
+"""TODO docstring."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lungs.lobes import LOBES
+
+
+@dataclass(frozen=True)
+class LobeSample:
+    """One lobe as the network sees it.
+
+    Attributes:
+        lobe: Its value, 1..5.
+        image: float32 (z, y, x) on the network's grid: the HU window as 0..1, 0 outside the lobe.
+        mask: bool (z, y, x): the lobe.
+        box: Where the sample lies in the lung grid it was cut from.
+    """
+
+    lobe: int
+    image: np.ndarray
+    mask: np.ndarray
+    box: Box
+
+
+@dataclass(frozen=True)
+class LungGrid:
+    """The lungs' box of a CT, resampled to the spacing that the network wants.
+
+    Attributes:
+        image: float32 (z, y, x): the HU window as 0..1.
+        labels: uint8 (z, y, x): lobes.
+        box: The lungs' box (with margin) in the CT's array.
+        step: Voxels of the CT per voxel of this grid, (z, y, x). Voxel centre i of this grid lies at
+            ``(i + 0.5) * step - 0.5`` voxels of the box.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    box: Box
+    step: tuple[float, float, float]
+
+    @cached_property
+    def nearest_inside(self) -> tuple[np.ndarray, ...]:
+        """For each voxel the index (z, y, x arrays) of the nearest one inside the lobes."""
+        outside = self.labels == 0
+        return tuple(ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True))
+
+
+def lung_grid(
+    hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, float, float], description: ModelDescription
+) -> LungGrid:
+    """Resample the lungs' box to the network's spacing, low-pass filtered first where that is coarser.
+
+    Args:
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), 1..5 in the lobes; at least one voxel.
+        spacing_mm: (z, y, x) of the CT.
+        description: The model's.
+    """
+    margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
+    box = _grown(ndimage.find_objects((labels > 0).astype(np.uint8))[0], margin, labels.shape)
+    size = tuple(b.stop - b.start for b in box)
+    grid = tuple(
+        max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)
+    )
+    step = tuple(n / g for n, g in zip(size, grid, strict=True))
+    low, high = description.hu_window
+
+    def window(part: slice) -> torch.Tensor:
+        return torch.from_numpy(hu[box][part].astype(np.float32)).sub_(low).div_(high - low).clamp_(0, 1)
+
+    return LungGrid(
+        image=low_pass_resample(window, size, grid),
+        labels=resample(labels[box], grid, order=0),
+        box=box,
+        step=(step[0], step[1], step[2]),
+    )
+
+
+def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
+    """One sample per lobe that has voxels, in the order of the lobes' values."""
+    margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]
+    boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
+    for lobe, found in zip(LOBES, boxes, strict=True):
+        if found is None:
+            continue
+        box = _grown(found, margin, grid.labels.shape)
+        mask = grid.labels[box] == lobe.value
+        yield LobeSample(lobe.value, np.where(mask, grid.image[box], np.float32(0)), mask, box)
+
+
+def to_ct_grid(
+    coarse: np.ndarray, grid: LungGrid, labels: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Bring a map from the lung grid to the CT's grid, inside the lobes.
+
+    Values outside the coarse lobes are first replaced by the nearest one inside, so that the pleura does not fade.
+
+    Args:
+        coarse: float32 (z, y, x) on the lung grid.
+        grid: That grid.
+        labels: uint8 lobes on the CT's grid, in ``grid.box``.
+        out: Where to put the result, so many voxels of float32; None makes an array.
+
+    Returns:
+        float32, the shape of ``labels``, 0..1, 0 outside the lobes.
+    """
+    fine = np.empty(labels.shape, np.float32) if out is None else out
+    if not grid.labels.any():
+        fine[...] = 0
+        return fine
+    filled = torch.from_numpy(coarse[grid.nearest_inside])
+    for part, slab in linear_slabs(filled.__getitem__, coarse.shape, labels.shape):
+        np.multiply(slab.clamp_(0, 1).numpy(), labels[part] > 0, out=fine[part])
+    return fine
+
+
+def _grown(box: Box, margin: list[int], shape: tuple[int, ...]) -> Box:
+    z, y, x = (
+        slice(max(0, b.start - m), min(n, b.stop + m)) for b, m, n in zip(box, margin, shape, strict=True)
+    )
+    return z, y, x

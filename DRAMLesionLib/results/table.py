@@ -1,0 +1,175 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DRAMLesionLib.lesions.quantify import (
+    CONSOLIDATION_HU,
+    GROUND_GLASS_HU,
+    HU_SOURCE,
+    SCORE_DIFFERENCE,
+    SCORE_EDGES,
+    SCORE_SOURCE,
+    Region,
+)
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.files import write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.system.record import RESEARCH_USE
+
+COLUMNS: dict[str, str] = {
+    "region": "key",
+    "name": "name",
+    "volume_ml": "volume_ml",
+    "lesion_ml": "lesion_ml",
+    "lesion_percent": "percent",
+    "dram_percent": "dram_percent",
+    "severity_score": "score",
+    "ground_glass_ml": "ground_glass_ml",
+    "consolidation_ml": "consolidation_ml",
+    "other_ml": "other_ml",
+    "mean_hu": "mean_hu",
+    "lesion_mean_hu": "lesion_mean_hu",
+}
+"""The table's columns, and the :class:`~DRAMLesionLib.lesions.quantify.Region` attribute behind each."""
+
+
+LOBES_COLUMN = "lobes"
+"""The table's last column: ``approximate`` or ``given``."""
+
+
+_ABSENT = "–"
+
+
+def write_table(findings: Findings, path: str | Path) -> None:
+    """Write ``lobes.csv``: a header and one row per region, in the order of ``Quantification.regions``.
+
+    UTF-8, commas, decimal points, four decimals; a value that does not exist is an empty field. The columns are
+    :data:`COLUMNS` and :data:`LOBES_COLUMN`.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*COLUMNS, LOBES_COLUMN])
+    kind = "approximate" if findings.lobes.approximate else "given"
+    for region in findings.quantification.regions:
+        writer.writerow([*(_csv_field(getattr(region, name)) for name in COLUMNS.values()), kind])
+    write_text(path, buffer.getvalue())
+
+
+def summary(findings: Findings) -> dict[str, Any]:
+    """What ``summary.json`` holds: the table, the score, how they were defined, warnings and the record.
+
+    Returns:
+        JSON values only. Percentages are 0..100, volumes mL, densities HU.
+    """
+    measured = findings.quantification
+    regions = [
+        {column: getattr(region, name) for column, name in COLUMNS.items()} for region in measured.regions
+    ]
+    return {
+        "statement": f"{RESEARCH_USE}.",
+        "ct": _ct_name(findings),
+        "total_lesion_percent": measured.total.percent,
+        "total_lesion_ml": measured.total.lesion_ml,
+        "total_severity_score": measured.total_score,
+        "total_severity_score_maximum": 5 * len(LOBES),
+        "lobes": {"approximate": findings.lobes.approximate, "source": findings.lobes.source},
+        "regions": regions,
+        "definitions": {
+            "severity_score_from_percent": list(SCORE_EDGES),
+            "severity_score_source": f"{SCORE_SOURCE}. {SCORE_DIFFERENCE}",
+            "ground_glass_hu": list(GROUND_GLASS_HU),
+            "consolidation_hu": list(CONSOLIDATION_HU),
+            "hu_source": HU_SOURCE,
+        },
+        "warnings": warnings_of(findings),
+        "record": dict(findings.record),
+    }
+
+
+def write_summary(findings: Findings, path: str | Path) -> None:
+    """Write ``summary.json``.
+
+    Raises:
+        ValueError, TypeError: ``findings.record`` holds what JSON can't (NaN, infinity, an object).
+    """
+    text = json.dumps(summary(findings), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def warnings_of(findings: Findings) -> list[str]:
+    """The CT's warnings and the record's, each once."""
+    found = [*findings.ct.warnings, *findings.record.get("warnings", ())]
+    return list(dict.fromkeys(str(warning) for warning in found))
+
+
+def print_table(findings: Findings, console: Console) -> None:
+    """Print the table to a terminal: a row per region, the total score, and the research-use statement."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = _ct_name(findings) + (" (the lobes are approximate)" if findings.lobes.approximate else "")
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table.add_column("region", no_wrap=True)
+    for name in (
+        "mL",
+        "lesion\nmL",
+        "lesion\n%",
+        "dRAM\n%",
+        "score",
+        "ground\nglass mL",
+        "consoli-\ndation mL",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for number, region in enumerate(findings.quantification.regions):
+        last = number == len(findings.quantification.regions) - 1
+        style = "bold" if last else ("dim" if region.score is None else "")
+        table.add_row(*_terminal_row(region), style=style, end_section=number in (4, 6))
+    console.print(table)
+    console.print(Text(f"{RESEARCH_USE}."))
+
+
+def _terminal_row(region: Region) -> list[str]:
+    # Without the word "lobe" the table fits a terminal of 80 columns.
+    name = region.name.removesuffix(" lobe")
+    score = _ABSENT if region.score is None else str(region.score)
+    if region.key == "total":
+        score = f"{score}/{5 * len(LOBES)}"
+    amounts = [_ml(region.ground_glass_ml), _ml(region.consolidation_ml)]
+    shares = [_percent(region.percent), _percent(region.dram_percent)]
+    return [name, _ml(region.volume_ml), _ml(region.lesion_ml), *shares, score, *amounts]
+
+
+def _ct_name(findings: Findings) -> str:
+    return findings.ct.path.name if findings.ct.path is not None else findings.ct.name
+
+
+def _csv_field(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _percent(value: float | None) -> str:
+    """One decimal; what is there but rounds to nothing is ``<0.1``."""
+    if value is None:
+        return _ABSENT
+    return "<0.1" if 0.0 < value < 0.05 else f"{value:.1f}"
+
+
+def _ml(value: float) -> str:
+    return f"{value:.0f}" if value >= 100.0 else _percent(value)
+
+
+def _hu(value: float | None) -> str:
+    # The minus sign, as wide as digits; a hyphen would read as a dash in a table.
+    return _ABSENT if value is None else f"{value:.0f}".replace("-", "−")

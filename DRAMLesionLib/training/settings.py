@@ -1,0 +1,235 @@
+"""TODO docstring."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from DRAMLesionLib.lesions.quantify import SCORE_EDGES
+from DRAMLesionLib.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class DramSettings:
+    """The section ``dram`` of a recipe.
+
+    Attributes:
+        softness_weight: Weight of :func:`~DRAMLesionLib.training.tasks.dram_losses.softness`.
+        roughness_weight: Weight of :func:`~DRAMLesionLib.training.tasks.dram_losses.roughness`.
+        priors_from: Fraction of the training after which the two begin to rise, 0..1.
+        balance: What makes up for scores that few lobes have: ``loss`` weighs lobes by the frequency of their score, see
+            :func:`~DRAMLesionLib.training.tasks.dram_losses.class_weights`; ``sampling`` lets lobes of each
+            score come equally often.
+        synthetic_share: Part of the samples that are healthy lobes with pasted lesions, 0..1; 0 where no lobe is healthy.
+        synthetic_first: Fraction of the training that begins with these alone, 0..1.
+        refinement_weight: Weight of the refined map's loss, where the model has attention; the regression's is 1.
+        refinement_from: Fraction of the training after which it begins to rise, 0..1.
+        target: What the refined map learns from: ``quantile``, the lobe's voxels with the highest values, as many as the
+            known percentage says (``fixed`` where only a score is known); ``fixed``, those above the model's threshold.
+        calibrate: Set the model's threshold at the end, so that the masks' percentages fit what is known of the training
+            lobes best; False keeps the recipe's.
+        crf: ``none``; ``target``: the refined map learns from what the CRF makes of it; ``layer``: the CRF's output is
+            regressed, too, and its two weights learn.
+    """
+
+    softness_weight: float = 0.1
+    roughness_weight: float = 0.03
+    priors_from: float = 0.1
+    balance: str = "none"
+    synthetic_share: float = 0.4
+    synthetic_first: float = 0.15
+    refinement_weight: float = 0.5
+    refinement_from: float = 0.3
+    target: str = "quantile"
+    calibrate: bool = True
+    crf: str = "none"
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "DramSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named.
+        """
+        parts = ("priors_from", "synthetic_share", "synthetic_first", "refinement_from")
+        bounds = dict.fromkeys(parts, (0.0, 1.0))
+        choices = {
+            "balance": ("none", "loss", "sampling"),
+            "crf": ("none", "target", "layer"),
+            "target": ("quantile", "fixed"),
+        }
+        return read_settings(cls, values, where, bounds, choices)
+
+
+@dataclass(frozen=True)
+class SegmentationSettings:
+    """The section ``segmentation`` of a recipe.
+
+    Attributes:
+        patches_per_scan: Patches of each scan in an epoch.
+        lesion_share: Part of the patches that lie about a lesion voxel, 0..1; the others lie about a lobe voxel without.
+        dice_weight: Weight of the soft Dice loss; the cross entropy's is 1.
+        edit_weight: Weight of a voxel that a person painted; a guessed one has 1.
+        rotation: Largest rotation of a patch about each axis, in degrees.
+        scaling: Largest relative change of size, 0..0.5.
+        intensity: Strength of changes of brightness, contrast, noise and blur; 1 is usual, 0 is none.
+        built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
+            what they miss or have too much, see :mod:`~DRAMLesionLib.training.tasks.outlines`.
+        flip_all: Patches are mirrored along all axes, not left to right alone.
+    """
+
+    patches_per_scan: int = 8
+    lesion_share: float = 0.6
+    dice_weight: float = 1.0
+    edit_weight: float = 5.0
+    rotation: float = 10.0
+    scaling: float = 0.15
+    intensity: float = 1.0
+    built_in_lungs: bool = False
+    flip_all: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        bounds = {
+            "patches_per_scan": (1.0, 1e4),
+            "lesion_share": (0.0, 1.0),
+            "rotation": (0.0, 180.0),
+            "scaling": (0.0, 0.5),
+            "intensity": (0.0, 5.0),
+        }
+        return read_settings(cls, values, where, bounds)
+
+
+Classes = Literal["score", "presence"]
+
+
+Shown = Literal["predicted", "severity"]
+
+
+@dataclass(frozen=True)
+class CamSettings:
+    """How the CAM is made: the section ``cam`` of a recipe.
+
+    Attributes:
+        stages: Stages of the U-Net's encoder, 1 to 5. Each but the first halves the grid on which the map is made.
+        classes: ``score``: the six severity scores; ``presence``: whether there is any lesion.
+        shown: The class whose activation is the map. ``predicted``: the most probable one. ``severity``: all of them,
+            each weighing as much as its score lies above the mean score, that is what raises the severity.
+        balance: Weigh classes by the inverse of their frequency, in training.
+    """
+
+    stages: int = 2
+    classes: Classes = "presence"
+    shown: Shown = "severity"
+    balance: bool = True
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "CamSettings":
+        """Read and check the settings.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: {values!r} is no section with settings")
+        allowed: dict[str, tuple[Any, ...]] = {
+            "stages": (1, 2, 3, 4, 5),
+            "classes": get_args(Classes),
+            "shown": get_args(Shown),
+            "balance": (False, True),
+        }
+        for key, value in values.items():
+            if key not in allowed:
+                raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(allowed)}")
+            if not any(value == choice and type(value) is type(choice) for choice in allowed[key]):
+                raise InputError(f"{where}.{key}: {value!r}: use one of {', '.join(map(str, allowed[key]))}")
+        return cls(**values)
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return len(SCORE_EDGES) + 1 if self.classes == "score" else 2
+
+    def class_of(self, score: int) -> int:
+        """The class of a lobe with a severity score of 0..5."""
+        return score if self.classes == "score" else int(score > 0)
+
+
+Settings = TypeVar("Settings")
+
+
+def read_settings(
+    cls: type[Settings],
+    values: Any,
+    where: str,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+) -> Settings:
+    """A dataclass of texts, numbers and truth values from a recipe's section.
+
+    Args:
+        cls: A dataclass; what ``values`` does not name has its default.
+        values: The section.
+        where: What errors name, for instance ``"dram.yaml: dram"``.
+        bounds: Lowest and highest value of numbers; 0 to 1e9 where a number has none.
+        choices: The allowed texts.
+
+    Raises:
+        InputError: A key is unknown or wrong: it is named as ``where.key``.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: {values!r} is no section with settings")
+    known = get_type_hints(cls)
+    for key in values:
+        if key not in known:
+            raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(known)}")
+    return cls(**checked_values(cls, values, f"{where}.", bounds or {}, choices or {}))
+
+
+def checked_values(
+    cls: type,
+    values: Mapping[str, Any],
+    where: str,
+    bounds: Mapping[str, tuple[float, float]],
+    choices: Mapping[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    """``values`` with the types that ``cls`` declares for them; see :func:`read_settings`."""
+    kinds = get_type_hints(cls)
+    return {
+        key: _checked(value, kinds[key], f"{where}{key}", bounds.get(key, (0, 1e9)), choices.get(key))
+        for key, value in values.items()
+    }
+
+
+def _checked(
+    value: Any, kind: Any, where: str, bounds: tuple[float, float], choices: tuple[str, ...] | None
+) -> Any:
+    if value is None and kind in (str | None, float | None):
+        return None
+    if get_origin(kind) is Literal:
+        kind, choices = str, get_args(kind)
+    if kind in (str, str | None):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{where}: {value!r} is no text")
+        if choices and value not in choices:
+            raise InputError(f"{where}: {value!r} is unknown: use one of {', '.join(choices)}")
+        return value
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise InputError(f"{where}: {value!r} is not true or false")
+        return value
+    if kind in (float, float | None) and isinstance(value, str):  # YAML reads 1e-3 as a text
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    if not number or (kind is int and value not in (float("inf"), -float("inf")) and value != int(value)):
+        raise InputError(f"{where}: {value!r} is no {'whole ' if kind is int else ''}number")
+    low, high = bounds
+    if not low <= value <= high:
+        raise InputError(f"{where}: {value!r} is not between {low:g} and {high:g}")
+    return int(value) if kind is int else float(value)
