@@ -1,5 +1,16 @@
-"""Many CTs at once, or one after the other: cases, workers, the manifest, the cohort's table and report."""
+"""Many CTs at once, or one after the other: cases, workers, the manifest, the table and report of a batch."""
 
-from DRAMLesionLib.batch.run import BatchResult, CaseEvent, Workers, segment_batch
+from typing import Any
 
-__all__ = ["BatchResult", "CaseEvent", "Workers", "segment_batch"]
+from DRAMLesionLib.system.lazy import load_name
+
+_NAMES = {
+    "BatchResult": "DRAMLesionLib.batch.run",
+    "CaseEvent": "DRAMLesionLib.batch.run",
+    "Workers": "DRAMLesionLib.batch.run",
+    "segment_batch": "DRAMLesionLib.batch.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, name, _NAMES)

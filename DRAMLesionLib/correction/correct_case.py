@@ -17,6 +17,7 @@ from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.results import seg_nrrd
+from DRAMLesionLib.results.table import write_summary, write_table
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
@@ -84,8 +85,8 @@ def correct_case(
         write_volume(refined.edits, ct, folder / "edits.nii.gz")
         write_volume(refined.probability, ct, folder / "refined_dram.nii.gz")
         seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
-        table.write_table(findings, folder / "lobes.csv")
-        table.write_summary(findings, folder / "summary.json")
+        write_table(findings, folder / "lobes.csv")
+        write_summary(findings, folder / "summary.json")
         files = sorted(path.name for path in folder.iterdir())
     return {
         "files": files,

@@ -1,9 +1,9 @@
 """Correcting a lesion map by painting: a few painted voxels become a corrected label, while the person paints.
 
 The session holds the map as a *belief*: the logit of the probability relative to the threshold, clipped and kept in
-steps of an int8; its sign is the label. A stroke changes the belief around it (:mod:`DRAMLesionLib.correction.propagation`) and
-nothing further away. Painted voxels are hard constraints: they always win, outside the lobes too, since the person
-sees what an approximate lobe mask may miss; nothing spreads there.
+steps of an int8; its sign is the label. A stroke changes the belief around it
+(:mod:`DRAMLesionLib.correction.propagation`) and nothing further away. Painted voxels are hard constraints: they
+always win, outside the lobes too, since the person sees what an approximate lobe mask may miss; nothing spreads there.
 """
 
 from __future__ import annotations

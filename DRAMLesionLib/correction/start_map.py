@@ -1,7 +1,8 @@
 """A lesion map from a segment and HU alone, for correction where no network has seen the CT.
 
-The correction engine (:mod:`DRAMLesionLib.correction.session`) starts from a map. Where there is none, the segment says what its
-own densities look like: a voxel is the likelier lesion the more its HU is found inside the segment and the less outside.
+The correction engine (:mod:`DRAMLesionLib.correction.session`) starts from a map. Where there is none, the segment
+says what its own densities look like: a voxel is the likelier lesion the more its HU is found inside the segment and
+the less outside.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What makes an array a CT in HU: the values of padding, and why other values are refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Which files are images, what they are called, and whether they can be read at all."""
 
 import os
 from pathlib import Path

@@ -53,7 +53,8 @@ def predict_dram(
 
     Args:
         network: Gives logits (1, 1, z, y, x) for a lobe's image (1, 1, z, y, x); in eval mode, on ``device``. With
-            attention in ``description``, a :class:`~DRAMLesionLib.lesions.networks.dram_network.DenseNetwork` that has it.
+            attention in ``description``, a :class:`~DRAMLesionLib.lesions.networks.dram_network.DenseNetwork` that has
+            it.
         description: What the network expects.
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), 1..5 in the lobes.

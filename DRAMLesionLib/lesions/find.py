@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The main job in memory: lobes, dRAM, refined dRAM, lesion mask and table of one CT."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The lungs' box of a CT on the grid that a network wants, one sample per lobe, and the way back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""From a map to the lesion mask: the cut, the average of two maps, and smoothing without speckle."""
 
 import numpy as np
 import torch

@@ -1,6 +1,7 @@
 """What dense lesions and vessels take from the lungs, given back: closing that knows the ribs from the heart.
 
-All on the coarse grid of :mod:`DRAMLesionLib.lungs.lung_mask`: shape (z, y, x), canonical axes, ``spacing`` (z, y, x) in mm.
+All on the coarse grid of :mod:`DRAMLesionLib.lungs.lung_mask`: shape (z, y, x), canonical axes, ``spacing`` (z, y, x)
+in mm.
 """
 
 import numpy as np

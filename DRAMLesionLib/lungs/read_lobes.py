@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Lobes for one CT: cut by planes in its own lungs, or read from label maps and segmentations of any tool."""
 
 from __future__ import annotations
 

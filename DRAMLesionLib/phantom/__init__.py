@@ -1,5 +1,16 @@
 """Synthetic chest CTs of which everything is known: lobes, lesions, percentages."""
 
-from DRAMLesionLib.phantom.phantom import Phantom, lobe_percent, make_phantom, save_phantom
+from typing import Any
 
-__all__ = ["Phantom", "lobe_percent", "make_phantom", "save_phantom"]
+from DRAMLesionLib.system.lazy import load_name
+
+_NAMES = {
+    "Phantom": "DRAMLesionLib.phantom.phantom",
+    "lobe_percent": "DRAMLesionLib.phantom.phantom",
+    "make_phantom": "DRAMLesionLib.phantom.phantom",
+    "save_phantom": "DRAMLesionLib.phantom.phantom",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, name, _NAMES)

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A results folder as DICOM objects: Segmentation and measurement report."""
 
 from __future__ import annotations
 

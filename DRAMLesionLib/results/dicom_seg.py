@@ -65,7 +65,8 @@ class SourceSeries:
 
     Attributes:
         name: What to call it in errors.
-        like: Its grid as a :class:`~DRAMLesionLib.images.volume.Volume` whose voxels are not read (an empty array of its shape).
+        like: Its grid as a :class:`~DRAMLesionLib.images.volume.Volume` whose voxels are not read (an empty array of
+        its shape).
         images: pydicom data sets without pixels: one per slice in the order of positions, or one with all frames.
         frames: For each frame of ``images`` in their order: its index along the normal.
         even: Whether the slices form one even, straight stack.

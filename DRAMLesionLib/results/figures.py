@@ -120,8 +120,8 @@ def spread_slices(lesion: np.ndarray, lobes: np.ndarray, axis: int, count: int) 
 def blend(hu: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
     """The CT in grey (lung window) with the heatmap over it.
 
-    The colour is that of :mod:`DRAMLesionLib.results.colors`; its opacity rises in proportion to the value, so that 0 leaves
-    the CT as it is.
+    The colour is that of :mod:`DRAMLesionLib.results.colors`; its opacity rises in proportion to the value, so that 0
+    leaves the CT as it is.
 
     Args:
         hu: HU, any shape.

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Lesion and lobes as Slicer segments: names, colours, terminology."""
 
 from __future__ import annotations
 

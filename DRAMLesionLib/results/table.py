@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The table per lobe, per lung and in total: as CSV, as JSON with its record, and on the terminal."""
 
 from __future__ import annotations
 

@@ -180,7 +180,8 @@ def free_memory_gib() -> float | None:
 
 
 def device_memory_gib(description: str) -> float | None:
-    """The memory in a device's description as :func:`~DRAMLesionLib.system.device.list_devices` gives it; None without one."""
+    """The memory in a device's description as :func:`~DRAMLesionLib.system.device.list_devices` gives it; None without
+    one."""
     found = re.search(r"([0-9.]+) GiB", description)
     return float(found[1]) if found else None
 

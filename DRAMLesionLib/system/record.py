@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""For the record of a run: seconds of each stage, versions, and the sentence on research use."""
 
 from __future__ import annotations
 

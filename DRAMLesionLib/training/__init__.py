@@ -1,1 +1,1 @@
-"""Training: data lists, lobe samples, losses and the engine that recipes in ``Training/`` drive."""
+"""Training: recipes, the engine with its checkpoints, and below it the data, the tasks and the evaluation."""

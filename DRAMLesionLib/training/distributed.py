@@ -95,8 +95,8 @@ def processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, or be alone.
 
     Args:
-        device: See :func:`~DRAMLesionLib.system.device.find_device`. ``auto`` and ``cuda`` are the GPU of this process's local
-            rank.
+        device: See :func:`~DRAMLesionLib.system.device.find_device`. ``auto`` and ``cuda`` are the GPU of this
+            process's local rank.
 
     Raises:
         InputError: There is no such device.

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The sections of a recipe, one dataclass for each kind of training, and how they are read and checked."""
 
 import contextlib
 from collections.abc import Mapping

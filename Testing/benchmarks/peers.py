@@ -36,8 +36,8 @@ from main_job import machine  # noqa: E402
 from DRAMLesionLib.images.resampling import resample  # noqa: E402
 from DRAMLesionLib.images.volume import read_ct  # noqa: E402
 from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid, to_ct_grid  # noqa: E402
-from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off
-from DRAMLesionLib.lesions.probability import predict_on_grid, segmentation_grid
+from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off  # noqa: E402
+from DRAMLesionLib.lesions.probability import predict_on_grid, segmentation_grid  # noqa: E402
 from DRAMLesionLib.lesions.run_models import load_case_models  # noqa: E402
 from DRAMLesionLib.lungs.lobes import LOBES  # noqa: E402
 from DRAMLesionLib.lungs.read_lobes import find_lobes  # noqa: E402

@@ -22,10 +22,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.sr.codedict import codes  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
-from DRAMLesionLib.results import (
-    dicom_report,
-    dicom_seg,
-)
+from DRAMLesionLib.results import dicom_report, dicom_seg  # noqa: E402
 
 COLUMNS, ROWS, SLICES = 11, 9, 7
 SPACING = (0.7, 0.8, 2.5)

@@ -1,1 +1,1 @@
-"""TODO face."""
+"""DICOM folders: which series are there, their slices in order, tilted gantries."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The candidate prior: voxels that are too dark to be lesion are held down in the logits."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What the final network is and expects: its layers, spacing, HU window and threshold."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Whether a scene can be made here, and what its files are called."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Works on the nodes of a running Slicer and of a headless slicer-core scene alike. MRML is RAS, the library LPS; node
 arrays lie in the image's own axes, the library's in canonical ones: everything passes through
-:func:`~DRAMLesionLib.images.volume.own_axes` and :func:`~DRAMLesionLib.images.volume.from_image`, so the geometry stays exactly what
-the input had.
+:func:`~DRAMLesionLib.images.volume.own_axes` and :func:`~DRAMLesionLib.images.volume.from_image`, so the geometry
+stays exactly what the input had.
 """
 
 from __future__ import annotations

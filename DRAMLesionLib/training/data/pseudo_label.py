@@ -30,8 +30,8 @@ def pseudo_label(
     Args:
         lesion_map: float32 (z, y, x), 0..1: the refined dRAM.
         labels: uint8 (z, y, x): lobes, 1..5.
-        percent: Known percentage of each lobe (0..100) in the order of :data:`~DRAMLesionLib.lungs.lobes.LOBES`; None for a
-            lobe, or for all, where nothing is known.
+        percent: Known percentage of each lobe (0..100) in the order of :data:`~DRAMLesionLib.lungs.lobes.LOBES`; None
+            for a lobe, or for all, where nothing is known.
         rule: ``fixed`` cuts at ``threshold``; ``otsu`` at Otsu's threshold of the lobe's map; ``quantile`` keeps the
             voxels with the highest values so that the lobe's known percentage results (``fixed`` where it is unknown).
         threshold: For ``fixed``.

@@ -41,8 +41,8 @@ class PseudoLabelSettings:
     """How the maps become labels.
 
     Attributes:
-        rule: See :func:`~DRAMLesionLib.training.data.pseudo_label.pseudo_label`; a lobe whose percentage is not known is cut at the
-            model's threshold, within the range of its score where that is known.
+        rule: See :func:`~DRAMLesionLib.training.data.pseudo_label.pseudo_label`; a lobe whose percentage is not known
+            is cut at the model's threshold, within the range of its score where that is known.
         crf: Refine the map by the dense CRF first.
         smooth_mm: Sigma of a Gaussian inside the lobes that the map is smoothed by before the cut; 0 is none.
     """

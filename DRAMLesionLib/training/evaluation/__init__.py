@@ -1,1 +1,1 @@
-"""TODO face."""
+"""Masks against reference masks, and the study that compares all methods."""

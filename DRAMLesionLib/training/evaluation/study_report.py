@@ -27,7 +27,8 @@ def make_study(
     log: Log = lambda event: None,
     stop: Callable[[], bool] | None = None,
 ) -> str:
-    """Run a study and write its table and picture; arguments as of :func:`~DRAMLesionLib.training.evaluation.study.run_study`.
+    """Run a study and write its table and picture; arguments as of
+    :func:`~DRAMLesionLib.training.evaluation.study.run_study`.
 
     Args:
         path: See :mod:`~DRAMLesionLib.training.evaluation.study_recipe`.

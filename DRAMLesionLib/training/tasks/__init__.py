@@ -1,1 +1,1 @@
-"""TODO face."""
+"""What can be trained: the dRAM network, the final network, and the CAM baseline."""

@@ -125,7 +125,8 @@ def predict_cam(
     flips: bool = True,
     progress: Progress = silent,
 ) -> np.ndarray:
-    """The class activation map of a CT, on the CT's grid. Arguments as :func:`~DRAMLesionLib.lesions.dram.predict_dram`'s.
+    """The class activation map of a CT, on the CT's grid. Arguments as
+    :func:`~DRAMLesionLib.lesions.dram.predict_dram`'s.
 
     Returns:
         float32 (z, y, x): in each lobe from 0 at its least to 1 at its greatest activation, 0 outside the lobes and in
@@ -196,7 +197,8 @@ def save_cam_model(
     card: str,
     licence: str,
 ) -> Path:
-    """Write a bundle in the layout of :mod:`~DRAMLesionLib.lesions.networks.bundle`, whole or not at all, weights in float32.
+    """Write a bundle in the layout of :mod:`~DRAMLesionLib.lesions.networks.bundle`, whole or not at all, weights in
+    float32.
 
     Args:
         folder: The bundle's folder.
