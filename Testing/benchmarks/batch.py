@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--method", default="dram")
     parser.add_argument("--only", choices=["speed", "memory"])
     values = parser.parse_args()
-    os.environ["PYTHONPATH"] = str(REPOSITORY / "Testing" / "unit")
+    os.environ["PYTHONPATH"] = str(REPOSITORY / "Testing" / "unit" / "batch")
     if values.only != "speed":
         for count in (1000, values.listed):
             print(json.dumps({k: round(v, 1) for k, v in listed_memory(count).items()}), flush=True)

@@ -54,7 +54,7 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-        paths = (REPOSITORY, Path(__file__).parent, REPOSITORY / "Testing" / "unit")
+        paths = (REPOSITORY, Path(__file__).parent, REPOSITORY / "Testing" / "unit" / "batch")
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         self._process = subprocess.Popen(
             [sys.executable, __file__],

@@ -365,7 +365,7 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
-from test_correction import LEFT_BLOB, RIGHT_BLOB, SPACING, make_case
+from test_session import LEFT_BLOB, RIGHT_BLOB, SPACING, make_case
 from DRAMLesionLib.correction.session import CorrectionSession
 session = CorrectionSession(*make_case(), SPACING, directory=sys.argv[1])
 session.paint(LEFT_BLOB, 1)
@@ -381,7 +381,7 @@ for step in range(10_000):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_nothing_that_returned_is_lost_when_the_process_is_killed(tmp_path):
     folder, here = tmp_path / "s", Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(here.parents[2])}
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(folder), str(here)],
         stdout=subprocess.PIPE,

@@ -320,7 +320,7 @@ def start(source, out, count, *flags):
     )
     (out.parent / "start.py").write_text(script)
     command = [sys.executable, out.parent / "start.py", source, out, out.parent / "done", str(count)]
-    path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    path = os.pathsep.join([str(HERE), str(HERE.parents[2])])
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from DRAMLesionLib.images import volume
 from DRAMLesionLib.system.errors import InputError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 ORIENTATIONS = [
     "".join(letters)
     for axes in itertools.permutations(("LR", "PA", "SI"))

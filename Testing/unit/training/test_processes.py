@@ -90,7 +90,7 @@ def launch(folder, *options, launcher, dies) -> subprocess.Popen:
         "--out",
         "out",
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[2])}
     return subprocess.Popen(
         [*command, "--device", "cpu", "--json", *options],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

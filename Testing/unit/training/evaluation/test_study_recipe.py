@@ -9,7 +9,7 @@ from DRAMLesionLib.training.evaluation.study import Run
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
 
-TRAINING = Path(__file__).parents[2] / "Training"
+TRAINING = Path(__file__).parents[4] / "Training"
 ROWS = "rows:\n  - {name: cut, mask: threshold}\n"
 
 

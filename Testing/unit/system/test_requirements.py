@@ -24,7 +24,7 @@ from DRAMLesionLib.system.requirements import (
     state_of_packages,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 GOOD = {
     "python": "3.12.10",
     "numpy": "2.4.6",

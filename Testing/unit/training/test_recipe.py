@@ -7,7 +7,7 @@ import pytest
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.recipe import read_recipe, recipe_from_dict
 
-RECIPES = Path(__file__).parents[2] / "Training"
+RECIPES = Path(__file__).parents[3] / "Training"
 SHIPPED = sorted(
     path for path in RECIPES.glob("*.yaml") if "\ntask:" in "\n" + path.read_text(encoding="utf-8")
 )

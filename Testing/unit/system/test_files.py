@@ -13,7 +13,7 @@ import pytest
 from DRAMLesionLib.system import files
 from DRAMLesionLib.system.errors import InputError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 posix = pytest.mark.skipif(os.name == "nt", reason="asks after processes and permissions as POSIX does")
 
 

@@ -458,7 +458,7 @@ report.write_report(make_findings(), sys.argv[3])
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
     folder = Path(__file__).resolve().parent
-    arguments = [str(folder.parents[1]), str(folder), str(tmp_path / "r.html")]
+    arguments = [str(folder.parents[2]), str(folder), str(tmp_path / "r.html")]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

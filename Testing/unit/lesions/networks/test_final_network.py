@@ -233,7 +233,7 @@ def test_damaged_weights_and_metadata_are_refused(bundles):
 def test_metadata_of_a_final_network_fits_monais_schema(bundles):
     import jsonschema
 
-    schema = Path(__file__).parent / "data" / "bundle_metadata_schema.json"
+    schema = Path(__file__).parents[2] / "data" / "bundle_metadata_schema.json"
     metadata = json.loads((bundles[0] / METADATA).read_text())
     jsonschema.validate(metadata, json.loads(schema.read_text()))
     assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [8, 16, 16]

@@ -24,7 +24,7 @@ from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.system.errors import InputError
 
 SMALL = NetworkDescription((2, 2, 2, 2, 2, 2))
-SCHEMA = Path(__file__).parent / "data" / "bundle_metadata_schema.json"
+SCHEMA = Path(__file__).parents[2] / "data" / "bundle_metadata_schema.json"
 
 
 @pytest.fixture(autouse=True)
@@ -195,6 +195,6 @@ def test_monai_runs_a_bundle(bundle, tmp_path):
     }
     for key, value in arguments.items():
         command += [f"--{key}", str(value)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[4])
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "out" / "summary.json").is_file()
