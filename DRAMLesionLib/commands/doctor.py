@@ -1,15 +1,128 @@
-"""The command ``doctor``."""
+"""The command ``doctor``: what is installed and what this machine has, the first thing to ask when something fails."""
 
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import DRAMLesionLib
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.interrupted_install import interrupted
+from DRAMLesionLib.system.requirements import PACKAGES, Environment, state_of_packages
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OPTIONAL = {
+    "slicer-core": ("slicer", "writes scene.mrb and its pictures: pip install 'dramlesion[scene]'"),
+    "pydensecrf2": (
+        "pydensecrf",
+        "a second CRF to compare with, needs a C++ compiler: pip install 'dramlesion[pydensecrf]'; "
+        "the built-in CRF serves without it",
+    ),
+    "dask": ("dask", "many CTs on a cluster: pip install 'dramlesion[batch]'"),
+    "highdicom": ("highdicom", "writes DICOM Segmentations and reports: pip install 'dramlesion[dicom]'"),
+    "onnxruntime": ("onnxruntime", "runs exported networks: pip install 'dramlesion[onnx]'"),
+    "onnxscript": ("onnxscript", "exports networks as ONNX: pip install 'dramlesion[onnx]'"),
+}
 
 
 def doctor(json: Json = False, debug: Debug = False) -> None:
     """Show what is installed, the devices, their memory, and the models."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.doctor import examine, print_examination
-
         examination = examine()
         reporter.result(examination)
         if not json:
             print_examination(examination, reporter.console)
+
+
+def examine() -> dict[str, Any]:
+    """Look at packages, devices, memory, disk and models.
+
+    Returns:
+        JSON values: ``dramlesion``, ``python``, ``platform``, ``packages`` and ``optional`` (name to version, None where
+        missing), ``problems`` (lines that say what to do), ``memory_gib``, ``free_disk_gib``, ``devices``, ``models``.
+    """
+    environment = Environment.here()
+    packages = {name: environment.versions.get(name.lower()) for name in PACKAGES}
+    optional = {name: _version(name) if find_spec(module) else None for name, (module, _) in OPTIONAL.items()}
+    problems = state_of_packages(environment, interrupted())
+    found: dict[str, Any] = {
+        "dramlesion": DRAMLesionLib.__version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "packages": packages,
+        "optional": optional,
+        "memory_gib": memory_gib(),
+        "free_disk_gib": round(shutil.disk_usage(".").free / 2**30, 1),
+        "devices": {},
+        "models": {},
+        "problems": problems,
+    }
+    if not problems:
+        from DRAMLesionLib.system.device import list_devices
+
+        found["devices"] = list_devices()
+        found["models"] = _models(problems)
+    return found
+
+
+def memory_gib() -> float | None:
+    """Installed memory in GiB, None where the system does not tell."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def print_examination(found: dict[str, Any], console: "Console") -> None:
+    """Show an examination as text."""
+    from rich.table import Table
+
+    table = Table("what", "found", "note", box=None, header_style="bold")
+    table.add_row("DRAMLesion", found["dramlesion"], "research use only, not for diagnosis")
+    table.add_row("Python", found["python"], found["executable"])
+    for name, installed in found["packages"].items():
+        table.add_row(name, "[red]missing[/red]" if installed is None else installed or "unknown version", "")
+    for name, installed in found["optional"].items():
+        table.add_row(
+            name, installed or "not installed", "optional: " + OPTIONAL[name][1].replace("[", r"\[")
+        )
+    memory = found["memory_gib"]
+    table.add_row("memory", f"{memory} GiB" if memory else "unknown", "")
+    table.add_row("free disk", f"{found['free_disk_gib']} GiB", "in this folder")
+    for name, what in found["devices"].items():
+        table.add_row("device", name, what)
+    for name, what in found["models"].items():
+        table.add_row("model", name, what)
+    console.print(table)
+    for problem in found["problems"]:
+        console.print(f"Problem: {problem}", markup=False)
+    if not found["problems"]:
+        console.print("All that is needed is here.")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _models(problems: list[str]) -> dict[str, str]:
+    from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
+    from DRAMLesionLib.system.errors import InputError
+
+    models = {}
+    for name, folder in list_models().items():
+        try:
+            model = load_any_model(folder)
+            models[name] = f"version {model.version}, checksum {model.checksum[:12]}, {folder}"
+        except InputError as error:
+            problems.append(str(error))
+    return models

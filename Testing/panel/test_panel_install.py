@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 import pytest
 from packaging.requirements import Requirement
 
-from DRAMLesionLib import doctor
+from DRAMLesionLib.commands import doctor
 from DRAMLesionLib.system import interrupted_install
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.requirements import Environment, needed_packages, requirement

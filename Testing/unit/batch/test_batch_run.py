@@ -184,7 +184,7 @@ def test_a_case_that_was_finished_is_not_done_twice_in_a_run(source, tmp_path):
 
 
 def test_a_series_is_linked_under_neutral_names(tmp_path):
-    from test_batch_cases import write_series
+    from test_listing import write_series
 
     write_series(tmp_path / "DOE", "1.2.1")
     write_series(tmp_path / "DOE", "1.2.2", slices=10)

@@ -45,7 +45,7 @@ def test_free_memory_is_asked_of_the_system(monkeypatch):
 
 
 def test_free_memory_is_less_than_all_of_it():
-    from DRAMLesionLib.doctor import memory_gib
+    from DRAMLesionLib.commands.doctor import memory_gib
 
     free, whole = memory.free_memory_gib(), memory_gib()
     if free is None or whole is None:

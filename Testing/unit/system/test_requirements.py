@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from DRAMLesionLib import doctor
+from DRAMLesionLib.commands import doctor
 from DRAMLesionLib.system import interrupted_install
 from DRAMLesionLib.system import requirements as requirements_rules
 from DRAMLesionLib.system.requirements import (

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_dicom import write_series
+from test_dicom_series import write_series
 
 from DRAMLesionLib.images import volume
 from DRAMLesionLib.images.dicom import series as dicom
