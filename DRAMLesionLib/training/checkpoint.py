@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file, write_text
 from DRAMLesionLib.system.text_file import read_json
-from DRAMLesionLib.training.recipe import Recipe
+from DRAMLesionLib.training.recipes.recipe import Recipe
 
 TENSORS, SCALARS = "checkpoint.safetensors", "checkpoint.json"
 FORMAT = 1

@@ -32,18 +32,16 @@ from DRAMLesionLib.training.checkpoint import (
     mark_finished,
     save_checkpoint,
 )
-from DRAMLesionLib.training.compilation import compile_network
 from DRAMLesionLib.training.distributed import Processes, is_restart, processes
 from DRAMLesionLib.training.feed import Order, feed
-from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network
-from DRAMLesionLib.training.recipe import Recipe, read_recipe
+from DRAMLesionLib.training.precision import autocast, choose_precision, compile_network, prepare_network
+from DRAMLesionLib.training.recipes.recipe import Recipe, read_recipe
 from DRAMLesionLib.training.run_log import CURVE, LOG, TENSORBOARD, Log, RunLog
-from DRAMLesionLib.training.shortage import smaller_recipe
-from DRAMLesionLib.training.start_weights import load_start_weights
+from DRAMLesionLib.training.smaller_recipe import smaller_recipe
 from DRAMLesionLib.training.stopping import Stopped
-from DRAMLesionLib.training.tasks.kinds import TASKS, load_class
+from DRAMLesionLib.training.tasks.kinds import load_task
 from DRAMLesionLib.training.tasks.task import Task
-from DRAMLesionLib.training.weights import make_average, other_weights, update_average
+from DRAMLesionLib.training.weights import load_start_weights, make_average, other_weights, update_average
 
 TRAINING = "Training"
 """The stage that progress is told while steps are made."""
@@ -70,7 +68,7 @@ def train(
     What the training needs to go on lies beside the bundle, in the folder ``OUT.training``, see :func:`state_folder`.
 
     Args:
-        recipe: See :class:`~DRAMLesionLib.training.recipe.Recipe`; a file or the recipe itself.
+        recipe: See :class:`~DRAMLesionLib.training.recipes.recipe.Recipe`; a file or the recipe itself.
         data: See :mod:`~DRAMLesionLib.training.data.datalist`.
         out: Folder of the bundle.
         epochs: Instead of the recipe's.
@@ -113,7 +111,7 @@ def train(
         told = _stoppable(progress if team.is_first else silent, team, asked, folder)
         torch.manual_seed(recipe.seed)
         try:
-            task: Task = load_class(TASKS[recipe.task].task)(recipe, data, team.device, told)
+            task: Task = load_task(recipe.task)(recipe, data, team.device, told)
             trainer = _Trainer(recipe, task, team, folder, run, asked)
             trainer.begin(resume)
         except Exception:

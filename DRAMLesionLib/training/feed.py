@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.training.recipe import Recipe
+from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.tasks.task import Task
 
 AHEAD = 2

@@ -32,7 +32,7 @@ from DRAMLesionLib.system.progress import silent  # noqa: E402
 from DRAMLesionLib.training.data.datalist import read_datalist  # noqa: E402
 from DRAMLesionLib.training.engine import train  # noqa: E402
 from DRAMLesionLib.training.precision import autocast, choose_precision, prepare_network  # noqa: E402
-from DRAMLesionLib.training.recipe import Recipe, read_recipe  # noqa: E402
+from DRAMLesionLib.training.recipes.recipe import Recipe, read_recipe  # noqa: E402
 from DRAMLesionLib.training.tasks.dram_losses import weak_loss  # noqa: E402
 from DRAMLesionLib.training.tasks.dram_samples import TrainingSample, load_samples  # noqa: E402
 

@@ -339,7 +339,7 @@ def test_the_fine_tuning_recipe_fits_the_network_that_it_starts_from(module):
 
     from DRAMLesionLib.lesions.networks.bundle import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
     from DRAMLesionLib.lesions.networks.bundle_folders import SHIPPED, bundle_metadata
-    from DRAMLesionLib.training.recipe import read_recipe
+    from DRAMLesionLib.training.recipes.recipe import read_recipe
 
     assert (training_plan.DEFAULT_DRAM, training_plan.DEFAULT_FINAL) == (
         DEFAULT_MODEL,

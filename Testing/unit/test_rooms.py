@@ -16,7 +16,7 @@ FLOORS = (
     ("lesions",),
     ("results", "results.scene"),
     ("case", "onnx_export"),
-    ("correction", "training.data"),
+    ("correction", "training.data", "training.recipes"),
     ("training.tasks",),
     ("training",),
     ("training.evaluation",),

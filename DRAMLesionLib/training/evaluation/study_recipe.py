@@ -22,8 +22,8 @@ from typing import Any
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
 from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
-from DRAMLesionLib.training.recipe import Recipe, recipe_from_dict
-from DRAMLesionLib.training.settings import read_settings
+from DRAMLesionLib.training.recipes.recipe import Recipe, recipe_from_dict
+from DRAMLesionLib.training.recipes.settings import read_settings
 
 MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
 """What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined

@@ -17,8 +17,8 @@ from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
-from DRAMLesionLib.training.recipe import Recipe
-from DRAMLesionLib.training.settings import CamSettings
+from DRAMLesionLib.training.recipes.recipe import Recipe
+from DRAMLesionLib.training.recipes.settings import CamSettings
 from DRAMLesionLib.training.tasks.cam_network import CamNetwork, save_cam_model
 from DRAMLesionLib.training.tasks.dram_samples import Variation
 

@@ -25,7 +25,7 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.pseudo_label import pseudo_label
-from DRAMLesionLib.training.settings import CamSettings
+from DRAMLesionLib.training.recipes.settings import CamSettings
 
 METADATA, WEIGHTS, CARD = "configs/metadata.json", "models/model.safetensors", "docs/README.md"
 ACTIVATION = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True})

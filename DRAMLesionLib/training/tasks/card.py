@@ -1,39 +1,66 @@
-"""The model card that goes with a bundle."""
+"""The model cards that go with bundles, from ``templates/``."""
 
 from typing import Any
 
 from DRAMLesionLib.system.package import PACKAGE
-from DRAMLesionLib.training.recipe import Recipe
-
-TEMPLATE = PACKAGE / "templates" / "model_card.md"
+from DRAMLesionLib.training.recipes.recipe import Recipe
 
 
 def model_card(recipe: Recipe, scans: int, lobes: int, figures: dict[str, Any]) -> str:
-    """The card of a trained model, Markdown.
+    """The card of a trained dRAM network, Markdown.
 
     Args:
-        recipe: It was trained by.
-        scans: How many it saw.
-        lobes: How many with a known percentage.
-        figures: Of the last epoch.
+        recipe: The recipe that the network was trained by.
+        scans: How many scans it saw.
+        lobes: How many lobes with a known percentage.
+        figures: The last epoch's losses and measures by name.
     """
+    return _filled("model_card.md", recipe, figures, scans=scans, lobes=lobes)
+
+
+def segmentation_card(recipe: Recipe, scans: int, figures: dict[str, Any]) -> str:
+    """The card of a trained final network, Markdown.
+
+    Args:
+        recipe: The recipe that the network was trained by.
+        scans: How many scans it saw.
+        figures: The last epoch's losses and measures by name.
+    """
+    model = recipe.model
+    return _filled(
+        "segmentation_card.md",
+        recipe,
+        figures,
+        scans=scans,
+        patch=" x ".join(str(n) for n in model.patch),
+        outside=", air outside the lobes" if model.lobes_only else "",
+        filters=", ".join(str(n) for n in model.network.filters),
+        companion=model.dram_model or "the default dRAM model",
+        patches=recipe.settings.patches_per_scan,
+    )
+
+
+def _filled(template: str, recipe: Recipe, figures: dict[str, Any], **values: Any) -> str:
     low, high = recipe.model.hu_window
     shown = ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in figures.items()
     )
-    return TEMPLATE.read_text(encoding="utf-8").format(
-        name=recipe.name,
-        version=recipe.version,
-        data=recipe.data,
-        lobes=lobes,
-        scans=scans,
-        spacing=" x ".join(f"{s:g}" for s in recipe.model.spacing_mm),
-        low=low,
-        high=high,
-        epochs=recipe.epochs,
-        rate=recipe.learning_rate,
-        seed=recipe.seed,
-        figures=shown,
-        licence=recipe.licence.strip().splitlines()[0],
+    return (
+        (PACKAGE / "templates" / template)
+        .read_text(encoding="utf-8")
+        .format(
+            name=recipe.name,
+            version=recipe.version,
+            data=recipe.data,
+            spacing=" x ".join(f"{s:g}" for s in recipe.model.spacing_mm),
+            low=low,
+            high=high,
+            epochs=recipe.epochs,
+            rate=recipe.learning_rate,
+            seed=recipe.seed,
+            figures=shown,
+            licence=recipe.licence.strip().splitlines()[0],
+            **values,
+        )
     )

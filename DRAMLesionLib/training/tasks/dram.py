@@ -22,7 +22,7 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import read_datalist
 from DRAMLesionLib.training.data.weak_label import candidates
-from DRAMLesionLib.training.recipe import Recipe
+from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.tasks.card import model_card
 from DRAMLesionLib.training.tasks.dram_crf import CRFTraining
 from DRAMLesionLib.training.tasks.dram_losses import (

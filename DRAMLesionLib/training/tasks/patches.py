@@ -170,7 +170,7 @@ class PatchSampler:
         intensity: float,
         flip_all: bool,
     ):
-        """Take the settings of :class:`~DRAMLesionLib.training.settings.SegmentationSettings`."""
+        """Take the settings of :class:`~DRAMLesionLib.training.recipes.settings.SegmentationSettings`."""
         from monai import transforms as t
 
         crop = tuple(int(np.ceil(n * CROP)) for n in patch)

@@ -14,11 +14,11 @@ from DRAMLesionLib.lesions.probability import predict_on_grid
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
-from DRAMLesionLib.training.recipe import Recipe
-from DRAMLesionLib.training.segmentation_card import segmentation_card
-from DRAMLesionLib.training.segmentation_loss import weighted_cross_entropy, weighted_dice_loss
-from DRAMLesionLib.training.settings import SegmentationSettings
+from DRAMLesionLib.training.recipes.recipe import Recipe
+from DRAMLesionLib.training.recipes.settings import SegmentationSettings
+from DRAMLesionLib.training.tasks.card import segmentation_card
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
+from DRAMLesionLib.training.tasks.segmentation_losses import weighted_cross_entropy, weighted_dice_loss
 
 VALIDATION_OVERLAP = 0.25
 """Of the sliding window while it only watches the training."""

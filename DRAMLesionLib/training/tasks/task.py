@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from DRAMLesionLib.system.progress import Progress
-from DRAMLesionLib.training.recipe import Recipe
+from DRAMLesionLib.training.recipes.recipe import Recipe
 
 
 class Task(Protocol):

@@ -31,7 +31,7 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.case_table import read_table
 from DRAMLesionLib.training.data.datalist import read_datalist
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
-from DRAMLesionLib.training.recipe import read_recipe
+from DRAMLesionLib.training.recipes.recipe import read_recipe
 
 
 def test_data_list(world, folder):

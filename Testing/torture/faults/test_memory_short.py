@@ -28,8 +28,8 @@ from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import NotEnoughMemory, is_out_of_memory, obtainable_gib, smaller_setting
-from DRAMLesionLib.training.recipe import read_recipe
-from DRAMLesionLib.training.shortage import smaller_recipe
+from DRAMLesionLib.training.recipes.recipe import read_recipe
+from DRAMLesionLib.training.smaller_recipe import smaller_recipe
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
 ERRORS = {

@@ -8,8 +8,7 @@ from monai.networks.nets import DynUNet
 
 from DRAMLesionLib.lesions.networks.description import NetworkDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
-from DRAMLesionLib.training.compilation import compile_network
-from DRAMLesionLib.training.precision import autocast, prepare_network
+from DRAMLesionLib.training.precision import autocast, compile_network, prepare_network
 
 SIZES = ((32, 32, 48), (40, 33, 32), (48, 48, 32))
 TINY = NetworkDescription((2, 2, 4, 4, 4, 2))

@@ -15,17 +15,18 @@ from DRAMLesionLib.training import run_log
 from DRAMLesionLib.training.checkpoint import SCALARS, TENSORS
 from DRAMLesionLib.training.distributed import Processes
 from DRAMLesionLib.training.engine import STOP_FILE, state_folder, train
-from DRAMLesionLib.training.recipe import Recipe, recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import SECTIONS, Recipe, recipe_from_dict
 from DRAMLesionLib.training.run_log import CURVE, LOG, read_log
 from DRAMLesionLib.training.stopping import Stopped
-from DRAMLesionLib.training.tasks import kinds as tasks
+from DRAMLesionLib.training.tasks.kinds import TASKS
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
-    monkeypatch.setitem(tasks.TASKS, "toy", toy_task.KIND)
+    monkeypatch.setitem(TASKS, "toy", toy_task.TASK)
+    monkeypatch.setitem(SECTIONS, "toy", toy_task.TOY_SECTIONS)
     monkeypatch.setattr(toy_task.ToyTask, "validations", ())
 
 

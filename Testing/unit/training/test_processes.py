@@ -13,9 +13,9 @@ import toy_task
 from safetensors.torch import load_file
 
 from DRAMLesionLib.training.engine import STOP_FILE, state_folder, train
-from DRAMLesionLib.training.recipe import read_recipe
+from DRAMLesionLib.training.recipes.recipe import SECTIONS, read_recipe
 from DRAMLesionLib.training.run_log import LOG, read_log
-from DRAMLesionLib.training.tasks import kinds as tasks
+from DRAMLesionLib.training.tasks.kinds import TASKS
 
 HERE = Path(__file__).parent
 DRIVER = """
@@ -41,7 +41,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="n
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setitem(tasks.TASKS, "toy", toy_task.KIND)
+    monkeypatch.setitem(TASKS, "toy", toy_task.TASK)
+    monkeypatch.setitem(SECTIONS, "toy", toy_task.TOY_SECTIONS)
     (tmp_path / "ct.nii.gz").touch()
     row = {"image": "ct.nii.gz", "lobes": "ct.nii.gz", "percent": [1, 2, 3, 4, 5]}
     (tmp_path / "list.json").write_text(json.dumps({"training": [row]}))

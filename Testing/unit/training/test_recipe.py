@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.training.recipe import read_recipe, recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import read_recipe, recipe_from_dict
 
 RECIPES = Path(__file__).parents[3] / "Training"
 SHIPPED = sorted(

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from DRAMLesionLib.training.settings import read_settings
-from DRAMLesionLib.training.tasks.kinds import TASKS, TaskKind
+from DRAMLesionLib.training.recipes.recipe import SECTIONS
+from DRAMLesionLib.training.recipes.settings import read_settings
+from DRAMLesionLib.training.tasks.kinds import TASKS
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,11 @@ class ToyTask:
         return out
 
 
-KIND = TaskKind(*(f"{__name__}:{name}" for name in ("ToySettings", "ToyTask", "ToyModel")))
+TASK = f"{__name__}:ToyTask"
+TOY_SECTIONS = (ToySettings, ToyModel)
 
 
 def register() -> None:
     """Make ``task: toy`` known, in a process of its own."""
-    TASKS["toy"] = KIND
+    TASKS["toy"] = TASK
+    SECTIONS["toy"] = TOY_SECTIONS

@@ -11,7 +11,7 @@ from DRAMLesionLib.images.volume import Volume, from_image
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.training.settings import CamSettings
+from DRAMLesionLib.training.recipes.settings import CamSettings
 from DRAMLesionLib.training.tasks.cam_network import (
     METADATA,
     WEIGHTS,
@@ -214,7 +214,7 @@ def data_list(tmp_path_factory):
 
 
 def recipe(**cam):
-    from DRAMLesionLib.training.recipe import recipe_from_dict
+    from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
 
     model = {"spacing_mm": [7, 7, 7], "network": {"features": [2, 2, 2, 2, 2, 2]}}
     return recipe_from_dict({"task": "cam", "epochs": 1, "cam": cam, "model": model}, "recipe")

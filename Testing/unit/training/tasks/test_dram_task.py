@@ -12,7 +12,7 @@ import torch
 from DRAMLesionLib.lesions.networks.bundle import load_model
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import silent
-from DRAMLesionLib.training.recipe import recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
 from DRAMLesionLib.training.tasks.dram import DramTask
 
 RECIPE = {

@@ -13,7 +13,7 @@ from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.lungs.lung_mask import segment_lungs
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.progress import silent
-from DRAMLesionLib.training.recipe import recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
 from DRAMLesionLib.training.tasks.outlines import NEAREST_MM, in_built_in_lungs
 from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 

@@ -17,15 +17,15 @@ from DRAMLesionLib.lesions.networks.final_description import (
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.data.datalist import Scan
-from DRAMLesionLib.training.recipe import Recipe, read_recipe
-from DRAMLesionLib.training.segmentation_loss import (
+from DRAMLesionLib.training.recipes.recipe import Recipe, read_recipe
+from DRAMLesionLib.training.recipes.settings import SegmentationSettings
+from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
+from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
+from DRAMLesionLib.training.tasks.segmentation_losses import (
     DICE_SMOOTH,
     weighted_cross_entropy,
     weighted_dice_loss,
 )
-from DRAMLesionLib.training.settings import SegmentationSettings
-from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
-from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 
 MODEL = SegmentationDescription(
     spacing_mm=(2, 2, 2),

@@ -13,12 +13,24 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
-from DRAMLesionLib.training.settings import checked_values
-from DRAMLesionLib.training.tasks.kinds import TASKS, load_class
+from DRAMLesionLib.training.recipes.settings import (
+    CamSettings,
+    DramSettings,
+    SegmentationSettings,
+    checked_values,
+)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+SECTIONS: dict[str, tuple[Any, Any]] = {
+    "dram": (DramSettings, ModelDescription),
+    "cam": (CamSettings, ModelDescription),
+    "segmentation": (SegmentationSettings, SegmentationDescription),
+}
+"""What the section named after a task and the section ``model`` hold; each class has ``from_dict(values, where)``."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Recipe:
     """A training.
 
     Attributes:
-        task: Its kind: a name in :data:`~DRAMLesionLib.training.tasks.kinds.TASKS`.
+        task: Its kind: a name in :data:`SECTIONS`.
         settings: The task's own settings: the recipe's section of that name.
         model: What the network expects, and its size.
         name: Of the model that results.
@@ -115,21 +127,21 @@ def recipe_from_dict(content: Mapping[str, Any], where: str) -> Recipe:
         InputError: A key is unknown or wrong: it is named.
     """
     task = content.get("task", "dram")
-    if not isinstance(task, str) or task not in TASKS:
-        raise InputError(f"{where}: task: {task!r} is unknown: use one of {', '.join(TASKS)}")
+    if not isinstance(task, str) or task not in SECTIONS:
+        raise InputError(f"{where}: task: {task!r} is unknown: use one of {', '.join(SECTIONS)}")
     common = [f.name for f in fields(Recipe) if f.name not in ("task", "settings", "model")]
     for key in content:
-        if key in TASKS and key != task:
+        if key in SECTIONS and key != task:
             raise InputError(f"{where}: {key}: the task is {task}: remove this section or change task")
         if key not in (*common, "task", "model", task):
             raise InputError(
                 f"{where}: {key}: unknown key: use one of {', '.join(('task', *common, task, 'model'))}"
             )
     values = {key: content[key] for key in common if key in content}
-    kind = TASKS[task]
+    settings, model = SECTIONS[task]
     return Recipe(
         task=task,
-        settings=load_class(kind.settings).from_dict(content.get(task, {}), f"{where}: {task}"),
-        model=load_class(kind.model).from_dict(content.get("model", {}), f"{where}: model"),
+        settings=settings.from_dict(content.get(task, {}), f"{where}: {task}"),
+        model=model.from_dict(content.get("model", {}), f"{where}: model"),
         **checked_values(Recipe, values, f"{where}: ", _BOUNDS, {"precision": PRECISIONS}),
     )

@@ -1,7 +1,7 @@
 """What to change in a recipe where memory does not suffice for it."""
 
 from DRAMLesionLib.lesions.networks.windows import smaller_windows
-from DRAMLesionLib.training.recipe import Recipe
+from DRAMLesionLib.training.recipes.recipe import Recipe
 
 COARSER = 1.25
 """Spacing times this: about half as many voxels."""

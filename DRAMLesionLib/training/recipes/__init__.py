@@ -1,0 +1,1 @@
+"""Recipes: what a training does, read and checked; the settings of each kind of training."""
