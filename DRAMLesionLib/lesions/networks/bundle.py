@@ -11,7 +11,6 @@ There are two kinds: "dram" makes the lesion map; "segmentation" is the final ne
 dRAM model whose map goes with it.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, build_netw
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
+from DRAMLesionLib.system.files import replaced_directory, sha256_of_file
 from DRAMLesionLib.system.memory import is_out_of_memory
 
 Kind = Literal["dram", "segmentation"]
@@ -228,8 +227,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 def _checksum(path: Path) -> str:
     try:
-        with path.open("rb") as weights:
-            return hashlib.sha256(weights.read()).hexdigest()
+        return sha256_of_file(path)
     except OSError as error:
         raise InputError(
             f"{path}: model without weights: {error.strerror}: install the model again"

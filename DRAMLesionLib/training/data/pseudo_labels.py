@@ -27,7 +27,7 @@ from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import write_text
+from DRAMLesionLib.system.files import sha256_of_file, write_text
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import versions
 from DRAMLesionLib.training.data.datalist import DataList, Scan, read_datalist, write_datalist
@@ -252,4 +252,4 @@ def _sha256(path: Path) -> str:
             (p.relative_to(path).as_posix(), p.stat().st_size) for p in path.rglob("*") if p.is_file()
         )
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of_file(path)

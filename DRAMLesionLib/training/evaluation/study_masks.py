@@ -1,6 +1,5 @@
 """The maps that a study's rows cut, one function per kind of row."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from DRAMLesionLib.lesions.mask import with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import WEIGHTS, load_any_model
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
+from DRAMLesionLib.system.files import sha256_of_file
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.evaluation.study_recipe import StudyRow
 from DRAMLesionLib.training.tasks.cam_network import load_cam_model, segment_by_cam
@@ -44,7 +44,7 @@ class LoadedScan:
 
 def checksum_of(folder: Path) -> str:
     """SHA-256 of a bundle's weights."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    return sha256_of_file(folder / WEIGHTS)
 
 
 def load_row_model(mask: str, folder: Path, device: str = "cpu") -> Any:

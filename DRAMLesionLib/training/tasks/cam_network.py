@@ -4,7 +4,6 @@ A classification network says how bad each lobe is; the weights of its last laye
 voxel, show what made it say so (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016).
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -22,7 +21,7 @@ from DRAMLesionLib.lesions.networks.description import ModelDescription, Network
 from DRAMLesionLib.lesions.networks.dram_network import Padding
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import staged_directory
+from DRAMLesionLib.system.files import sha256_of_file, staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.pseudo_label import pseudo_label
 from DRAMLesionLib.training.recipes.settings import CamSettings
@@ -224,7 +223,7 @@ def save_cam_model(
             "version": version,
             "cam": asdict(network.settings),
             "model": description.to_dict(),
-            "checksum": {WEIGHTS: _checksum(staging / WEIGHTS)},
+            "checksum": {WEIGHTS: sha256_of_file(staging / WEIGHTS)},
         }
         (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
@@ -246,7 +245,7 @@ def load_cam_model(folder: str | Path, device: torch.device | str = "cpu") -> Ca
         metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
         settings = CamSettings.from_dict(metadata["cam"], f"{metadata_path}: cam")
         description = ModelDescription.from_dict(metadata["model"], f"{metadata_path}: model")
-        if _checksum(weights) != metadata["checksum"][WEIGHTS]:
+        if sha256_of_file(weights) != metadata["checksum"][WEIGHTS]:
             raise InputError(f"{weights}: damaged model: another checksum: train the CAM model again")
         network = CamNetwork(description.network, settings)
         network.load_state_dict(load_file(weights))
@@ -256,7 +255,3 @@ def load_cam_model(folder: str | Path, device: torch.device | str = "cpu") -> Ca
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{folder}: no CAM model, or a damaged one: {reason}: train it again") from error
     return CamModel(str(metadata.get("name", "cam")), description, network.eval().to(device))
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
