@@ -1,6 +1,7 @@
 """Image files: read whole or refused with one clear line."""
 
 import contextlib
+import locale
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def read_header(path: str | Path, image_io: str = "") -> "sitk.ImageFileReader":
     reader.SetFileName(str(path))
     reader.SetImageIO(image_io)
     try:
-        with quiet():
+        with quiet(), c_numbers():
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(f"{path}: {short_reason(error)}") from error
@@ -56,7 +57,7 @@ def read_image(path: str | Path) -> "sitk.Image":
     check_whole(path)
     reader = read_header(path)
     try:
-        with quiet():
+        with quiet(), c_numbers():
             return reader.Execute()
     except RuntimeError as error:
         if is_out_of_memory(error):
@@ -75,6 +76,23 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+@contextlib.contextmanager
+def c_numbers() -> Iterator[None]:
+    """Let ITK read and write numbers with a point, whatever the process's locale.
+
+    Its C functions end a number at the point where the locale has a comma: a spacing of 7.35 is read as 7.
+    """
+    before = locale.setlocale(locale.LC_NUMERIC)
+    if before in ("C", "POSIX"):
+        yield
+        return
+    locale.setlocale(locale.LC_NUMERIC, "C")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def short_reason(error: Exception) -> str:
