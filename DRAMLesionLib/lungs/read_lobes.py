@@ -222,98 +222,9 @@ def _from_folder(path: Path, ct: Volume) -> np.ndarray:
     return labels
 
 
-def _from_segmentation(path: Path, ct: Volume) -> np.ndarray:
-    """The segments that are lobes, by name or else by terminology, from any layer."""
-    from DRAMLesionLib.images.image_file import read_image
-
-    image = read_image(path)
-    segments = _segments(image)
-    lobes = [(lobe_of(s["Name"], s["ID"], _terminology(s["Tags"])), s) for s in segments]
-    named = [(lobe, segment) for lobe, segment in lobes if lobe]
-    if not named:
-        raise InputError(
-            f"{path}: no lobes among its segments ({_listed(s['Name'] for s in segments)}): "
-            "name them left upper lobe, left lower lobe and so on"
-        )
-    _refuse_doubles(path, ((lobe, segment["Name"]) for lobe, segment in named))
-    labels = np.zeros(ct.array.shape, np.uint8)
-    layers: dict[int, np.ndarray] = {}
-    for lobe, segment in sorted(named, key=lambda pair: pair[0].value):
-        number, value = (_whole(segment, key, path) for key in ("Layer", "LabelValue"))
-        if number not in layers:
-            layers[number] = _on_lattice(_layer(image, number, path), path, ct)
-        labels[(layers[number] == value) & (labels == 0)] = lobe.value
-    return labels
-
-
-def _segments(image: sitk.Image) -> list[dict[str, str]]:
-    """Name, label value, layer and tags of each segment in a ``.seg.nrrd``, in the file's order."""
-    defaults = {"ID": "", "Name": "", "LabelValue": "1", "Layer": "0", "Tags": ""}
-    found: dict[int, dict[str, str]] = {}
-    for key in image.GetMetaDataKeys():
-        match = re.fullmatch(r"Segment(\d+)_(ID|Name|LabelValue|Layer|Tags)", key)
-        if match:
-            segment = found.setdefault(int(match[1]), dict(defaults))
-            segment[match[2]] = image.GetMetaData(key).strip()
-    return [found[number] for number in sorted(found)]
-
-
-def _whole(segment: Mapping[str, str], key: str, path: Path) -> int:
-    """A whole number among a segment's fields."""
-    try:
-        return int(segment[key])
-    except ValueError as error:
-        raise InputError(
-            f"{path}: {key} of the segment {segment['Name']} is {segment[key]!r}, no number: export it again"
-        ) from error
-
-
-def _terminology(tags: str) -> str:
-    """The terminology entry among a segment's tags, ``name:value|name:value|``."""
-    match = re.search(r"(?:^|\|)\s*TerminologyEntry:([^|]*)", tags)
-    return match[1] if match else ""
-
-
 def _refuse_doubles(path: Path, named: Iterable[tuple[Lobe, str]]) -> None:
     seen: dict[Lobe, str] = {}
     for lobe, name in named:
         if lobe in seen:
             raise InputError(f"{path}: {seen[lobe]} and {name} are both the {lobe.name}: keep one of them")
         seen[lobe] = name
-
-
-def _layer(image: sitk.Image, number: int, path: Path) -> sitk.Image:
-    """One layer of shared label maps: a component of a vector image, or a part of the fourth axis."""
-    import SimpleITK as sitk
-
-    count = image.GetNumberOfComponentsPerPixel()
-    if image.GetDimension() == 4:
-        count = image.GetSize()[3]
-    if image.GetDimension() not in (3, 4) or not 0 <= number < count:
-        raise InputError(f"{path}: its segments name a layer {number} that it does not hold: export it again")
-    if image.GetDimension() == 4:
-        return sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, number])
-    return sitk.VectorIndexSelectionCast(image, number) if count > 1 else image
-
-
-def _on_lattice(layer: sitk.Image, path: Path, ct: Volume) -> np.ndarray:
-    """The layer's labels on the CT's canonical grid; it may cover a part of it, or reach beyond."""
-    from DRAMLesionLib.images.volume import Geometry, from_image
-
-    segmentation = from_image(layer, path.name)
-    grid, own = ct.geometry.canonical(), segmentation.geometry.canonical()
-    first = np.linalg.inv(grid.matrix) @ own.matrix[:, 3]
-    start = np.rint(first[:3]).astype(int)
-    origin = grid.matrix @ np.append(start, 1.0)
-    moved = Geometry(own.size, grid.spacing, (origin[0], origin[1], origin[2]), grid.direction)
-    difference = own.difference(moved, what="lobe segmentation")
-    if difference:
-        raise InputError(f"{path}: {difference}: give one made from this CT")
-    labels = np.zeros(ct.array.shape, segmentation.array.dtype)
-    to, out_of = [], []
-    for offset, length, size in zip(start[::-1], segmentation.array.shape, labels.shape, strict=True):
-        low, high = max(0, offset), max(0, min(size, offset + length))
-        to.append(slice(low, high))
-        out_of.append(slice(low - offset, max(low, high) - offset))
-    labels[tuple(to)] = segmentation.array[tuple(out_of)]
-    return labels
