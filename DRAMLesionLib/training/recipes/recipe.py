@@ -15,14 +15,10 @@ from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
-from DRAMLesionLib.training.recipes.settings import (
-    CamSettings,
-    DramSettings,
-    SegmentationSettings,
-    checked_values,
-)
+from DRAMLesionLib.training.recipes.settings import CamSettings, DramSettings, SegmentationSettings
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SECTIONS: dict[str, tuple[Any, Any]] = {
