@@ -36,7 +36,7 @@ class StudyRow:
     """One method.
 
     Attributes:
-        name: Its row in the table.
+        name: The method's name in the table.
         mask: Which map is cut, one of :data:`MASKS`.
         recipe: How its model is trained; None where it has none, or another row's.
         model_of: The row whose model it reads; None for its own.
