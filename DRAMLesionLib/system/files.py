@@ -7,6 +7,7 @@ successor (:func:`replace_folder`) where that never came.
 
 import contextlib
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -51,6 +52,19 @@ def suffixes(path: Path) -> str:
         if name.endswith(double):
             return path.name[-len(double) :]
     return path.suffix
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def temporary_prefix() -> str:
