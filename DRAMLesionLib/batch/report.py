@@ -18,8 +18,8 @@ from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.batch.tables import read_volumes
 from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.system.files import write_text
-from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.record import RESEARCH_USE
 
 COHORT_REPORT_NAME = "report.html"
@@ -72,16 +72,8 @@ def write_cohort_report(out: str | Path) -> Path:
     Returns:
         The report.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     out = Path(out)
-    loader = FileSystemLoader(PACKAGE / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    page = environment.get_template("cohort.html.j2").render(_values(out))
-    write_text(out / COHORT_REPORT_NAME, page)
+    write_text(out / COHORT_REPORT_NAME, render_page("cohort.html.j2", _values(out), {"number": _number}))
     return out / COHORT_REPORT_NAME
 
 

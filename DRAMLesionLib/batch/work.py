@@ -22,7 +22,7 @@ import DRAMLesionLib
 from DRAMLesionLib.batch.inputs import Inputs, fingerprint, neutral_inputs, own_inputs
 from DRAMLesionLib.batch.listing import Case
 from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
-from DRAMLesionLib.system.files import replace_folder, temporary_prefix, write_text
+from DRAMLesionLib.system.files import replace_folder, checksum, temporary_prefix, write_text
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -221,13 +221,9 @@ def withdraw(out: Path, name: str) -> None:
 def checksum(path: Path) -> str | None:
     """SHA-256 of a file, hexadecimal; None where it can't be read."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return checksum(path)
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def made_with(case: Case, job: Job, model_checksum: str) -> str:
