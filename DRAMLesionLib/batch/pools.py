@@ -90,7 +90,7 @@ class ProcessPool:
 
     @property
     def window(self) -> int:
-        """As many as there are processes: a waiting case would gain nothing."""
+        """How many cases to hand out at once: one for each process, since a waiting case would gain nothing."""
         return self._window
 
     def submit(self, case: Case, attempt: int) -> None:

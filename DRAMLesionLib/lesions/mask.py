@@ -34,10 +34,10 @@ def with_refined_dram(
 
     Args:
         probability: float32 (z, y, x), 0..1: the final network's.
-        threshold: At which it is cut.
-        refined: The same shape: the refined dRAM.
-        refined_threshold: At which that is cut.
-        share: Of the refined dRAM, 0..1.
+        threshold: The probability above which a voxel is lesion, 0..1.
+        refined: float32 (z, y, x), 0..1: the refined dRAM.
+        refined_threshold: The value above which a voxel of the refined dRAM is lesion, 0..1.
+        share: How much the refined dRAM counts, 0..1.
 
     Returns:
         float32, the same shape, 0..1, to be cut at ``threshold``; where ``refined`` is 0 (outside the lobes) it is 0.
@@ -62,7 +62,7 @@ def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float)
     Args:
         lesion_map: float32 (z, y, x), 0..1: the final network's probability, the dRAM or the refined dRAM.
         labels: uint8 (z, y, x): lobes.
-        threshold: Of the description of the model that made the map; a voxel above it is lesion.
+        threshold: A voxel above it is lesion; the description of the model that made the map has it.
 
     Returns:
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
@@ -82,7 +82,7 @@ def take_speckle_off(
     Args:
         lesion_map: float32 (z, y, x), 0..1.
         labels: uint8 (z, y, x): lobes; outside nothing changes.
-        threshold: Where the map is cut.
+        threshold: A voxel above it is lesion.
         spacing_mm: (z, y, x).
     """
     inside = labels > 0

@@ -38,7 +38,7 @@ def refine_dram(
         hu: (z, y, x) HU.
         spacing_mm: (z, y, x).
         labels: uint8 (z, y, x): lobes.
-        description: The model's: its threshold and CRF settings.
+        description: The model's description: its threshold and CRF settings count.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -80,5 +80,5 @@ def _on_grid(source: Source, shape: tuple[int, ...], size: tuple[int, ...]) -> n
 
 
 def _shift(probability: torch.Tensor, by: float) -> torch.Tensor:
-    """Add to the logit; in place."""
+    """Add ``by`` to the logit of each probability, in place."""
     return torch.logit(probability, LEAST, out=probability).add_(by).sigmoid_()

@@ -233,18 +233,18 @@ def find_source(folder: str | Path, ct: Volume, series: str | None = None) -> So
     if not listed:
         wanted = f" {series}" if series else ""
         raise InputError(f"{folder}: holds no CT series{wanted}: give the folder of the CT")
-    found, reasons = [], []
+    fitting, reasons = [], []
     for one in listed:
         source = _read_source(folder, one)
         reason = _misfit(source, ct)
-        found += [] if reason else [source]
+        fitting += [] if reason else [source]
         reasons += [reason] if reason else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        uids = ", ".join(str(source.images[0].SeriesInstanceUID) for source in found)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        uids = ", ".join(str(source.images[0].SeriesInstanceUID) for source in fitting)
         raise InputError(
-            f"{folder}: {len(found)} series fit the results: choose one with --series UID: {uids}"
+            f"{folder}: {len(fitting)} series fit the results: choose one with --series UID: {uids}"
         )
     raise InputError(
         f"{folder}: its series is not the results' CT: {reasons[0]}: give the series they were made from"

@@ -53,7 +53,7 @@ class Drawings:
     Attributes:
         chart: Percent per lobe.
         axial: Axial slices, plain and with the overlay.
-        coronal: The same, coronal.
+        coronal: Coronal slices, plain and with the overlay.
     """
 
     chart: bytes
@@ -85,7 +85,7 @@ def write_report(
         path: The file to make.
         pictures: PNG files to show at the end, such as ``{"view_3d": Path("view_3d.png")}``; a key of
             :data:`PICTURE_TITLES` gets that caption, any other is its own caption.
-        drawings: Of :func:`draw`, where they are made already.
+        drawings: The pictures of :func:`draw`, where they are made already.
 
     Raises:
         OSError: A picture can't be read, or ``path`` can't be written.

@@ -211,7 +211,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def sha256_of_file(path: str | Path) -> str:
+def checksum(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, hexadecimal, read block by block.
 
     Raises:

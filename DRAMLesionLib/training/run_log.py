@@ -25,7 +25,7 @@ class RunLog:
         """Open the log.
 
         Args:
-            folder: Of the training's state.
+            folder: Where the training's state lies.
             step: Where the training goes on; later lines are of steps that are done again, and are dropped.
             show: Is given each event, too.
             tensorboard: Write TensorBoard's files as well.
@@ -93,7 +93,8 @@ def draw_loss_curve(events: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the loss of each epoch and its parts, and below them the validation's measures.
 
     Args:
-        events: Of :class:`~DRAMLesionLib.training.run_log.RunLog`; nothing is drawn before the first epoch's end.
+        events: What :class:`~DRAMLesionLib.training.run_log.RunLog` has written; nothing is drawn before
+            the first epoch's end.
         path: A PNG file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

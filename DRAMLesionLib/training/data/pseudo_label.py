@@ -83,7 +83,7 @@ def smooth_inside(
         lesion_map: float32 (z, y, x).
         mask: bool (z, y, x): the lobes.
         spacing_mm: (z, y, x).
-        sigma_mm: Of the Gaussian, mm; 0 leaves the map as it is.
+        sigma_mm: Width (sigma) of the Gaussian, mm; 0 leaves the map as it is.
 
     Returns:
         float32 (z, y, x), 0 outside the mask.
@@ -127,7 +127,7 @@ def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
 
     Args:
         values: Any shape, finite.
-        bins: Of the histogram.
+        bins: How many bins the histogram has.
 
     Returns:
         The threshold; the value itself where all are equal.
