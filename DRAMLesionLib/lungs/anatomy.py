@@ -1,8 +1,8 @@
 """Lobes that no person has: sides exchanged, upper below lower, a middle lobe behind the lower one.
 
 Such lobes come from a header that is upside down or mirrored, or from labels in another order. What is refused lies far
-from what is seen: on six chest CTs the mean heights of upper and lower lobe differ by 0.37 to 0.41 of the lungs' height on
-the left and by 0.39 to 0.52 on the right. Lobes that are absent, or small beside the lungs, are not judged.
+from what is seen: on six chest CTs the mean heights of upper and lower lobe differ by 0.37 to 0.41 of the lungs' height
+on the left and by 0.39 to 0.52 on the right. Lobes that are absent, or small beside the lungs, are not judged.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def refuse_impossible(path: Path | str, labels: np.ndarray) -> None:
         labels: uint8, shape (z, y, x), canonical axes, the values of :data:`~DRAMLesionLib.lungs.lobes.LOBES`.
 
     Raises:
-        InputError: Left lobes lie to the right of right ones, an upper lobe below the lower one or below the middle one, or
-            the middle lobe behind the lower one.
+        InputError: A left lobe lies to the right of a right one, an upper lobe below the lower or the middle one, or the
+            middle lobe behind the lower one.
     """
     sums = [_profiles(labels == lobe.value) for lobe in LOBES]
     total = sum(float(profile[_Z].sum()) for profile in sums)
     if not total:
         return
-    spans = [_span(sum(profile[axis] for profile in sums)) for axis in range(3)]
+    spans = [_span(np.sum([profile[axis] for profile in sums], axis=0)) for axis in range(3)]
     middles = {
         lobe: tuple(_middle(profile[axis]) / spans[axis] for axis in range(3))
         for lobe, profile in zip(LOBES, sums, strict=True)
