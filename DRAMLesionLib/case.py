@@ -12,7 +12,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
 from DRAMLesionLib.results.arrays import write_arrays
-from DRAMLesionLib.results.dicom_seg import check_source
+from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import write_findings
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting

@@ -13,7 +13,8 @@ from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results import report, seg_nrrd, table
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
-from DRAMLesionLib.results.dicom_seg import DicomFolder, write_dicom_seg
+from DRAMLesionLib.results.dicom_seg import write_dicom_seg
+from DRAMLesionLib.results.dicom_source import DicomFolder
 from DRAMLesionLib.results.scene import available, process
 from DRAMLesionLib.results.scene.available import PICTURES, SCENE_NAME
 from DRAMLesionLib.system.allocation import give_freed_memory_back
