@@ -29,8 +29,10 @@ def datalist(
         ),
     ] = False,
     kind: Annotated[
-        Literal["percent", "score"] | None,
-        typer.Option(help="What columns called just LUL ... RLL hold, or what to derive from the masks."),
+        Literal["percent", "fraction", "score"] | None,
+        typer.Option(
+            help="What columns called just LUL ... RLL hold (fraction: 0..1 for percent), or what to derive from masks."
+        ),
     ] = None,
     validation: Annotated[
         list[str] | None,
@@ -69,7 +71,7 @@ def datalist(
         scans, notes = collect(
             folder,
             rows,
-            kind=kind or "percent",
+            kind="score" if kind == "score" else "percent",
             patterns={key: patterns for key, patterns in given.items() if patterns},
             progress=reporter.progress,
         )

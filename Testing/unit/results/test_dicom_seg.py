@@ -308,7 +308,6 @@ def test_a_series_without_frame_of_reference_gets_one_from_its_own_uid(tmp_path)
         (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
         (["", "ISO 2022 IR 87"], "Suzuki^Hanako=鈴木^花子=すずき^はなこ"),
         (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
-        (["", "ISO 2022 IR 58"], "Zhang^XiaoDong=张^小东="),
         (["ISO_IR 100"], "Buc^Jérôme"),
         (["ISO_IR 192"], "Wang^XiaoDong=王^小东"),
     ],
@@ -330,7 +329,7 @@ def test_a_name_in_any_character_sets_is_preserved(tmp_path, sets, name):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda number, data: setattr(data, "SOPInstanceUID", "1.2.3"), "00.dcm and 01.dcm have the same"),
+        (lambda number, data: setattr(data, "SOPInstanceUID", "1.2.3"), "have the same instance UID"),
         (
             lambda number, data: setattr(data, "SOPInstanceUID", "1.2.3") if number in (2, 5) else None,
             "02.dcm and 05.dcm have the same instance UID",
