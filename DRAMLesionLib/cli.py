@@ -24,9 +24,9 @@ from DRAMLesionLib.commands.phantom import phantom
 from DRAMLesionLib.commands.pseudo_label import pseudo_label
 from DRAMLesionLib.commands.refine import refine
 from DRAMLesionLib.commands.segment import segment
-from DRAMLesionLib.commands.streams import lasting, restart_in_utf8
 from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
+from DRAMLesionLib.system.streams import lasting, restart_in_utf8
 
 app = typer.Typer(
     name="dramlesion",

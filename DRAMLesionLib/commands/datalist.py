@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 Pattern = Annotated[
     list[str] | None, typer.Option(metavar="PATTERN", help="How they are called, as for --image.")
@@ -58,6 +59,7 @@ def datalist(
     Lobes are called {name}_lobes or {name}/lobes, lesion masks {name}_lesion or _label, painted voxels {name}_edits.
     """
     with Reporter(json, debug) as reporter:
+        check_output_file(out)
         from DRAMLesionLib.system.errors import InputError
         from DRAMLesionLib.training.data.case_table import collect, read_table, split
         from DRAMLesionLib.training.data.datalist import write_datalist

@@ -15,6 +15,7 @@ from DRAMLesionLib.commands.options import (
     MissingLobes,
     Out,
 )
+from DRAMLesionLib.system.files import check_folder
 
 
 def segment(
@@ -50,6 +51,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()
