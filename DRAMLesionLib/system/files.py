@@ -54,19 +54,6 @@ def suffixes(path: Path) -> str:
     return path.suffix
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal.
-
-    Raises:
-        OSError: It can't be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def temporary_prefix() -> str:
     """How the temporary names of this process begin."""
     return f"{STAGING_PREFIX}{_machine()}-{os.getpid()}-"
@@ -222,6 +209,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 ``text`` to ``path``, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, hexadecimal, read block by block.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_stale(folder: Path) -> None:

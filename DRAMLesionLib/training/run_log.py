@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file, explained, write_text
+from DRAMLesionLib.system.optional import import_optional
 
 Log = Callable[[dict[str, Any]], None]
 LOG, CURVE, TENSORBOARD = "log.jsonl", "loss.png", "tensorboard"
@@ -82,13 +82,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError(
-            "--tensorboard: TensorBoard is not installed: pip install 'dramlesion[tensorboard]', or leave it out"
-        ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    board = import_optional("torch.utils.tensorboard", "tensorboard", "--tensorboard")
+    return board.SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 VALIDATION = "validation_"

@@ -30,6 +30,7 @@ from DRAMLesionLib.lesions.networks.description import AttentionSettings, ModelD
 from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, SMALLEST_GRID, DenseNetwork, Padding
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
+from DRAMLesionLib.system.optional import import_optional
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import RESEARCH_USE
 
@@ -262,13 +263,8 @@ def _session(path: str | Path) -> Any:
 
 
 def _require(*packages: str) -> None:
-    from importlib import import_module
-
     for package in packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise InputError(f"ONNX needs {package}: pip install 'dramlesion[onnx]'") from error
+        import_optional(package, package, "ONNX")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
-from DRAMLesionLib.system.text_file import read_text
+from DRAMLesionLib.system.text_file import csv_delimiter, read_text
 from DRAMLesionLib.training.data.datalist import (
     FILES,
     LABELS,
@@ -67,7 +67,7 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
     """
     path = Path(path)
     text = read_text(path, "UTF-8 text", "save the table as CSV (UTF-8)")
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = csv_delimiter(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [cell.strip().lower() for cell in next(_lines(path, reader), [])]
     name_column = next((header.index(name) for name in NAME_COLUMNS if name in header), None)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 
@@ -89,7 +90,7 @@ def smooth_inside(
     """
     if sigma_mm == 0 or not mask.any():
         return np.where(mask, lesion_map, np.float32(0))
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     sigma = [sigma_mm / s for s in spacing_mm]
     inside = mask[box].astype(np.float32)
     blurred = ndimage.gaussian_filter(lesion_map[box] * inside, sigma, mode="constant", truncate=3.0)

@@ -108,7 +108,7 @@ def test_a_failure_changes_nothing_in_the_folder(tmp_path, existed):
 
 KILLED = """
 import os, signal, sys
-from DRAMLesionLib import files
+from DRAMLesionLib.system import files
 with files.staged_directory(sys.argv[1]) as staging, files.atomic_file(sys.argv[1] + "/a.txt") as temporary:
     (staging / "half.nii").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
