@@ -468,8 +468,9 @@ def test_a_missing_frame_is_found(tmp_path):
     assert "2 slices are missing (between 5.00 and 12.50 mm" in refusal(path)
 
 
-def test_frames_with_rescales_of_their_own_are_refused(tmp_path):
-    rescales = [(1, -1024)] * 5 + [(2, -1000)]
+@pytest.mark.parametrize("other", [(2, -1000), (2, -1024), (1, -1000)])
+def test_frames_with_rescales_of_their_own_are_refused(tmp_path, other):
+    rescales = [(1, -1024)] * 5 + [other]
     path = write_frames(tmp_path / "enhanced.dcm", hounsfield(6), even(6), rescales)
     assert "different rescale slopes" in refusal(path)
 
