@@ -18,7 +18,7 @@ from DRAMLesionLib.images.dicom.tree import MIN_SLICES, could_be_dicom, find_ser
 from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
-from DRAMLesionLib.system.text_file import read_text
+from DRAMLesionLib.system.text_file import csv_delimiter, read_text
 
 COLUMNS = ("image", "lobes", "name", "series")
 """What a CSV of cases may have; ``image`` it must."""
@@ -230,8 +230,7 @@ def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Scan]:
 
 
 def _read_rows(path: Path, lines: list[str], pattern: str | None, keep: bool) -> list[_Scan]:
-    header = lines[0] if lines else ""
-    delimiter = max(",;\t", key=header.count)
+    delimiter = csv_delimiter(lines[0] if lines else "")
     rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = columns

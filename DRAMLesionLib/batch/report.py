@@ -19,8 +19,8 @@ from DRAMLesionLib.batch.tables import read_volumes
 from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.folder import REPORT as CASE_REPORT
+from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.system.files import write_text
-from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.record import RESEARCH_USE
 
 REPORT_NAME = "report.html"
@@ -74,16 +74,8 @@ def write_batch_report(out: str | Path) -> Path:
     Returns:
         The report.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     out = Path(out)
-    loader = FileSystemLoader(PACKAGE / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    page = environment.get_template("batch.html.j2").render(_values(out))
-    write_text(out / REPORT_NAME, page)
+    write_text(out / REPORT_NAME, render_page("batch.html.j2", _values(out), {"number": _number}))
     return out / REPORT_NAME
 
 

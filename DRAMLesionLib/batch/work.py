@@ -22,7 +22,7 @@ import DRAMLesionLib
 from DRAMLesionLib.batch.inputs import Inputs, fingerprint, neutral_inputs, own_inputs
 from DRAMLesionLib.batch.listing import Case
 from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
-from DRAMLesionLib.system.files import replace_folder, temporary_prefix, write_text
+from DRAMLesionLib.system.files import checksum, replace_folder, temporary_prefix, write_text
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -207,7 +207,7 @@ def _are_outputs(outputs: Any) -> bool:
 def damaged(out: Path, name: str, record: dict[str, Any]) -> list[str]:
     """The files of a finished case that are missing or not as they were written."""
     folder = out / CASES / name
-    return [file for file, known in record["outputs"].items() if checksum(folder / file) != known]
+    return [file for file, known in record["outputs"].items() if checksum_or_none(folder / file) != known]
 
 
 def withdraw(out: Path, name: str) -> None:
@@ -221,16 +221,12 @@ def withdraw(out: Path, name: str) -> None:
         folder.rmdir()
 
 
-def checksum(path: Path) -> str | None:
+def checksum_or_none(path: Path) -> str | None:
     """SHA-256 of a file, hexadecimal; None where it can't be read."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return checksum(path)
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def made_with(case: Case, job: Job, model_checksum: str) -> str:
@@ -253,7 +249,7 @@ def _record(
         "model_checksum": model_checksum,
         "seconds": round(seconds, 3),
         "peak_memory_mb": None if peak is None else round(peak),
-        "outputs": {path.relative_to(made).as_posix(): checksum(path) for path in files},
+        "outputs": {path.relative_to(made).as_posix(): checksum_or_none(path) for path in files},
     }
     write_text(made / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return record

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.box import Box, bounding_box
 from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -67,7 +67,7 @@ def lung_grid(
         description: What the model expects.
     """
     margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
-    box = _grown(ndimage.find_objects((labels > 0).astype(np.uint8))[0], margin, labels.shape)
+    box = _grown(bounding_box(labels > 0), margin, labels.shape)
     size = tuple(b.stop - b.start for b in box)
     grid = tuple(
         max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from scipy import ndimage, special
+from scipy import special
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import gaussian, slabs
 
 CERTAIN = 1e-3
@@ -93,7 +94,7 @@ def take_speckle_off(
     box = tuple(
         slice(max(0, ends.start - reach), ends.stop + reach)
         for ends, reach in zip(
-            ndimage.find_objects(cut.view(np.uint8))[0],
+            bounding_box(cut),
             (round(6 * width) + 1 for width in sigma),
             strict=True,
         )

@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from scipy import ndimage, special
+from scipy import special
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
 from DRAMLesionLib.lesions.networks.description import ModelDescription
@@ -45,7 +46,7 @@ def refine_dram(
     result = np.zeros(dram.shape, np.float32)
     if not labels.any():
         return result
-    box = ndimage.find_objects((labels > 0).astype(np.uint8))[0]
+    box = bounding_box(labels > 0)
     shape = labels[box].shape
     shift = float(special.logit(description.threshold))
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]

@@ -21,6 +21,7 @@ from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.results.segments import LESION, LOBE_SEGMENTS, SegmentInfo, lobes_title
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
+from DRAMLesionLib.system.optional import import_optional
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.dicom.series import Series
@@ -167,11 +168,7 @@ def check_source(source: str | Path, series: str | None = None) -> DicomFolder:
 
 def highdicom() -> Any:
     """The package, or an :class:`~DRAMLesionLib.system.errors.InputError` that says how to install it."""
-    try:
-        import highdicom as hd
-    except ImportError as error:
-        raise InputError("DICOM output needs highdicom: pip install 'dramlesion[dicom]'") from error
-    return hd
+    return import_optional("highdicom", "highdicom", "DICOM output")
 
 
 def instance_attributes() -> dict[str, Any]:

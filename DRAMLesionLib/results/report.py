@@ -21,9 +21,9 @@ from DRAMLesionLib.lesions.quantify import (
     SCORE_SOURCE,
 )
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.results.table import _ABSENT, _ct_name, _hu, _ml, _percent, wanted_text, warnings_of
 from DRAMLesionLib.system.files import write_text
-from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.record import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -90,15 +90,9 @@ def write_report(
     Raises:
         OSError: A picture can't be read, or ``path`` can't be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(PACKAGE / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=_percent, ml=_ml, hu=_hu)
-    template = environment.get_template("report.html.j2")
-    write_text(path, template.render(_report_values(findings, pictures or {}, drawings or draw(findings))))
+    values = _report_values(findings, pictures or {}, drawings or draw(findings))
+    filters = {"percent": _percent, "ml": _ml, "hu": _hu}
+    write_text(path, render_page("report.html.j2", values, filters))
 
 
 def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: Drawings) -> dict[str, Any]:

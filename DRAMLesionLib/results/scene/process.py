@@ -26,6 +26,7 @@ from DRAMLesionLib.results.scene.available import (
     is_available,
 )
 from DRAMLesionLib.system.files import temporary_prefix
+from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -178,7 +179,7 @@ def write_scene_folder(
     """
     if not is_available():
         raise SceneUnavailable(
-            "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
+            f"slicer-core is not installed: for scene and pictures, {install_command('slicer-core')}"
         )
     return run(findings, Path(folder), progress, timeout_s)
 

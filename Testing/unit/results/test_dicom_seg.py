@@ -298,5 +298,5 @@ def test_without_highdicom_one_line_says_what_to_install(tmp_path, monkeypatch):
 
     ct = read_ct(write_series(tmp_path / "ct"))
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(InputError, match=r"pip install 'dramlesion\[dicom\]'"):
+    with pytest.raises(InputError, match=r"pip install 'highdicom>=0\.25'"):
         dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")
