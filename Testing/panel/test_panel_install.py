@@ -414,7 +414,10 @@ def test_nothing_is_installed_at_import_or_when_the_module_opens(application, mo
 
 def test_pip_writes_lines_while_it_downloads_on_every_slicer(slicer512, panel, monkeypatch):
     """Slicer looks after its windows once for each line: torch is one download of minutes."""
+    from DRAMLesionPanel.install import packages
+
     seen = []
+    monkeypatch.setattr(packages, "_reportsProgress", lambda _environment: True)
     monkeypatch.setattr(
         sys.modules["slicer.packaging"],
         "pip_ensure",
