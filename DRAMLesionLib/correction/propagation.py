@@ -1,9 +1,9 @@
 """How one brush stroke spreads to the voxels that look like it: a local Gaussian process on the lesion map.
 
-The map is held as a *belief*, a clipped logit whose sign is the label. A stroke states what the belief should be at the
-painted voxels. The correction of the belief is modelled as a Gaussian process (Rasmussen and Williams, Gaussian
+The map is held as *logits*, clipped, whose sign is the label. A stroke states what the logits should be at the
+painted voxels. The correction of the logits is modelled as a Gaussian process (Rasmussen and Williams, Gaussian
 Processes for Machine Learning, 2006, equations 2.22 to 2.25) whose kernel is high between voxels that are close *and*
-look alike (HU at two scales, and the belief that the map began with):
+look alike (HU at two scales, and the logits that the map began with):
 
 * the stroke's voxels ask for the correction that brings them to their side with a margin,
 * earlier edits nearby that already stand right ask for none, so a new stroke doesn't undo what was taught before,
@@ -35,14 +35,14 @@ class Propagation:
     Attributes:
         reach_mm: Nothing further than this from the stroke changes.
         distance_mm: Sigma of the kernel over distance where nothing was painted before: one stroke goes far.
-        crowded_mm: The same where much was painted: later strokes are about details.
+        crowded_mm: Sigma of that kernel where much was painted: later strokes are about details.
         crowd_ml: How much painted volume within the reach counts as much.
         fine_mm: Sigma of the smoothing behind the fine HU feature.
         fine_hu: Sigma of the kernel over the fine HU feature.
         coarse_mm: Sigma of the smoothing behind the coarse HU feature.
         coarse_hu: Sigma of the kernel over the coarse HU feature.
-        start_scale: Sigma of the kernel over the belief that the map began with (logit units).
-        margin: The belief that painted voxels should reach (logit units).
+        start_scale: Sigma of the kernel over the logits that the map began with (logit units).
+        margin: The logits that painted voxels should reach (logit units).
         noise: Variance of what a painted voxel says, relative to the kernel's: how smooth the correction is.
         stroke_points: Painted voxels of the new stroke that enter the equations, at most.
         context_points: Voxels of earlier edits that enter them, at most.
@@ -77,18 +77,18 @@ class Patch:
     Attributes:
         hu: HU.
         lung: uint8, 0 outside the lobes, 1 left, 2 right lung. Corrections stay in the lungs that the stroke touches.
-        start: float32, the belief that the map began with.
-        belief: float32, the belief now.
+        start: float32, the logits that the map began with.
+        logits: float32, the logits now.
         edits: uint8, all edits, the new stroke among them.
         stroke: bool, the voxels of the new stroke.
-        value: Of the stroke: 1, 2, or 0 where edits were forgotten.
+        value: What was painted: 1 lesion, 2 not lesion, 0 where edits were forgotten.
         spacing_mm: (z, y, x).
     """
 
     hu: np.ndarray
     lung: np.ndarray
     start: np.ndarray
-    belief: np.ndarray
+    logits: np.ndarray
     edits: np.ndarray
     stroke: np.ndarray
     value: int
@@ -96,21 +96,21 @@ class Patch:
 
 
 def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
-    """Correct the belief around a new stroke.
+    """Correct the logits around a new stroke.
 
     Args:
         patch: The stroke's neighbourhood, at least ``reach_mm`` around it where the volume goes on.
         settings: Kernel widths and bounds.
 
     Returns:
-        float32 (z, y, x): the new belief. It equals ``patch.belief`` outside the lobes, beyond the reach, and in a
+        float32 (z, y, x): the new logits. It equals ``patch.logits`` outside the lobes, beyond the reach, and in a
         lung that the stroke doesn't touch.
     """
     touched = np.unique(patch.lung[patch.stroke])
     distance = _distance(patch.stroke, patch.spacing_mm, settings.reach_mm)
     near = (distance <= settings.reach_mm) & (patch.lung > 0) & np.isin(patch.lung, touched)
     targets = np.flatnonzero(near)
-    new = patch.belief.copy().reshape(-1)
+    new = patch.logits.copy().reshape(-1)
     if patch.value == FORGET:
         # Back to the map it began with: wholly within half the reach, then less and less.
         share = np.clip(2 - 2 * distance.reshape(-1)[targets] / settings.reach_mm, 0, 1).astype(np.float32)
@@ -127,7 +127,7 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         residual = wanted * np.maximum(settings.margin - wanted * new[points], 0.0)
         weights = _solve(at_points, residual, settings.noise)
         new[targets] += _apply(features, at_points, weights)
-    return new.reshape(patch.belief.shape)
+    return new.reshape(patch.logits.shape)
 
 
 def _width_mm(patch: Patch, targets: np.ndarray, settings: Propagation) -> float:
@@ -191,8 +191,8 @@ def _distance(stroke: np.ndarray, spacing_mm: tuple[float, float, float], reach_
 
 
 def _features(patch: Patch, settings: Propagation, voxels: np.ndarray) -> np.ndarray:
-    """float32 (voxels, 6): position, HU at two scales and first belief, each in units of its kernel's sigma."""
-    shape, spacing = patch.belief.shape, np.asarray(patch.spacing_mm, np.float32)
+    """float32 (voxels, 6): position, HU at two scales and first logits, each in units of its kernel's sigma."""
+    shape, spacing = patch.logits.shape, np.asarray(patch.spacing_mm, np.float32)
     rows = np.empty((voxels.size, 6), np.float32)
     for axis, index in enumerate(np.unravel_index(voxels, shape)):
         rows[:, axis] = (index - shape[axis] / 2) * (spacing[axis] / settings.distance_mm)

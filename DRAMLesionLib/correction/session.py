@@ -1,7 +1,7 @@
 """Correcting a lesion map by painting: a few painted voxels become a corrected label, while the person paints.
 
-The session holds the map as a *belief*: the logit of the probability relative to the threshold, clipped and kept in
-steps of an int8; its sign is the label. A stroke changes the belief around it
+The session holds the map as *logits*: the logit of each voxel's probability relative to the threshold, clipped and kept
+in steps of an int8, whose sign is the label. A stroke changes the logits around it
 (:mod:`DRAMLesionLib.correction.propagation`) and nothing further away. Painted voxels are hard constraints: they
 always win, outside the lobes too, since the person sees what an approximate lobe mask may miss; nothing spreads there.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import DRAMLesionLib
-from DRAMLesionLib.correction import belief as steps
+from DRAMLesionLib.correction.logits import check_inputs, check_probability, start_logits, to_probability
 from DRAMLesionLib.correction.propagation import FORGET, Propagation
 from DRAMLesionLib.correction.state import State, repaint, write_labels
 from DRAMLesionLib.correction.store import Store, read_header, read_session
@@ -77,7 +77,7 @@ class CorrectionSession:
     ) -> None:
         labels = lobes.labels if isinstance(lobes, LobeMap) else np.asarray(lobes)
         hu = np.asarray(hu)
-        steps.check_inputs(hu, labels, spacing_mm, threshold, ct)
+        check_inputs(hu, labels, spacing_mm, threshold, ct)
         if directory is not None and read_header(directory) is not None:
             raise InputError(
                 f"{directory}: already holds a correction session: open it with CorrectionSession.load, or "
@@ -99,7 +99,7 @@ class CorrectionSession:
         }
         if crf:
             probability = sharpened(probability, hu, labels, spacing_mm)
-        start = steps.start_belief(probability, labels, threshold, label)
+        start = start_logits(probability, labels, threshold, label)
         self._state = State.begin(hu, labels.astype(np.uint8), (z, y, x), settings, start)
         self._history = History()
         self._store: Store | None = None
@@ -122,16 +122,16 @@ class CorrectionSession:
     def probability(self) -> np.ndarray:
         """The corrected map for display: float32 (z, y, x), 0..1, above the threshold where the label is 1.
 
-        Unlike the map that was given it is clipped and kept in 255 steps (:mod:`DRAMLesionLib.correction.belief`).
+        Unlike the map that was given it is clipped and kept in 255 steps (:mod:`DRAMLesionLib.correction.logits`).
         """
         threshold = self._header["settings"]["threshold"]
         state = self._state
-        return steps.to_probability(state.belief, state.edits, state.lobes, threshold)
+        return to_probability(state.logits, state.edits, state.lobes, threshold)
 
     @property
     def changed(self) -> np.ndarray:
         """bool (z, y, x): where edits or what they spread to moved the map."""
-        return (self._state.belief != self._state.start) | (self._state.edits != FORGET)
+        return (self._state.logits != self._state.start) | (self._state.edits != FORGET)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -155,7 +155,7 @@ class CorrectionSession:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Of the map that is corrected now."""
+        """The provenance of the map that is corrected now."""
         return dict(self._header["provenance"][-1])
 
     def paint(self, voxels: Any, value: int) -> Update:
@@ -177,7 +177,7 @@ class CorrectionSession:
         change = state.solve(read_stroke(voxels, value, state.hu.shape))
         # The journal first: when it can't be written, nothing has changed.
         self._save_step({"op": "paint", **change.to_record(), "time": _now()})
-        change.apply(state.belief, state.edits)
+        change.apply(state.logits, state.edits)
         self._history.push(change)
         return self._updated(change)
 
@@ -190,7 +190,7 @@ class CorrectionSession:
         if not self._history.done:
             return None
         self._save_step({"op": "undo", "time": _now()})
-        change = self._history.undo(self._state.belief, self._state.edits)
+        change = self._history.undo(self._state.logits, self._state.edits)
         return self._updated(change)
 
     def redo(self) -> Update | None:
@@ -202,7 +202,7 @@ class CorrectionSession:
         if not self._history.undone:
             return None
         self._save_step({"op": "redo", "time": _now()})
-        change = self._history.redo(self._state.belief, self._state.edits)
+        change = self._history.redo(self._state.logits, self._state.edits)
         return self._updated(change)
 
     def replace_probability(
@@ -218,9 +218,9 @@ class CorrectionSession:
         Undo and redo then step through the same strokes on the new map.
 
         Args:
-            probability: As at the session's start.
-            provenance: Of the new map.
-            label: As at the session's start.
+            probability: The new map, float (z, y, x), 0..1.
+            provenance: What the new map was made by and from, JSON values.
+            label: (z, y, x), 1 lesion, where the new label differs from the map's cut; None where it does not.
             progress: Told how many strokes were applied.
 
         Raises:
@@ -230,7 +230,7 @@ class CorrectionSession:
         old, settings = self._state, self._header["settings"]
         if settings["crf"]:
             probability = sharpened(probability, old.hu, old.lobes, old.spacing_mm)
-        state = old.with_start(steps.start_belief(probability, old.lobes, settings["threshold"], label))
+        state = old.with_start(start_logits(probability, old.lobes, settings["threshold"], label))
         header = {**self._header, "provenance": [*self._header["provenance"], _provenance(provenance)]}
         history = repaint(state, self._history.done, self._history.undone, progress)
         if self._store is not None:
@@ -274,7 +274,7 @@ class CorrectionSession:
             hu, lobes, start = (saved.volumes[name] for name in ("hu", "lobes", "start"))
             state = State.begin(hu, lobes, (z, y, x), settings, start)
             for record in saved.records:
-                history.replay(record, state.belief, state.edits)
+                history.replay(record, state.logits, state.edits)
         except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
             raise InputError(
                 f"{directory}: its files don't fit each other: restore the folder from a backup"
@@ -312,7 +312,7 @@ def sharpened(
     from DRAMLesionLib.lesions.crf.crf import refine
 
     probability = np.asarray(probability, np.float32)
-    steps.check_probability(probability, lobes)
+    check_probability(probability, lobes)
     return np.asarray(refine(probability, hu, spacing_mm, lobes > 0))
 
 

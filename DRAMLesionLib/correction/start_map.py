@@ -41,10 +41,10 @@ def map_from_segment(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the region; above 0.5 exactly in the segment's part of the region.
     """
-    found = np.zeros(hu.shape, np.float32)
+    lesion_map = np.zeros(hu.shape, np.float32)
     where = np.asarray(region) > 0
     if not where.any():
-        return found
+        return lesion_map
     box = bounding_box(where)
     where, inside = where[box], np.asarray(label)[box] > 0
     sigma = [SMOOTH_MM / length for length in spacing_mm]
@@ -55,8 +55,8 @@ def map_from_segment(
     lung = _density(bins[where & ~inside], EXPECTED_LUNG_HU)
     evidence = np.tanh(np.log(lesion / lung) / 2).astype(np.float32)
     logit = np.where(inside, INSIDE_LOGIT, -INSIDE_LOGIT) + HU_LOGIT * evidence[bins]
-    found[box] = np.where(where, 1 / (1 + np.exp(-logit)), 0)
-    return found
+    lesion_map[box] = np.where(where, 1 / (1 + np.exp(-logit)), 0)
+    return lesion_map
 
 
 def _density(bins: np.ndarray, expected_hu: tuple[float, float]) -> np.ndarray:

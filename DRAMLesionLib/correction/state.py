@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.correction import belief as steps
+from DRAMLesionLib.correction.logits import LUNG, STEP, to_label, update_steps
 from DRAMLesionLib.correction.propagation import Patch, Propagation, propagate
 from DRAMLesionLib.correction.strokes import Change, History, Stroke
 from DRAMLesionLib.images import box
@@ -27,10 +27,10 @@ class State:
         lobes: uint8, 0..5.
         spacing_mm: (z, y, x).
         settings: How strokes spread.
-        start: int8, the belief that the map began with.
-        belief: int8, the belief now.
+        start: int8, the logits that the map began with.
+        logits: int8, the logits now.
         edits: uint8, 0, 1 lesion, 2 not lesion.
-        label: uint8, 1 lesion; it follows from belief and edits.
+        label: uint8, 1 lesion; it follows from logits and edits.
     """
 
     hu: np.ndarray
@@ -38,7 +38,7 @@ class State:
     spacing_mm: tuple[float, float, float]
     settings: Propagation
     start: np.ndarray
-    belief: np.ndarray
+    logits: np.ndarray
     edits: np.ndarray
     label: np.ndarray
 
@@ -57,7 +57,7 @@ class State:
         return cls(hu, lobes, spacing_mm, settings, start, start.copy(), edits, label)
 
     def with_start(self, start: np.ndarray) -> State:
-        """The same CT before the first stroke, on another map."""
+        """The state of this CT before the first stroke, on another map."""
         return State.begin(self.hu, self.lobes, self.spacing_mm, self.settings, start)
 
     def solve(self, stroke: Stroke) -> Change:
@@ -68,31 +68,31 @@ class State:
         edits[inner][stroke.voxels] = stroke.value
         painted = np.zeros(edits.shape, bool)
         painted[inner] = stroke.voxels
-        old = self.belief[around]
-        unit = np.float32(steps.STEP)
+        old = self.logits[around]
+        unit = np.float32(STEP)
         patch = Patch(
             hu=self.hu[around],
-            lung=steps.LUNG[self.lobes[around]],
+            lung=LUNG[self.lobes[around]],
             start=self.start[around] * unit,
-            belief=old * unit,
+            logits=old * unit,
             edits=edits,
             stroke=painted,
             value=stroke.value,
             spacing_mm=self.spacing_mm,
         )
-        new = steps.update_steps(old, propagate(patch, self.settings))
+        new = update_steps(old, propagate(patch, self.settings))
         difference = new.view(np.uint8) - np.ascontiguousarray(old).view(np.uint8)
         tight = box.bounding_box((difference != 0) | painted)
         edited = edits[inner] - self.edits[stroke.box]
         return Change.between(stroke, box.beyond(tight, around), difference[tight], edited)
 
     def refresh(self, box: Box) -> None:
-        """Let the label follow from belief and edits in ``box``."""
-        self.label[box] = steps.to_label(self.belief[box], self.edits[box])
+        """Let the label follow from logits and edits in ``box``."""
+        self.label[box] = to_label(self.logits[box], self.edits[box])
 
     def refresh_all(self) -> None:
-        """The same everywhere."""
-        self.label = steps.to_label(self.belief, self.edits)
+        """Let the label follow from logits and edits in the whole volume."""
+        self.label = to_label(self.logits, self.edits)
 
 
 def repaint(
@@ -114,10 +114,10 @@ def repaint(
     for count, old in enumerate((*done, *reversed(undone))):
         progress("Applying the edits", count / total)
         change = state.solve(old.stroke)
-        change.apply(state.belief, state.edits)
+        change.apply(state.logits, state.edits)
         history.push(change)
     for _ in undone:
-        history.undo(state.belief, state.edits)
+        history.undo(state.logits, state.edits)
     state.refresh_all()
     return history
 

@@ -3,7 +3,7 @@
 A session's folder holds:
 
 * ``session.json``: what was corrected with what (provenance, settings, versions), and the names of the two files below;
-* ``volumes-N.npz``: HU, lobes and the belief that the map began with (numpy, uncompressed, CRC-32 of each array);
+* ``volumes-N.npz``: HU, lobes and the logits that the map began with (numpy, uncompressed, CRC-32 of each array);
 * ``journal-N.jsonl``: one line per step (stroke, undo, redo) in order: CRC-32 in hexadecimal, a blank, JSON. Each is
   on the disk before the step returns. A last line that was torn by a crash is ignored;
 * ``label.nii.gz`` and ``edits.nii.gz`` in the CT's geometry (``label.npz`` where none is known): what others read,

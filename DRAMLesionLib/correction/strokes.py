@@ -21,7 +21,7 @@ class Stroke:
 
     Attributes:
         value: 1 lesion, 2 not lesion, 0 forget what was painted here.
-        box: Their bounding box in the volume.
+        box: The bounding box of the painted voxels in the volume.
         voxels: bool, the shape of ``box``: which of its voxels were painted.
     """
 
@@ -37,7 +37,7 @@ def read_stroke(voxels: Any, value: int, shape: tuple[int, ...]) -> Stroke:
         voxels: A boolean array of ``shape``; or integers of shape (n, 3), one (z, y, x) per row; or a tuple of three
             index arrays (z, y, x), as numpy.nonzero gives.
         value: 1 lesion, 2 not lesion, 0 forget.
-        shape: Of the volume, (z, y, x).
+        shape: The volume's shape, (z, y, x).
 
     Raises:
         InputError: Another value or kind of array, no voxel at all, or voxels outside the volume.
@@ -131,28 +131,28 @@ class Change:
     Attributes:
         stroke: The stroke.
         box: What it may have changed; the stroke's box lies inside.
-        belief: zlib of the belief's difference in ``box``, modulo 256.
+        logits: zlib of the logits' difference in ``box``, modulo 256.
         edits: zlib of the edits' difference in the stroke's box, modulo 256.
     """
 
     stroke: Stroke
     box: Box
-    belief: bytes
+    logits: bytes
     edits: bytes
 
     @classmethod
-    def between(cls, stroke: Stroke, box: Box, belief: np.ndarray, edits: np.ndarray) -> "Change":
-        """From the differences (new minus old, uint8, modulo 256) in ``box`` and in the stroke's box."""
-        return cls(stroke, box, _pack(belief), _pack(edits))
+    def between(cls, stroke: Stroke, box: Box, logits: np.ndarray, edits: np.ndarray) -> "Change":
+        """A change by its differences (new minus old, uint8, modulo 256) in ``box`` and in the stroke's box."""
+        return cls(stroke, box, _pack(logits), _pack(edits))
 
-    def apply(self, belief: np.ndarray, edits: np.ndarray) -> None:
-        """Make the change in the volume's arrays: belief int8 and edits uint8, both in place."""
-        belief[self.box].view(np.uint8)[...] += _unpack(self.belief, self.box)
+    def apply(self, logits: np.ndarray, edits: np.ndarray) -> None:
+        """Make the change in the volume's arrays: logits int8 and edits uint8, both in place."""
+        logits[self.box].view(np.uint8)[...] += _unpack(self.logits, self.box)
         edits[self.stroke.box] += _unpack(self.edits, self.stroke.box)
 
-    def revert(self, belief: np.ndarray, edits: np.ndarray) -> None:
-        """Take it away again."""
-        belief[self.box].view(np.uint8)[...] -= _unpack(self.belief, self.box)
+    def revert(self, logits: np.ndarray, edits: np.ndarray) -> None:
+        """Take the change away again, in the arrays of :meth:`apply`."""
+        logits[self.box].view(np.uint8)[...] -= _unpack(self.logits, self.box)
         edits[self.stroke.box] -= _unpack(self.edits, self.stroke.box)
 
     def to_record(self) -> dict[str, Any]:
@@ -162,16 +162,16 @@ class Change:
             "stroke_box": _ends(self.stroke.box),
             "voxels": _text(zlib.compress(np.packbits(self.stroke.voxels).tobytes(), 1)),
             "box": _ends(self.box),
-            "belief": _text(self.belief),
+            "belief": _text(self.logits),  # by the name that version 0.1 gave it
             "edits": _text(self.edits),
         }
 
     @classmethod
     def from_record(cls, record: dict[str, Any], shape: tuple[int, ...]) -> "Change":
-        """The way back.
+        """Read what :meth:`to_record` gave.
 
         Raises:
-            ValueError: It isn't such a record, or doesn't fit a volume of ``shape``.
+            ValueError: The record isn't such a one, or doesn't fit a volume of ``shape``.
         """
         try:
             stroke_box, box = _box(record["stroke_box"], shape), _box(record["box"], shape)
@@ -184,7 +184,7 @@ class Change:
                 base64.b64decode(record["belief"]),
                 base64.b64decode(record["edits"]),
             )
-            _unpack(change.belief, box)
+            _unpack(change.logits, box)
             _unpack(change.edits, stroke_box)
         except (KeyError, TypeError, zlib.error) as error:
             raise ValueError(f"not a stroke: {error!r}") from error
@@ -210,17 +210,17 @@ class History:
         self.done.append(change)
         self.undone.clear()
 
-    def undo(self, belief: np.ndarray, edits: np.ndarray) -> Change:
+    def undo(self, logits: np.ndarray, edits: np.ndarray) -> Change:
         """Take the newest change back in both arrays; there must be one."""
         change = self.done.pop()
-        change.revert(belief, edits)
+        change.revert(logits, edits)
         self.undone.append(change)
         return change
 
-    def redo(self, belief: np.ndarray, edits: np.ndarray) -> Change:
+    def redo(self, logits: np.ndarray, edits: np.ndarray) -> Change:
         """Make the change again that was undone last; there must be one."""
         change = self.undone.pop()
-        change.apply(belief, edits)
+        change.apply(logits, edits)
         self.done.append(change)
         return change
 
@@ -229,21 +229,21 @@ class History:
         painted = [{"op": "paint", **change.to_record()} for change in (*self.done, *reversed(self.undone))]
         return [*painted, *({"op": "undo"} for _ in self.undone)]
 
-    def replay(self, record: dict[str, Any], belief: np.ndarray, edits: np.ndarray) -> None:
+    def replay(self, record: dict[str, Any], logits: np.ndarray, edits: np.ndarray) -> None:
         """Repeat one journal record.
 
         Raises:
             ValueError: The record is unknown or doesn't fit.
         """
         if record.get("op") == "paint":
-            change = Change.from_record(record, belief.shape)
-            change.apply(belief, edits)
+            change = Change.from_record(record, logits.shape)
+            change.apply(logits, edits)
             self.push(change)
             return
         if record.get("op") == "undo" and self.done:
-            self.undo(belief, edits)
+            self.undo(logits, edits)
         elif record.get("op") == "redo" and self.undone:
-            self.redo(belief, edits)
+            self.redo(logits, edits)
         else:
             raise ValueError(f"{record.get('op')!r} can't be repeated here")
 

@@ -114,7 +114,7 @@ def lobe_percent(lobes: np.ndarray, lesion: np.ndarray) -> tuple[float, float, f
 
     Args:
         lobes: uint8 (z, y, x), values of ``lobes.LOBES``.
-        lesion: Of the same shape, nonzero in the lesion.
+        lesion: (z, y, x), the shape of ``lobes``, nonzero in the lesion.
     """
     sizes = np.bincount(lobes.ravel(), minlength=6)
     hits = np.bincount(lobes[lesion > 0], minlength=6)
@@ -127,7 +127,7 @@ def save_phantom(phantom: Phantom, folder: str | Path, progress: Progress = sile
 
     Args:
         phantom: What :func:`make_phantom` made.
-        folder: Where; it is created.
+        folder: The folder to write to; it is created.
         progress: Called with the stage and the fraction done.
 
     Raises:

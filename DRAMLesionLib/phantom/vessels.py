@@ -40,7 +40,7 @@ class Rods:
 
     Attributes:
         start: (n, 3) in mm, (x, y, z).
-        end: The same.
+        end: (n, 3) in mm, (x, y, z).
         radius: (n, 2) in mm, at the start and at the end.
         wide: bool (n,), windpipe and bronchi down to those of the lobes.
     """
@@ -116,11 +116,11 @@ def _end_points(person: Thorax, rng: np.random.Generator) -> dict[int, np.ndarra
     oblique, horizontal = anatomy.fissures(person, at, 0.0)
     lobe = anatomy.lobe_values(at, oblique, horizontal)[:, 0, 0]
     edge = rng.uniform(3, 9, len(cloud))
-    found: dict[int, np.ndarray] = {}
+    ends: dict[int, np.ndarray] = {}
     for value, count in _ENDS_PER_LOBE.items():
         inside = cloud[(lobe == value) & (depth < -edge)]
-        found[value] = rng.permutation(inside)[: 2 * count].astype(np.float64)
-    return found
+        ends[value] = rng.permutation(inside)[: 2 * count].astype(np.float64)
+    return ends
 
 
 class _Points(Grid):

@@ -16,14 +16,14 @@ def handed(monkeypatch, findings):
     """The child process is done already, and has handed over ``handed.findings``."""
     from DRAMLesionPanel.segment import run as segment_run
 
-    from DRAMLesionLib.results.arrays import write_handover
+    from DRAMLesionLib.results.arrays import write_arrays
 
     class Done:
         pid = 0
         findings = None
 
         def __init__(self, _arguments, folder):
-            write_handover(Done.findings, folder / "out")
+            write_arrays(Done.findings, folder / "out")
 
         def poll(self):
             return 0

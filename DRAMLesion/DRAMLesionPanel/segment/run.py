@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.results.arrays import read_handover
+from DRAMLesionLib.results.arrays import reading_arrays
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
@@ -170,7 +170,7 @@ class SegmentRun:
         self._clean()
 
     def _arriving(self) -> Steps[Results]:
-        findings = yield from read_handover(self._folder / "out", self._ct, self._lobes)
+        findings = yield from reading_arrays(self._folder / "out", self._ct, self._lobes)
         self.inScene = True
         return (yield from self._deliver(findings, self._ctNode))
 

@@ -11,7 +11,6 @@ There are two kinds: "dram" makes the lesion map; "segmentation" is the final ne
 dRAM model whose map goes with it.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, build_netw
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
+from DRAMLesionLib.system.files import checksum, replaced_directory
 from DRAMLesionLib.system.memory import is_out_of_memory
 
 Kind = Literal["dram", "segmentation"]
@@ -51,12 +50,12 @@ class Model:
     """A loaded dRAM model.
 
     Attributes:
-        name: For people and for ``--model``.
-        version: Of the bundle.
-        folder: Where it is.
+        name: The name for people and for ``--model``.
+        version: The bundle's version.
+        folder: Where the bundle is.
         checksum: SHA-256 of the weights, hexadecimal.
-        description: What it expects, and how its map is read.
-        network: In eval mode, float32.
+        description: What the network expects, and how its map is read.
+        network: The network in eval mode, float32.
     """
 
     name: str
@@ -69,7 +68,16 @@ class Model:
 
 @dataclass(frozen=True)
 class SegmentationModel:
-    """A loaded final network; attributes as :class:`Model`'s."""
+    """A loaded final network.
+
+    Attributes:
+        name: The name for people and for ``--model``.
+        version: The bundle's version.
+        folder: Where the bundle is.
+        checksum: SHA-256 of the weights, hexadecimal.
+        description: What the network expects, and how its probability is read.
+        network: The network in eval mode, float32.
+    """
 
     name: str
     version: str
@@ -116,14 +124,14 @@ def model_kind(folder: str | Path) -> Kind:
     """What a bundle holds, without its weights.
 
     Raises:
-        InputError: Its metadata can't be read or describes neither kind.
+        InputError: The bundle's metadata can't be read or describes neither kind.
     """
     path = Path(folder) / METADATA
-    metadata = _read_metadata(path)
-    found = [kind for kind in KINDS if kind in metadata]
-    if len(found) != 1:
+    metadata = bundle_metadata(Path(folder))
+    kinds = [kind for kind in KINDS if kind in metadata]
+    if len(kinds) != 1:
         raise InputError(f"{path}: dram: is missing or no table of settings: install the model again")
-    return found[0]
+    return kinds[0]
 
 
 def load_model(name_or_folder: str | Path | None = None, device: torch.device | str = "cpu") -> Model:
@@ -137,28 +145,32 @@ def load_model(name_or_folder: str | Path | None = None, device: torch.device | 
         InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
     folder = _of_kind(find_model(name_or_folder), "dram")
-    metadata = _read_metadata(folder / METADATA)
+    metadata = bundle_metadata(folder)
     description = ModelDescription.from_dict(metadata["dram"], f"{folder / METADATA}: dram")
     network = build_network(description)
-    name, version, checksum = _load_checked(folder, metadata, network, device)
-    return Model(name, version, folder, checksum, description, network)
+    name, version, checked = _filled(folder, metadata, network, device)
+    return Model(name, version, folder, checked, description, network)
 
 
 def load_segmentation_model(
     name_or_folder: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> SegmentationModel:
-    """Load a final network in the same way; None is the default one.
+    """Load a final network; nothing in its bundle is executed and nothing is unpickled.
+
+    Args:
+        name_or_folder: A bundle's folder or the name of a known one; None is the default final network.
+        device: Where the network goes.
 
     Raises:
-        InputError: As :func:`load_model`.
+        InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
     folder = _of_kind(find_model(name_or_folder or DEFAULT_SEGMENTATION_MODEL), "segmentation")
-    metadata = _read_metadata(folder / METADATA)
+    metadata = bundle_metadata(folder)
     where = f"{folder / METADATA}: segmentation"
     description = SegmentationDescription.from_dict(metadata["segmentation"], where)
     network = SegmentationNetwork(description.network)
-    name, version, checksum = _load_checked(folder, metadata, network, device)
-    return SegmentationModel(name, version, folder, checksum, description, network)
+    name, version, checked = _filled(folder, metadata, network, device)
+    return SegmentationModel(name, version, folder, checked, description, network)
 
 
 def load_any_model(
@@ -187,10 +199,10 @@ def save_model(
 
     Args:
         folder: The bundle's folder.
-        network: Its weights are written.
+        network: The network whose weights are written.
         description: What the network expects; its class decides the bundle's kind.
-        name: Of the model.
-        version: Of the bundle, such as ``0.1.0``.
+        name: The model's name.
+        version: The bundle's version, such as ``0.1.0``.
         card: The model card, Markdown.
         summary: What it does, in a sentence, for the metadata.
         data: What it was trained on, in a sentence.
@@ -203,37 +215,35 @@ def save_model(
     Raises:
         OutputError: It can't be written.
     """
-    from safetensors.torch import save_file
-
+    kind = torch.float16 if half else torch.float32
+    state = {key: value.to(kind) for key, value in network.state_dict().items()}
     with replaced_directory(folder) as staging:
-        for part in (METADATA, WEIGHTS, CARD):
-            (staging / part).parent.mkdir(exist_ok=True)
-        kind = torch.float16 if half else torch.float32
-        state = {k: v.detach().cpu().to(kind).contiguous() for k, v in network.state_dict().items()}
-        save_file(state, staging / WEIGHTS)
-        metadata = _metadata(name, version, summary, data, description, _checksum(staging / WEIGHTS))
-        (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        write_bundle(staging, state, _metadata(name, version, summary, data, description), card, licence)
         (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
-        (staging / CARD).write_text(card, encoding="utf-8")
-        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
     return Path(folder)
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = bundle_metadata(path.parents[1])
-    if not isinstance(metadata.get("checksum", {}), dict):
-        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
-    return metadata
+def write_bundle(
+    folder: Path, state: dict[str, torch.Tensor], metadata: dict[str, Any], card: str, licence: str
+) -> None:
+    """Write what every bundle has: weights, metadata, card and licence.
 
+    Args:
+        folder: An empty folder.
+        state: The weights by name.
+        metadata: JSON values; the weights' checksum is added.
+        card: The model card, Markdown.
+        licence: The terms of the weights, as text.
+    """
+    from safetensors.torch import save_file
 
-def _checksum(path: Path) -> str:
-    try:
-        with path.open("rb") as weights:
-            return hashlib.sha256(weights.read()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"{path}: model without weights: {error.strerror}: install the model again"
-        ) from error
+    for part in (METADATA, WEIGHTS, CARD):
+        (folder / part).parent.mkdir(exist_ok=True)
+    save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, folder / WEIGHTS)
+    metadata = {**metadata, "checksum": {WEIGHTS.as_posix(): checksum(folder / WEIGHTS)}}
+    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
 
 
 def _of_kind(folder: Path, wanted: Kind) -> Path:
@@ -244,27 +254,34 @@ def _of_kind(folder: Path, wanted: Kind) -> Path:
     return folder
 
 
-def _load_checked(
+def _filled(
     folder: Path, metadata: dict[str, Any], network: torch.nn.Module, device: torch.device | str
 ) -> tuple[str, str, str]:
     """Fill the network with the bundle's weights, ready to use; return the bundle's name, version and checksum."""
-    weights = folder / WEIGHTS
-    checksum = _checksum(weights)
-    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
-    if checksum != expected:
-        raise InputError(
-            f"{weights}: damaged model: its SHA-256 is {checksum[:12]}..., {METADATA.name} says "
-            f"{str(expected)[:12]}...: install the model again"
-        )
-    _load_weights(network, weights)
+    checked = load_weights(network, folder / WEIGHTS, metadata)
     network.eval().to(device)
-    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checksum
+    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checked
 
 
-def _load_weights(network: torch.nn.Module, path: Path) -> None:
+def load_weights(network: torch.nn.Module, path: Path, metadata: dict[str, Any]) -> str:
+    """Fill a network with the weights of a bundle, as float32.
+
+    Args:
+        network: The network that the bundle describes.
+        path: The weights, ``.safetensors``.
+        metadata: The bundle's metadata, which names the weights' checksum.
+
+    Returns:
+        The weights' SHA-256, hexadecimal.
+
+    Raises:
+        InputError: The weights are missing, are not those that the metadata names, do not fit the network, or are not
+            finite.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    checked = _matching_checksum(path, metadata)
     try:
         state = {key: value.float() for key, value in load_file(path).items()}
         network.load_state_dict(state)
@@ -277,6 +294,23 @@ def _load_weights(network: torch.nn.Module, path: Path) -> None:
         ) from error
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise InputError(f"{path}: damaged model: weights that are not finite: install the model again")
+    return checked
+
+
+def _matching_checksum(path: Path, metadata: dict[str, Any]) -> str:
+    try:
+        actual = checksum(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: model without weights: {error.strerror}: install the model again"
+        ) from error
+    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
+    if actual != expected:
+        raise InputError(
+            f"{path}: damaged model: its SHA-256 is {actual[:12]}..., {METADATA.name} says "
+            f"{str(expected)[:12]}...: install the model again"
+        )
+    return actual
 
 
 def _metadata(
@@ -285,7 +319,6 @@ def _metadata(
     summary: str,
     data: str,
     description: ModelDescription | SegmentationDescription,
-    checksum: str,
 ) -> dict[str, Any]:
     import monai
     import numpy
@@ -316,7 +349,6 @@ def _metadata(
         ],
         "network_data_format": _data_format(description),
         kind: description.to_dict(),
-        "checksum": {WEIGHTS.as_posix(): checksum},
     }
 
 

@@ -44,11 +44,11 @@ def bundle_folders(shipped: Path = SHIPPED) -> list[Path]:
 
 def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
     """Every bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
-    found: dict[str, Path] = {}
+    bundles: dict[str, Path] = {}
     for folder in folders:
         for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
-            found.setdefault(metadata.parents[1].name, metadata.parents[1])
-    return found
+            bundles.setdefault(metadata.parents[1].name, metadata.parents[1])
+    return bundles
 
 
 def bundle_metadata(folder: Path) -> dict[str, Any]:
@@ -59,6 +59,6 @@ def bundle_metadata(folder: Path) -> dict[str, Any]:
     """
     path = folder / METADATA
     metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("checksum", {}), dict):
         raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
     return metadata

@@ -130,7 +130,7 @@ def test_nothing_spreads_into_the_other_lung(session, case):
 
 
 def test_what_is_far_from_the_stroke_and_outside_the_returned_box_is_unchanged(session):
-    before, belief = session.label, session.probability
+    before, logits = session.label, session.probability
     (box, label) = session.paint(LEFT_BLOB, 1)
     outside = np.ones(SHAPE, bool)
     outside[box] = False
@@ -141,7 +141,7 @@ def test_what_is_far_from_the_stroke_and_outside_the_returned_box_is_unchanged(s
     assert not painted[outside].any()
     for kept in (outside, far):
         assert (session.label[kept] == before[kept]).all()
-        assert (session.probability[kept] == belief[kept]).all()
+        assert (session.probability[kept] == logits[kept]).all()
     assert (session.label[box] == label).all()
     label[:] = 7  # a copy: the session doesn't see it
     assert session.label.max() == 1

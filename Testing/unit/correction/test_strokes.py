@@ -80,12 +80,12 @@ def test_a_change_is_exact_both_ways_and_through_json(mask, before, after, value
     assert (full(again.stroke) == mask).all()
     assert again.stroke.value == value
     for made in (change, again):
-        belief, edits = before.view(np.int8).copy(), edits_before.copy()
-        made.apply(belief, edits)
-        assert (belief.view(np.uint8) == after).all()
+        logits, edits = before.view(np.int8).copy(), edits_before.copy()
+        made.apply(logits, edits)
+        assert (logits.view(np.uint8) == after).all()
         assert (edits == edits_after).all()
-        made.revert(belief, edits)
-        assert (belief.view(np.uint8) == before).all()
+        made.revert(logits, edits)
+        assert (logits.view(np.uint8) == before).all()
         assert (edits == edits_before).all()
 
 
@@ -119,10 +119,10 @@ def test_a_damaged_record_is_refused(damage):
     "steps", [["undo"], ["redo"], ["paint", "redo"], ["paint", "undo", "undo"], ["dance"]]
 )
 def test_steps_that_cannot_be_repeated_are_refused(steps):
-    history, belief, edits = History(), np.zeros(SHAPE, np.int8), np.zeros(SHAPE, np.uint8)
+    history, logits, edits = History(), np.zeros(SHAPE, np.int8), np.zeros(SHAPE, np.uint8)
     with pytest.raises(ValueError):
         for step in steps:
-            history.replay({"op": step, **(record() if step == "paint" else {})}, belief, edits)
+            history.replay({"op": step, **(record() if step == "paint" else {})}, logits, edits)
 
 
 @given(arrays(np.uint8, (6, 9, 8), elements=st.integers(0, 2)))

@@ -1,6 +1,6 @@
-"""The belief of a correction session: a map's logit in the steps of an int8, whose sign is the label.
+"""The logits of a correction session: those of the map, in the steps of an int8, whose sign is the label.
 
-One byte per voxel: differences of beliefs are small, exact, and quick to store and to take back.
+One byte per voxel: differences of logits are small, exact, and quick to store and to take back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
 
 LIMIT = 6.0
-"""Beliefs are clipped to this (logit units): a map that is sure of itself must still give way to a stroke."""
+"""Logits are clipped to this (logit units): a map that is sure of itself must still give way to a stroke."""
 STEP = LIMIT / 127
 
 LUNG = np.zeros(256, np.uint8)
@@ -73,16 +73,16 @@ def check_probability(probability: np.ndarray, lobes: np.ndarray) -> None:
         raise InputError(f"probability: {what}: give fractions 0..1 (divide percentages by 100)")
 
 
-def start_belief(
+def start_logits(
     probability: np.ndarray, lobes: np.ndarray, threshold: float, label: np.ndarray | None
 ) -> np.ndarray:
-    """The belief that a map gives.
+    """The logits that a map gives.
 
     Args:
         probability: float (z, y, x), 0..1; it counts inside the lobes alone.
         lobes: uint8 (z, y, x).
         threshold: The map's; a voxel above it is lesion.
-        label: (z, y, x), 1 lesion, or None. Where it contradicts the map the belief is as weak as can be on its side.
+        label: (z, y, x), 1 lesion, or None. Where it contradicts the map the logits is as weak as can be on its side.
 
     Returns:
         int8 (z, y, x), above 0 where the label is 1.
@@ -92,7 +92,7 @@ def start_belief(
     """
     probability = np.asarray(probability)
     check_probability(probability, lobes)
-    belief = np.full(lobes.shape, -127, np.int8)
+    logits = np.full(lobes.shape, -127, np.int8)
     for z in range(lobes.shape[0]):  # by planes, since float copies of a scan may fill the memory
         inside = lobes[z] != 0
         if not inside.any():
@@ -100,38 +100,38 @@ def start_belief(
         given = probability[z][inside]
         values = given.astype(np.float32)
         with np.errstate(divide="ignore"):
-            found = to_steps(np.log(values) - np.log1p(-values) - logit(threshold))
+            from_map = to_steps(np.log(values) - np.log1p(-values) - logit(threshold))
         # The quotient may round across the threshold; the map's own comparison decides.
-        belief[z][inside] = _sided(found, given > threshold)
-    return belief if label is None else _with_label(belief, label)
+        logits[z][inside] = _sided(from_map, given > threshold)
+    return logits if label is None else _with_label(logits, label)
 
 
-def _with_label(belief: np.ndarray, label: np.ndarray) -> np.ndarray:
+def _with_label(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
     label = np.asarray(label)
-    if label.shape != belief.shape:
-        raise InputError(f"label: shape {label.shape}, the CT has {belief.shape}: give it on the CT's grid")
+    if label.shape != logits.shape:
+        raise InputError(f"label: shape {label.shape}, the CT has {logits.shape}: give it on the CT's grid")
     whole = label.dtype.kind in "biu"  # a look at the ends is enough then, and ten times as fast
     if not (label.min() >= 0 and label.max() <= 1) or not (whole or np.isin(label, (0, 1)).all()):
         raise InputError("label: other values than 0 and 1: give 1 for lesion")
-    for plane, lesion in zip(belief, label, strict=True):
+    for plane, lesion in zip(logits, label, strict=True):
         plane[...] = _sided(plane, lesion > 0)
-    return belief
+    return logits
 
 
-def _sided(belief: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    return np.where(positive, np.maximum(belief, 1), np.minimum(belief, 0)).astype(np.int8)
+def _sided(logits: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    return np.where(positive, np.maximum(logits, 1), np.minimum(logits, 0)).astype(np.int8)
 
 
-def to_steps(belief: np.ndarray) -> np.ndarray:
-    """int8 steps of a belief in logit units; what is above 0 stays above 0."""
-    scaled = np.clip(belief / np.float32(STEP), -127, 127)
+def to_steps(logits: np.ndarray) -> np.ndarray:
+    """int8 steps of logits; what is above 0 stays above 0."""
+    scaled = np.clip(logits / np.float32(STEP), -127, 127)
     return np.where(scaled > 0, np.maximum(np.rint(scaled), 1), np.minimum(np.rint(scaled), 0)).astype(
         np.int8
     )
 
 
 def update_steps(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The steps of a new belief in logit units; where it moved by less than half a step the old ones stay."""
+    """The steps of new logits; where they moved by less than half a step the old ones stay."""
     moved = np.abs(new - old * np.float32(STEP)) >= STEP / 2
     return np.where(moved, to_steps(new), old)
 
@@ -141,17 +141,17 @@ def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def to_label(belief: np.ndarray, edits: np.ndarray) -> np.ndarray:
-    """uint8, 1 lesion: the belief's sign, where nothing was painted; painted voxels always win."""
-    return (((belief > 0) & (edits != NOT_LESION)) | (edits == LESION)).astype(np.uint8)
+def to_label(logits: np.ndarray, edits: np.ndarray) -> np.ndarray:
+    """uint8, 1 lesion: the logits' sign, where nothing was painted; painted voxels always win."""
+    return (((logits > 0) & (edits != NOT_LESION)) | (edits == LESION)).astype(np.uint8)
 
 
-def to_probability(belief: np.ndarray, edits: np.ndarray, lobes: np.ndarray, threshold: float) -> np.ndarray:
-    """float32 (z, y, x), 0..1: the map that a belief and edits stand for, 0 outside the lobes."""
+def to_probability(logits: np.ndarray, edits: np.ndarray, lobes: np.ndarray, threshold: float) -> np.ndarray:
+    """float32 (z, y, x), 0..1: the map that logits and edits stand for, 0 outside the lobes."""
     steps = np.arange(-128, 128) * STEP + logit(threshold)
     table = (1 / (1 + np.exp(-steps))).astype(np.float32)
-    shown = table[belief.astype(np.int16) + 128]
-    shown[(lobes == 0) & (belief <= 0)] = 0.0
+    shown = table[logits.astype(np.int16) + 128]
+    shown[(lobes == 0) & (logits <= 0)] = 0.0
     shown[edits == LESION] = 1.0
     shown[edits == NOT_LESION] = 0.0
     return shown
