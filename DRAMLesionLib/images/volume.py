@@ -175,7 +175,7 @@ def own_axes(array: np.ndarray, like: Volume) -> np.ndarray:
         array = array.view(np.uint8)
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
-    order, flipped = _numpy_axes(like.geometry.orientation)
+    order, flipped = numpy_axes(like.geometry.orientation)
     return _flip(array, flipped).transpose(np.argsort(order))
 
 
@@ -220,8 +220,8 @@ def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
             ) from error
 
 
-def _numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """The same for arrays (z, y, x)."""
+def numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """How an image's own axes (k, j, i) become the canonical ones (z, y, x): their order, and which are flipped."""
     (x, y, z), (flip_x, flip_y, flip_z) = axes_of(orientation)
     return (2 - z, 2 - y, 2 - x), (flip_z, flip_y, flip_x)
 
@@ -235,7 +235,7 @@ def _canonical(image: "sitk.Image") -> np.ndarray:
 
 def canonical_array(own: np.ndarray, geometry: Geometry) -> np.ndarray:
     """A copy of an array in an image's own axes (k, j, i), turned to the canonical ones (z, y, x)."""
-    order, flipped = _numpy_axes(geometry.orientation)
+    order, flipped = numpy_axes(geometry.orientation)
     return _flip(own.transpose(order), flipped).copy(order="C")
 
 

@@ -133,14 +133,14 @@ def _paste_segment(node: Any, segment_id: str, like: Volume, own: np.ndarray, va
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if node.GetParentTransformNode() is not None:
         logic.ApplyParentTransformToOrientedImageData(node, labelmap)
-    if _offset(labelmap, like) is None:
+    if offset_on(labelmap, like) is None:
         moved = slicer.vtkOrientedImageData()
         reference = _oriented(own_axes(np.zeros(like.array.shape, np.uint8), like), like)
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             labelmap, reference, moved
         )
         labelmap = moved
-    _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own, value)
+    _paste(labelmap, offset_on(labelmap, like) or (0, 0, 0), own, value)
 
 
 def update_segment(
@@ -166,18 +166,35 @@ def update_segment(
     if node.GetSegmentation().GetSegment(segment_id) is None:
         raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
     _refuse_transform(node)
-    part, start = crop(like, box)
-    if array.shape != part.array.shape:
-        raise ValueError(f"update_segment: array has shape {array.shape}, its box {part.array.shape}")
-    labelmap = _oriented(own_axes(array != 0, part), like, start)
+    labelmap = labelmap_of(array, like, box)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if box is None:
         logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_REPLACE)
         return
-    # Replacing would drop all voxels outside of the box. The minimum with the new values clears, the maximum sets.
+    # Replacing would drop all voxels outside of the box. What is not inside is cleared, then the rest is set; the values
+    # may be those of several segments in one label map, so clearing takes the minimum with the highest value elsewhere.
+    kept = labelmap_of(array, like, box, value=255)
     extent = labelmap.GetExtent()
-    for mode in (logic.MODE_MERGE_MIN, logic.MODE_MERGE_MAX):
-        logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, mode, extent)
+    logic.SetBinaryLabelmapToSegment(kept, node, segment_id, logic.MODE_MERGE_MIN, extent)
+    logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_MERGE_MASK, extent)
+
+
+def labelmap_of(array: np.ndarray, like: Volume, box: Box | None = None, value: int = 1) -> Any:
+    """Voxels as a label map of their own: vtkOrientedImageData of 0 and ``value``, which covers the box alone.
+
+    Args:
+        array: Boolean or integer, canonical axes, not 0 is inside: shape of ``like.array``, or of the box.
+        like: The volume on whose grid ``array`` lies.
+        box: Which part of ``like.array`` the array is; None for all of it.
+        value: Inside.
+
+    Raises:
+        ValueError: The array's shape is not that of the box.
+    """
+    part, start = crop(like, box)
+    if array.shape != part.array.shape:
+        raise ValueError(f"labelmap_of: array has shape {array.shape}, its box {part.array.shape}")
+    return _oriented(own_axes(np.where(array, np.uint8(value), np.uint8(0)), part), like, start)
 
 
 def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence[SegmentInfo]) -> None:
@@ -298,7 +315,7 @@ def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0
     return data
 
 
-def _offset(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
+def offset_on(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
     """What to add to the label map's indices (x, y, z) to get those of ``like``; None where the grids differ."""
     import vtk
 

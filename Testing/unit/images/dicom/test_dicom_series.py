@@ -471,8 +471,9 @@ def test_a_missing_frame_is_found(tmp_path):
     assert "2 slices are missing (between 5.00 and 12.50 mm" in refusal(path)
 
 
-def test_frames_with_rescales_of_their_own_are_read(tmp_path):
-    values, rescales = hounsfield(6), [(1, -1024)] * 5 + [(2, -1000)]
+@pytest.mark.parametrize("other", [(2, -1000), (2, -1024), (1, -1000)])
+def test_frames_with_rescales_of_their_own_are_read(tmp_path, other):
+    values, rescales = hounsfield(6), [(1, -1024)] * 5 + [other]
     path = write_frames(tmp_path / "enhanced.dcm", values, even(6), rescales)
     np.testing.assert_array_equal(volume.read_ct(path).array, values)
 
