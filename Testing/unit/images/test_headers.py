@@ -232,7 +232,7 @@ def test_the_same_in_the_other_formats(tmp_path, suffix):
     np.testing.assert_array_equal(lobes, VALUES)
 
 
-@pytest.mark.parametrize("cosine", [0.02, 0.3])
+@pytest.mark.parametrize("cosine", [0.02, 0.1])
 def test_a_true_shear_is_refused(tmp_path, cosine):
     with pytest.raises(InputError, match="axes are not perpendicular"):
         volume.read_ct(forms(tmp_path, 0, 1, sheared(cosine)))
@@ -244,7 +244,7 @@ def test_a_true_shear_is_refused(tmp_path, cosine):
 @pytest.mark.parametrize(
     ("suffix", "old", "new"),
     [
-        (".mha", b"ElementSpacing = 0.7", b"ElementSpacing = 0,7"),
+        (".mha", b"ElementSpacing = 0.6", b"ElementSpacing = 0,6"),
         (".mha", b"Offset = -35 -20 -100", b"Offset = -35,5 -20 -100"),
         (".nrrd", b"(0.69999999999999996,0,0)", b"(0,7,0,0)"),
         (".nrrd", b"space origin: (-35,-20,-100)", b"space origin: (-35,5,-20,-100)"),
