@@ -55,7 +55,18 @@ LICENSES = ("LICENSE", "LICENSE.txt")
 LARGEST_MB = 100.0
 """Of a clone with its whole history."""
 
-IN_SLICER = {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "SimpleITK", "packaging", "SegmentEditorEffects"}
+IN_SLICER = {
+    "slicer",
+    "vtk",
+    "qt",
+    "ctk",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "packaging",
+    "pydicom",
+    "SegmentEditorEffects",
+}
 """What a file that Slicer reads at its start may import: Slicer itself and what it brings."""
 
 WORK = re.compile(
