@@ -33,6 +33,7 @@ SHORTENED = {
     "phantom": ["--size", "64", "64", "48", "--spacing", "5.5", "5.5", "6"],
     "train": ["--epochs", "1", "--threads", "1"],
     "segment": ["--no-scene"],
+    "steer": ["--no-scene"],
 }
 """What the commands of marked blocks get besides, so that a run takes seconds."""
 SHELLS = ("", "sh", "bash", "shell", "console")
