@@ -179,7 +179,7 @@ class Pipe(io.RawIOBase):
             return os.write(self._descriptor, data)
         except OSError as error:
             # Windows says EINVAL where nobody reads.
-            if error.errno not in (errno.EPIPE, errno.EINVAL):
+            if error.errno not in (errno.EPIPE, errno.EINVAL, errno.EBADF):
                 raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._descriptor)
