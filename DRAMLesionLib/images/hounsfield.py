@@ -18,7 +18,7 @@ HIGHEST_HU = 31743
 """No scanner's scale reaches further: extended ones end at 30719. What lies above was written without its sign."""
 
 NEGATIVE_SHARE = 0.002
-"""Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
+"""More than this part of what was scanned in a chest CT is below 0 HU: air, lung and fat."""
 
 
 def check_finite(array: np.ndarray, path: Path) -> None:

@@ -19,7 +19,7 @@ class Lobe:
     """One lobe of the lungs.
 
     Attributes:
-        value: Its value in label maps, 1..5 (also lungmask's LTRCLobes).
+        value: The lobe's value in label maps, 1..5 (also lungmask's LTRCLobes).
         abbreviation: For tables: ``LUL``.
         name: For people: ``left upper lobe``.
         side: The patient's ``left`` or ``right``.

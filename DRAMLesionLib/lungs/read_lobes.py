@@ -53,9 +53,9 @@ def find_lobes(
 
     progress("Lobes", 0.0)
     if path is not None:
-        found = read_lobes(path, ct, allow_missing)
+        given = read_lobes(path, ct, allow_missing)
         progress("Lobes", 1.0)
-        return found
+        return given
     name = ct.path or ct.name
     lungs = segment_lungs(ct.array, ct.spacing_mm)
     progress("Lobes", 0.8)
