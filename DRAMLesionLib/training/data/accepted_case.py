@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import DRAMLesionLib
+from DRAMLesionLib.images.image_file import c_numbers
 from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale, replaced_directory, write_text
@@ -131,4 +132,5 @@ def _write(array: np.ndarray, like: Volume, path: Path) -> None:
     import SimpleITK as sitk
 
     # The weakest compression: a person waits for it, and stronger ones save little on a noisy CT.
-    sitk.WriteImage(to_image(array, like), str(path), useCompression=True, compressionLevel=1)
+    with c_numbers():
+        sitk.WriteImage(to_image(array, like), str(path), useCompression=True, compressionLevel=1)
