@@ -112,6 +112,7 @@ def _facts(findings: Findings, edits: np.ndarray, checksum: str) -> dict[str, An
         "percent": {region.key: region.percent for region in findings.quantification.lobes},
         "lobes": {"source": findings.lobes.source, "approximate": findings.lobes.approximate},
         "painted_voxels": {"lesion": int((edits == 1).sum()), "not_lesion": int((edits == 2).sum())},
+        "reading": findings.reading.to_dict() if findings.reading else None,
         "record": findings.record,
     }
 
