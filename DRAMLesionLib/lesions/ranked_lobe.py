@@ -91,3 +91,9 @@ class RankedLobe:
         """What a cut at a rank gives; ``lobe`` is the lobe's value, 1..5."""
         above = len(self.values) - int(np.searchsorted(self.values, np.float32(rank), "right"))
         return Cut(lobe, min(max(rank, 0.0), 1.0), self.painted + above, self.count)
+
+    @property
+    def largest_tie(self) -> int:
+        """How many voxels the largest group of equal rank has."""
+        ends = np.flatnonzero(np.diff(self.values, append=np.inf))
+        return int(np.diff(ends, prepend=-1).max(initial=0))
