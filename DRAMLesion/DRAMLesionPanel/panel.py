@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct.correct_section import CorrectSection
+from DRAMLesionPanel.correct.steer_section import SteerSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
 from DRAMLesionPanel.results.nodes import Results, findResults
@@ -45,6 +46,7 @@ class Panel:
         self.run = RunSection(self)
         self.results = ResultsSection(self)
         self.correct = CorrectSection(self)
+        self.steer = SteerSection(self)
         self.install = InstallSection(self)
         self.train = TrainingSection(self)
 
@@ -67,6 +69,7 @@ class Panel:
                 self.run.update()
                 self.results.update()
                 self.correct.update()
+                self.steer.update()
                 self.train.update()
         finally:
             self._updating = False
@@ -136,6 +139,7 @@ class Panel:
         """The scene is about to be closed."""
         self.run.cancel()
         self.results.closeScene()
+        self.steer.closeScene()
         self.correct.closeScene()
         self.logic.forget()
         self.parameters = None

@@ -39,7 +39,7 @@ class CorrectSection(VTKObservationMixin):
         self._preparing = Background(panel.reported)
         self._accepting = Background(panel.reported)
         self._ui.segmentEditorWidget.setEffectNameOrder(EFFECTS)
-        self._keys = CorrectionKeys(self._ui.segmentEditorWidget, EFFECTS, self._onUndo, self._onRedo)
+        self._keys = CorrectionKeys(self._ui.segmentEditorWidget, EFFECTS, self.undo, self.redo)
         self._ui.correctCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         self._ui.refineButton.connect("clicked(bool)", self._onRefine)
         self._ui.undoButton.connect("clicked(bool)", self._onUndo)
@@ -190,9 +190,17 @@ class CorrectSection(VTKObservationMixin):
         self._change(Correction.refine)
 
     def _onUndo(self, _checked: bool = False) -> None:
-        self._change(Correction.undo)
+        self.undo()
 
     def _onRedo(self, _checked: bool = False) -> None:
+        self.redo()
+
+    def undo(self) -> None:
+        """Take the last edit back, painted or steered."""
+        self._change(Correction.undo)
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back last."""
         self._change(Correction.redo)
 
     def _change(self, action: Any) -> None:
@@ -205,6 +213,7 @@ class CorrectSection(VTKObservationMixin):
             if action(correction):
                 self._tableTimer.start()
         self._updateButtons(results)
+        self._panel.steer.update()
 
     def _onTable(self) -> None:
         results = self._panel.currentResults()

@@ -18,7 +18,7 @@ from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.results.saved_strokes import STROKES_ATTRIBUTE
+from DRAMLesionPanel.results.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
 from DRAMLesionPanel.shared.steps import Steps, finish
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
@@ -113,6 +113,7 @@ def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Step
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
     checksum = None if edited else str(_checksum(findings.lesion))
     nodes.lesion.SetAttribute(UNTOUCHED_ATTRIBUTE, checksum)
+    nodes.lesion.SetAttribute(READING_ATTRIBUTE, None)  # a reader's numbers were of the earlier run's map
     yield "table"
     # One map is enough to go on from, and each is as large as the CT.
     refined = findings.refined if findings.probability is None else None
@@ -139,7 +140,7 @@ def isUntouched(results: Results, ct: Volume) -> bool:
     """
     node = results.lesionSegmentationNode
     made = node.GetAttribute(UNTOUCHED_ATTRIBUTE)
-    if made is None or node.GetAttribute(STROKES_ATTRIBUTE):
+    if made is None or node.GetAttribute(STROKES_ATTRIBUTE) or node.GetAttribute(READING_ATTRIBUTE):
         return False
     return str(_checksum(mrml.segment_array(node, LESION.id, ct))) == made
 

@@ -82,7 +82,7 @@ class ResultsSection:
     def _makingSurfaces(self, results: Results) -> Steps[None]:
         if not self._panel.parameters or not self._panel.parameters.show3D:
             shown.hideSurfaces(results)
-        elif self._panel.correct.isOpen():
+        elif self._panel.correct.isOpen() or self._panel.steer.isOpen():
             shown.hideSurfaces(results, lobes=False)
             yield from shown.makingSurfaces(results, lesion=False)
         else:

@@ -11,7 +11,7 @@ import qt
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.results.arrays import FOR_SCENE, writing_arrays
+from DRAMLesionLib.results.arrays import ARRAYS, FOR_SCENE, writing_arrays
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.shared.steps import Steps
@@ -85,6 +85,7 @@ def inWorker(
     findings: Findings,
     tell: Callable[[str], None],
     extra: Mapping[str, np.ndarray] | None = None,
+    withMaps: bool = False,
     **arguments: Any,
 ) -> Steps[dict[str, Any]]:
     """Let the worker do something with findings.
@@ -96,6 +97,7 @@ def inWorker(
         findings: The results; they must not change meanwhile.
         tell: Told the stage, for people.
         extra: More arrays, by name.
+        withMaps: Hand the refined map and the probability over, too.
         **arguments: More of the job's arguments.
 
     Returns:
@@ -108,7 +110,7 @@ def inWorker(
     chosen = Worker(temporaryPath) if worker.busy else worker
     job = None
     try:
-        yield from writing_arrays(findings, folder, FOR_SCENE)
+        yield from writing_arrays(findings, folder, {*FOR_SCENE, *(ARRAYS if withMaps else ())})
         for name, array in (extra or {}).items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
             yield name

@@ -114,6 +114,22 @@ def pictures(_models: Models, reporter: Any, case: str, folder: str) -> dict[str
     return {"pictures": sorted(drawn)}
 
 
+def rank(_models: Models, reporter: Any, case: str, out: str) -> dict[str, Any]:
+    """Rank the lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
+    from DRAMLesionLib.lesions.steer import Steering
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionPanel.shared.ranked_files import writeRanked
+
+    findings = read_arrays(case, mapped=True)
+    steering = Steering(findings.map, findings.threshold, findings.lobes.labels, findings.ct.spacing_mm)
+    lobes = {}
+    for number, lobe in enumerate(steering.boxes):
+        reporter.progress("Ranking the lobes", number / len(steering.boxes))
+        lobes[lobe] = steering.ranked(lobe)
+    writeRanked(Path(out), lobes)
+    return {"out": out}
+
+
 def drawPictures(findings: Any) -> dict[str, bytes]:
     """A report's pictures as PNG, by name: ``lobes``, ``axial`` and ``coronal``."""
     from DRAMLesionLib.results import figures
@@ -125,7 +141,14 @@ def drawPictures(findings: Any) -> dict[str, bytes]:
     }
 
 
-JOBS = {"warm": warm, "segment": segment, "accept": accept, "report": report, "pictures": pictures}
+JOBS = {
+    "warm": warm,
+    "segment": segment,
+    "accept": accept,
+    "report": report,
+    "pictures": pictures,
+    "rank": rank,
+}
 
 
 def do(job: dict[str, Any], models: Models) -> int:
