@@ -3,6 +3,7 @@
 from typing import Any
 
 from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.amount import Amount, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
@@ -56,6 +57,7 @@ def find_lesions(
             progress("Refining the dRAM", 0.0)
             refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
     del maps  # the attended map is as large as the others, and of no more use
+    amounts: dict[int, Amount] = {}
     probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
     if models.final is not None:
         with watch.stage("final network"):
@@ -66,6 +68,9 @@ def find_lesions(
                     probability, final.threshold, refined, wanted.threshold, final.dram_share
                 )
             cut, threshold = probability, final.threshold
+            if final.amount is not None:
+                amounts = lobe_amounts(cut, ct.array, labels, ct.spacing_mm, final.amount)
+                cut_at_amounts(cut, labels, threshold, amounts)
     settings = _settings(models, lobe_map.source, crf, device)
     if cut is not dram:  # the network's own map stays as it is
         with watch.stage("smooth"):
@@ -73,7 +78,7 @@ def find_lesions(
         settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
-        table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram)
+        table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm, dram).with_ranges(ranges_of(amounts))
     record: dict[str, Any] = {
         **models.facts(),
         "settings": settings,

@@ -18,7 +18,18 @@ from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import SegmentationSettings
 from DRAMLesionLib.training.tasks.card import segmentation_card
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
-from DRAMLesionLib.training.tasks.segmentation_losses import weighted_cross_entropy, weighted_dice_loss
+from DRAMLesionLib.training.tasks.segmentation_losses import (
+    amount_loss,
+    weighted_cross_entropy,
+    weighted_dice_loss,
+)
+from DRAMLesionLib.training.tasks.synthetic.lungs import (
+    HealthyLungs,
+    load_healthy_lungs,
+    paste_into,
+    transplant,
+    without_disease,
+)
 
 VALIDATION_OVERLAP = 0.25
 """Overlap of the sliding window's patches, as a share of a side, while it only watches the training."""
@@ -27,8 +38,9 @@ VALIDATION_OVERLAP = 0.25
 class SegmentationTask:
     """The final network's task; see :class:`~DRAMLesionLib.training.tasks.task.Task`.
 
-    It learns from the ``label`` of each training scan, a guess or an expert's; ``edits`` say which voxels a person
-    painted. Validation looks at the lobes' percentages or scores alone.
+    It learns from the ``label`` of each training scan, a guess or an expert's, and from disease pasted into lobes without
+    lesion; a scan without lesion needs no label. ``edits`` say which voxels a person painted. Validation looks at the
+    lobes' percentages or scores alone.
     """
 
     weak_metric: str | None = "mae_points"
@@ -42,7 +54,7 @@ class SegmentationTask:
             InputError: A scan can't be read, or has no label to train on.
         """
         scans = read_datalist(data)
-        without = [scan.name for scan in scans.training if scan.label is None]
+        without = [scan.name for scan in scans.training if scan.label is None and not scan.is_healthy]
         if without:
             raise InputError(
                 f"{data}: no label for {', '.join(without)}: make labels with the command pseudo-label, or give "
@@ -66,6 +78,14 @@ class SegmentationTask:
         if not self._watched:
             self.weak_metric = None
         s = self._settings
+        self._healthy: list[HealthyLungs] = []
+        if s.pasted_share:
+            stage = "Reading the lobes without lesion"
+            self._healthy = load_healthy_lungs(scans.training, self._description, progress, stage)
+        self._pasted: dict[tuple[int, int], LungSample] = {}
+        if self._description.network.norm == "batch":
+            # Its statistics are those of the samples in one call.
+            self.samples_together = recipe.batch
         self._sampler = PatchSampler(
             self._description.patch,
             seed=recipe.seed,
@@ -82,9 +102,28 @@ class SegmentationTask:
         return len(self._lungs) * self._settings.patches_per_scan
 
     def sample(self, index: int, epoch: int) -> Patch:
-        """Patch ``index`` of an epoch: of scan ``index`` modulo the number of scans."""
+        """Patch ``index`` of an epoch: of scan ``index`` modulo the number of scans, or of lungs with pasted disease."""
+        chance = np.random.default_rng([self._recipe.seed, epoch, index])
+        if self._healthy and chance.random() < self._settings.pasted_share:
+            return self._pasted_patch(index, epoch, chance)
         turn, scan = divmod(index, len(self._lungs))
         return self._sampler(self._lungs[scan].in_turn(turn), epoch, index)
+
+    def _pasted_patch(self, index: int, epoch: int, chance: np.random.Generator) -> Patch:
+        """A patch of lungs with pasted disease, or of healthy ones with the lesions of a patch of a labelled scan."""
+        window = self._description.hu_window
+        labelled = [lungs for lungs in self._lungs if bool((lungs.target > 0.5).any())]
+        if labelled and chance.random() < self._settings.transplant_share:
+            healthy = self._healthy[chance.integers(len(self._healthy))]
+            receiver = self._sampler(without_disease(healthy, window), epoch, index, once=True)
+            donor = labelled[chance.integers(len(labelled))]
+            return transplant(receiver, self._sampler(donor, epoch, len(self) + index))
+        which = (epoch, index // self._settings.patches_per_scan)
+        if which not in self._pasted:
+            self._pasted = {key: lungs for key, lungs in self._pasted.items() if key[0] == epoch}
+            own = np.random.default_rng([self._recipe.seed, *which, 1])
+            self._pasted[which] = paste_into(self._healthy[own.integers(len(self._healthy))], window, own)
+        return self._sampler(self._pasted[which], epoch, index, once=True)
 
     def loss(self, samples: Sequence[Patch], done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Soft Dice plus cross entropy, each voxel with its weight; with deep supervision also of coarser stages."""
@@ -99,9 +138,13 @@ class SegmentationTask:
         for number, logits in enumerate(stages):
             entropy = weighted_cross_entropy(logits.float(), target, weight)
             dice = weighted_dice_loss(logits.float(), target, weight)
-            total = total + 0.5**number * (entropy + self._settings.dice_weight * dice)
+            amount = amount_loss(logits.float(), target, weight)
+            weighted = self._settings.dice_weight * dice + self._settings.amount_weight * amount
+            total = total + 0.5**number * (entropy + weighted)
             if number == 0:
                 parts = {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
+                if self._settings.amount_weight:
+                    parts["amount_loss"] = amount.item()
         return total / sum(0.5**number for number in range(len(stages))), parts
 
     def validate(self) -> dict[str, float]:

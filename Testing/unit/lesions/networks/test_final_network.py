@@ -21,6 +21,7 @@ from DRAMLesionLib.lesions.networks.bundle import (
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.lesions.networks.final_description import (
+    AmountSettings,
     SegmentationDescription,
     SegmentationNetworkDescription,
 )
@@ -120,7 +121,17 @@ def test_a_wrong_description_names_the_key(values, named):
 
 def test_a_description_survives_json():
     description = SegmentationDescription(
-        (2.5, 1.5, 1.5), (-900, 50), 8, True, (32, 64, 64), 0.25, 0.6, 0.3, "map", TINY
+        (2.5, 1.5, 1.5),
+        (-900, 50),
+        8,
+        True,
+        (32, 64, 64),
+        0.25,
+        0.6,
+        0.3,
+        "map",
+        TINY,
+        AmountSettings(dense=0.5),
     )
     assert (
         SegmentationDescription.from_dict(json.loads(json.dumps(description.to_dict())), "d") == description
