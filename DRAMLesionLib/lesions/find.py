@@ -13,6 +13,7 @@ from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
+from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
@@ -42,12 +43,38 @@ def find_lesions(
         InputError: The lobes can't be used.
     """
     options, watch = options or Options(), watch or Stopwatch()
-    models = models if isinstance(models, CaseModels) else CaseModels(models)
-    device, crf, notes = str(models.device), options.crf, list[str]()
-    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
     with watch.stage("lobes"):
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
+    return find_lesions_in(ct, lobe_map, models, crf=options.crf, progress=progress, watch=watch)
+
+
+def find_lesions_in(
+    ct: Volume,
+    lobe_map: LobeMap,
+    models: CaseModels | Model,
+    *,
+    crf: bool = True,
+    progress: Progress = silent,
+    watch: Stopwatch | None = None,
+) -> Findings:
+    """Find the lesions in lobes that are known, in memory.
+
+    Args:
+        ct: The CT in HU.
+        lobe_map: Its lobes.
+        models: The loaded models; a dRAM model alone makes the mask, too.
+        crf: Sharpen the dRAM by the dense CRF.
+        progress: Told the stage and how much of it is done.
+        watch: Takes the seconds of each stage.
+
+    Returns:
+        The findings; nothing is written.
+    """
+    watch = watch or Stopwatch()
+    models = models if isinstance(models, CaseModels) else CaseModels(models)
+    device, notes = str(models.device), list[str]()
+    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
     labels, wanted = lobe_map.labels, models.dram.description
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, ct.array, labels, ct.spacing_mm, **how)

@@ -114,6 +114,8 @@ class SegmentationDescription:
             :func:`~DRAMLesionLib.lesions.mask.with_refined_dram`.
         dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
         network: The network's size.
+        window: Voxels (z, y, x) of the sliding window where it differs from ``patch``: a network that normalises by
+            running statistics finds the same in any window, and larger ones overlap less. None: ``patch``.
         amount: How each lobe's percentage is estimated, which then sets where the lobe is cut; None: the map is cut as it
             is.
     """
@@ -129,6 +131,7 @@ class SegmentationDescription:
     dram_model: str | None = None
     network: SegmentationNetworkDescription = field(default_factory=SegmentationNetworkDescription)
     amount: AmountSettings | None = None
+    window: tuple[int, int, int] | None = None
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationDescription":
@@ -141,13 +144,16 @@ class SegmentationDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        own = {"overlap": (0.0, MOST_OVERLAP), "dram_share": (0.0, 1.0), "patch": (1.0, LARGEST_PATCH)}
+        sides = dict.fromkeys(("patch", "window"), (1.0, LARGEST_PATCH))
+        own = {"overlap": (0.0, MOST_OVERLAP), "dram_share": (0.0, 1.0), **sides}
         read = read_settings(cls, values, where, {**PREPARATION_BOUNDS, **own})
         check_window(read.hu_window, where)
         step = read.network.step
-        if any(side % step or side < 2 * step for side in read.patch):
+        for key, size in (("patch", read.patch), ("window", read.seen_at_once)):
+            if not any(side % step or side < 2 * step for side in size):
+                continue
             raise InputError(
-                f"{where}.patch: {list(read.patch)} is not three multiples of {step} from {2 * step} to "
+                f"{where}.{key}: {list(size)} is not three multiples of {step} from {2 * step} to "
                 f"{LARGEST_PATCH}, as the network's filters need"
             )
         return read
@@ -155,6 +161,11 @@ class SegmentationDescription:
     def to_dict(self) -> dict[str, Any]:
         """The description as JSON values."""
         return json_values(self)
+
+    @property
+    def seen_at_once(self) -> tuple[int, int, int]:
+        """Voxels (z, y, x) of the sliding window."""
+        return self.window or self.patch
 
     @property
     def preparation(self) -> ModelDescription:

@@ -119,7 +119,7 @@ def _cuts(
     Both float32 (z, y, x), the same throughout a lobe.
     """
     most = float(score.max()) + 1.0
-    cut, highest = np.full(score.shape, most, np.float32), np.ones(score.shape, np.float32)
+    cut, highest = np.full(score.shape, most, np.float32), np.full(score.shape, 0.05, np.float32)
     for lobe, fraction in zip(LOBES, fractions, strict=True):
         here = labels == lobe.value
         size = int(np.count_nonzero(here))

@@ -126,7 +126,7 @@ def equalise_slices(grey: np.ndarray, tiles: int, clip: float) -> np.ndarray:
         along = first + part[0][:, None, None] * (second - first)  # (height, tiles, levels)
         rows = np.arange(height)[:, None]
         left, right = (along[rows, columns[None], level[z]] for columns in (lower[1], upper[1]))
-        result[z] = left + part[1][None] * (right - left)
+        result[z] = np.clip(left + part[1][None] * (right - left), 0, 1)
     return result
 
 
