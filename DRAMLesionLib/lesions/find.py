@@ -111,7 +111,7 @@ def find_lesions_in(
         "settings": settings,
         "versions": versions(),
         "seconds": watch.seconds,
-        "warnings": [*ct.warnings, *notes],
+        "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
     }
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 
