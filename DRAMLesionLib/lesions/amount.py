@@ -45,7 +45,9 @@ def lobe_amounts(
     spacing_mm: tuple[float, float, float],
     settings: AmountSettings,
 ) -> dict[int, Amount]:
-    """Estimate each lobe's percentage: ``offset + mean * map + dense * dense share``, from 0 to 100.
+    """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
+
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
@@ -66,8 +68,9 @@ def lobe_amounts(
         dense += np.bincount(flat, weights=is_dense, minlength=count)
     amounts = {}
     for value in (lobe.value for lobe in LOBES if voxels[lobe.value]):
-        points = (settings.mean * mean[value] + settings.dense * dense[value]) * 100 / voxels[value]
-        amounts[value] = with_range(float(np.clip(settings.offset + points, 0, 100)), settings)
+        m, d = (100 * sums[value] / voxels[value] for sums in (mean, dense))
+        points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
+        amounts[value] = with_range(float(np.clip(points, 0, 100)), settings)
     return amounts
 
 

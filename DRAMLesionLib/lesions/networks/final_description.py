@@ -70,6 +70,7 @@ class AmountSettings:
     Attributes:
         offset: Percentage points that are added.
         mean: Weight of 100 times the map's mean over the lobe.
+        square: Weight of the square of the map's mean, as a percentage: above 0 where a map is faint in sick lobes.
         dense: Weight of the percentage of the lobe that is denser than ``dense_hu``.
         dense_hu: In HU.
         error_points: Half width of the range of a lobe without lesion, in percentage points.
@@ -78,6 +79,7 @@ class AmountSettings:
 
     offset: float = 0.0
     mean: float = 1.0
+    square: float = 0.0
     dense: float = 0.0
     dense_hu: float = -500.0
     error_points: float = 1.0
@@ -94,7 +96,7 @@ class AmountSettings:
         Raises:
             InputError: An entry that is unknown or no number in its bounds; names the key.
         """
-        free = dict.fromkeys(("offset", "mean", "dense", "dense_hu"), ANY_NUMBER)
+        free = dict.fromkeys(("offset", "mean", "square", "dense", "dense_hu"), ANY_NUMBER)
         return read_settings(cls, values, where, free)
 
 

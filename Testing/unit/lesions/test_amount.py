@@ -26,7 +26,8 @@ def lobes():
 def faint(lobes):
     """A map whose order is right and whose values are far too low in lobe 5."""
     rng = np.random.default_rng(0)
-    return np.where(lobes == 5, 0.2, 0.9) * rng.random(lobes.shape).astype(np.float32) * (lobes > 0)
+    values = np.where(lobes == 5, 0.2, 0.9) * rng.random(lobes.shape) * (lobes > 0)
+    return values.astype(np.float32)
 
 
 def test_the_amount_is_the_maps_mean_and_the_dense_share_as_weighted(lobes):
@@ -40,6 +41,8 @@ def test_the_amount_is_the_maps_mean_and_the_dense_share_as_weighted(lobes):
     assert 30 < amounts[5].percent <= 48
     without = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings())
     assert without[1].percent == pytest.approx(25) and without[5].percent == 0
+    convex = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings(offset=1, mean=0.5, square=0.8))
+    assert convex[1].percent == pytest.approx(1 + 12.5 + 0.8 * 6.25)
 
 
 def test_air_beyond_the_ct_is_not_dense(lobes):
