@@ -188,8 +188,8 @@ def write_findings(
         watch: Takes the seconds of each stage of writing.
 
     Returns:
-        The findings with one map, that which the mask was cut from, as ``dram``. The others are as large as the CT and lie
-        in files now: who does not hold the findings has that memory back while the scene is made.
+        The findings with one map, the one that the mask was cut from, as ``dram``. The others are as large as the CT and
+        lie in files now: who does not hold the findings has that memory back while the scene is made.
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     slim = replace(findings, dram=findings.map, refined=None, probability=None)

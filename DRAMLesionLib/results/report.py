@@ -48,7 +48,8 @@ PICTURE_TITLES = {
 
 
 _MASK_SOURCES = {
-    "final": "The segmentation is the final network's map, cut in each lobe and smoothed a little; the heatmap shows that map. ",
+    "final": "The segmentation is the final network's map, cut in each lobe and smoothed a little; the heatmap shows "
+    "that map. ",
     "dram": "The segmentation is the map (after attention and CRF where they ran), cut at the model's threshold and "
     "smoothed a little. ",
 }

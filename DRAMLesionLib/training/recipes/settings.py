@@ -78,6 +78,8 @@ class SegmentationSettings:
         pasted_share: Part of the patches that come from lobes without lesion with pasted disease of any amount, see
             :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
         transplant_share: Part of these that get lesions of another patch instead, 0..1.
+        fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
+            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
     """
 
     patches_per_scan: int = 8
@@ -92,6 +94,7 @@ class SegmentationSettings:
     amount_weight: float = 0.0
     pasted_share: float = 0.0
     transplant_share: float = 0.0
+    fit_amount: bool = False
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":

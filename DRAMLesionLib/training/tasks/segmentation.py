@@ -1,6 +1,7 @@
 """Training of the final network: patches of the lungs against a label of each voxel, mostly a pseudo label."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from DRAMLesionLib.lesions.networks.bundle import save_model
-from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings, SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.probability import predict_on_grid
 from DRAMLesionLib.system.errors import InputError
@@ -16,6 +17,7 @@ from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import SegmentationSettings
+from DRAMLesionLib.training.tasks.amounts import fit_amount
 from DRAMLesionLib.training.tasks.card import segmentation_card
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
 from DRAMLesionLib.training.tasks.segmentation_losses import (
@@ -31,6 +33,8 @@ from DRAMLesionLib.training.tasks.synthetic.lungs import (
     without_disease,
 )
 
+PASTED_FOR_AMOUNT = 24
+"""Lungs with pasted disease that the amount is fitted to, beside the real lobes."""
 VALIDATION_OVERLAP = 0.25
 """Overlap of the sliding window's patches, as a share of a side, while it only watches the training."""
 
@@ -159,11 +163,13 @@ class SegmentationTask:
 
     def save(self, out: Path, figures: dict[str, Any]) -> Path:
         """Write the bundle."""
-        recipe = self._recipe
+        recipe, description = self._recipe, self._description
+        if self._settings.fit_amount:
+            description = replace(description, amount=self._fitted_amount())
         return save_model(
             out,
             self.network,
-            self._description,
+            description,
             name=recipe.name,
             version=recipe.version,
             card=segmentation_card(recipe, len(self._lungs), figures),
@@ -172,9 +178,31 @@ class SegmentationTask:
             licence=recipe.licence,
         )
 
-    def _errors(self, lungs: LungSample) -> list[float]:
-        """The error of each lobe of which something is known, in percentage points; 0 anywhere in a score's range."""
-        probability = predict_on_grid(
+    @torch.inference_mode()
+    def _fitted_amount(self) -> AmountSettings | None:
+        """What the maps' means stand for in the training lobes; None where no percentage is known."""
+        was_training = self.network.training
+        self.network.eval()
+        known, pasted = [], []
+        for lungs in self._lungs:
+            probability = self._probability(lungs)
+            for lobe, label in lungs.weak_labels.items():
+                inside = lungs.labels == lobe
+                if label.fraction is not None and inside.any():
+                    known.append((100 * float(probability[inside].mean()), 100 * label.fraction))
+        for number in range(PASTED_FOR_AMOUNT if known and self._healthy else 0):
+            own = np.random.default_rng([self._recipe.seed, number, 2])
+            healthy = self._healthy[number % len(self._healthy)]
+            lungs = paste_into(healthy, self._description.hu_window, own)
+            probability, target = self._probability(lungs), lungs.target.numpy()
+            for lobe in np.unique(lungs.labels[lungs.labels > 0]):
+                inside = lungs.labels == lobe
+                pasted.append((100 * float(probability[inside].mean()), 100 * float(target[inside].mean())))
+        self.network.train(was_training)
+        return fit_amount(known, pasted) if known else None
+
+    def _probability(self, lungs: LungSample) -> np.ndarray:
+        return predict_on_grid(
             self.network,
             self._description,
             lungs.image.numpy(),
@@ -182,7 +210,10 @@ class SegmentationTask:
             flips=False,
             overlap=VALIDATION_OVERLAP,
         )
-        lesion = probability > self._description.threshold
+
+    def _errors(self, lungs: LungSample) -> list[float]:
+        """The error of each lobe of which something is known, in percentage points; 0 anywhere in a score's range."""
+        lesion = self._probability(lungs) > self._description.threshold
         errors = []
         for lobe, known in lungs.weak_labels.items():
             inside = lungs.labels == lobe
