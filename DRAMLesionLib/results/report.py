@@ -7,7 +7,7 @@ and no patient data.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,12 @@ def write_report(
         OSError: A picture can't be read, or ``path`` can't be written.
     """
     values = _report_values(findings, pictures or {}, drawings or draw(findings))
-    filters = {"percent": _percent, "ml": _ml, "hu": _hu, "range": range_text}
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": _percent,
+        "ml": _ml,
+        "hu": _hu,
+        "range": range_text,
+    }
     write_text(path, render_page("report.html.j2", values, filters))
 
 
