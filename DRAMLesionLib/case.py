@@ -14,7 +14,7 @@ from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
 from DRAMLesionLib.lesions.steer import steer_to
 from DRAMLesionLib.results.arrays import write_arrays
-from DRAMLesionLib.results.dicom_seg import check_source
+from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_findings, write_findings
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting

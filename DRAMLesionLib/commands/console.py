@@ -44,7 +44,7 @@ class Reporter:
     def progress(self, stage: str, fraction: float) -> None:
         """Show where the work is; see :data:`DRAMLesionLib.system.progress.Progress`."""
         if self._json:
-            self._print({"event": "progress", "stage": stage, "fraction": round(fraction, 4)})
+            print_json({"event": "progress", "stage": stage, "fraction": round(fraction, 4)})
             return
         if self._bars is None:
             self._bars = _bars()
@@ -57,7 +57,7 @@ class Reporter:
     def log(self, values: dict[str, Any]) -> None:
         """Report an event of a training: a JSON line, or its figures at the bar (a step) and above it (an epoch)."""
         if self._json:
-            self._print(values)
+            print_json(values)
             return
         if self._bars is None:
             return
@@ -78,7 +78,7 @@ class Reporter:
         self._finish_stage()
         self._stop()
         if self._json:
-            self._print({"event": "result", **values})
+            print_json({"event": "result", **values})
 
     def note(self, text: str) -> None:
         """A line for people."""
@@ -93,7 +93,7 @@ class Reporter:
             return
         line, code = _explain(error)
         if self._json:
-            self._print({"event": "error", "message": line, "code": code})
+            print_json({"event": "error", "message": line, "code": code})
             if code == 1:  # nobody can ask for --debug through a panel: its log has to tell
                 traceback.print_exception(error)
         print(f"Error: {line}", file=sys.stderr)
@@ -108,16 +108,22 @@ class Reporter:
             self._bars.stop()
             self._bars = None
 
-    @staticmethod
-    def _print(values: dict[str, Any]) -> None:
-        print(json.dumps(values, ensure_ascii=False), flush=True)
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON line, in ASCII where the stream can't take other letters."""
+    encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "")
+    print(json.dumps(values, ensure_ascii=encoding != "utf8"), flush=True)
+
+
+INTERRUPTED = 130
+"""The exit code of a command that was stopped."""
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InputError):
         return " ".join(str(error).split()), 2
     if isinstance(error, KeyboardInterrupt | Cancelled):
-        return "stopped; nothing was written", 130
+        return "stopped; nothing was written", INTERRUPTED
     if is_out_of_memory(error):
         return (
             "not enough memory: close other programs, or use --device cpu, or give a CT with thicker slices",

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 
 def evaluate(
@@ -45,6 +46,7 @@ def evaluate(
 
         if out is not None:
             check_format(out)
+            check_output_file(out)
         evaluation = run(prediction, reference, lobes, progress=reporter.progress)
         if out is not None:
             write_evaluation(evaluation, out)

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
+from DRAMLesionLib.system.files import check_folder
 
 
 def export_nnunet(
@@ -38,6 +39,7 @@ def import_nnunet(
 ) -> None:
     """Bring nnU-Net's predictions back: mask, table, summary and report of each case."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.data.nnunet import import_nnunet as run
 
         done = run(

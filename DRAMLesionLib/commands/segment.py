@@ -19,6 +19,7 @@ from DRAMLesionLib.commands.options import (
     Who,
     reading_of,
 )
+from DRAMLesionLib.system.files import check_folder
 
 
 def segment(
@@ -57,6 +58,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()
