@@ -27,7 +27,7 @@ def write(tmp_path):
 def test_the_shipped_study_has_every_stage_of_the_method():
     study = read_study("study")
     assert [row.mask for row in study.rows] == [
-        *("threshold", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
+        *("threshold", "line", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
     ]
     assert len(study.seeds) > 1
     final, combined, supervised = study.rows[-3:]
