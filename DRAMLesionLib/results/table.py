@@ -39,6 +39,8 @@ COLUMNS: dict[str, str] = {
     "other_ml": "other_ml",
     "mean_hu": "mean_hu",
     "lesion_mean_hu": "lesion_mean_hu",
+    "lesion_percent_low": "percent_low",
+    "lesion_percent_high": "percent_high",
 }
 """The table's columns, and the :class:`~DRAMLesionLib.lesions.quantify.Region` attribute behind each."""
 
@@ -180,7 +182,7 @@ def print_table(findings: Findings, console: Console) -> None:
         "mL",
         "lesion\nmL",
         "lesion\n%",
-        "reader" if findings.reading else "dRAM\n%",  # a terminal of 80 columns has no room for both
+        "reader" if findings.reading else "range\n%",  # a terminal of 80 columns has no room for both
         "score",
         "ground\nglass mL",
         "consoli-\ndation mL",
@@ -204,8 +206,15 @@ def _terminal_row(region: Region) -> list[str]:
     if region.key == "total":
         score = f"{score}/{5 * len(LOBES)}"
     amounts = [_ml(region.ground_glass_ml), _ml(region.consolidation_ml)]
-    shares = [_percent(region.percent), _percent(region.dram_percent)]
+    shares = [_percent(region.percent), range_text(region)]
     return [name, _ml(region.volume_ml), _ml(region.lesion_ml), *shares, score, *amounts]
+
+
+def range_text(region: Region) -> str:
+    """The range of a lobe's percentage for people, such as ``3–7``; a dash where there is none."""
+    if region.percent_low is None or region.percent_high is None:
+        return _ABSENT
+    return f"{region.percent_low:.0f}–{region.percent_high:.0f}"
 
 
 def _ct_name(findings: Findings) -> str:

@@ -216,7 +216,10 @@ def save_model(
         OutputError: It can't be written.
     """
     kind = torch.float16 if half else torch.float32
-    state = {key: value.to(kind) for key, value in network.state_dict().items()}
+    state = {
+        key: value.to(kind) if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
     with replaced_directory(folder) as staging:
         write_bundle(staging, state, _metadata(name, version, summary, data, description), card, licence)
         (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
@@ -283,7 +286,10 @@ def load_weights(network: torch.nn.Module, path: Path, metadata: dict[str, Any])
 
     checked = _matching_checksum(path, metadata)
     try:
-        state = {key: value.float() for key, value in load_file(path).items()}
+        state = {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in load_file(path).items()
+        }
         network.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         if is_out_of_memory(error):

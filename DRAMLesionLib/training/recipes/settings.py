@@ -74,6 +74,12 @@ class SegmentationSettings:
         built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
             what they miss or have too much, see :mod:`~DRAMLesionLib.training.tasks.outlines`.
         flip_all: Patches are mirrored along all axes, not left to right alone.
+        amount_weight: Weight of :func:`~DRAMLesionLib.training.tasks.segmentation_losses.amount_loss`.
+        pasted_share: Part of the patches that come from lobes without lesion with pasted disease of any amount, see
+            :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
+        transplant_share: Part of these that get lesions of another patch instead, 0..1.
+        fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
+            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
     """
 
     patches_per_scan: int = 8
@@ -85,6 +91,10 @@ class SegmentationSettings:
     intensity: float = 1.0
     built_in_lungs: bool = False
     flip_all: bool = False
+    amount_weight: float = 0.0
+    pasted_share: float = 0.0
+    transplant_share: float = 0.0
+    fit_amount: bool = False
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":
@@ -99,6 +109,8 @@ class SegmentationSettings:
             "rotation": (0.0, 180.0),
             "scaling": (0.0, 0.5),
             "intensity": (0.0, 5.0),
+            "pasted_share": (0.0, 1.0),
+            "transplant_share": (0.0, 1.0),
         }
         return read_settings(cls, values, where, bounds)
 
