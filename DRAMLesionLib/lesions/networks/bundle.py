@@ -11,8 +11,6 @@ There are two kinds: "dram" makes the lesion map; "segmentation" is the final ne
 dRAM model whose map goes with it.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +21,6 @@ from DRAMLesionLib.lesions.networks.bundle_folders import (
     METADATA,
     SHIPPED,
     bundle_folders,
-    bundle_metadata,
     find_bundles,
 )
 from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder as user_models_folder
@@ -31,19 +28,25 @@ from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, build_network
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+from DRAMLesionLib.system.bundle import CARD as CARD
+from DRAMLesionLib.system.bundle import INFERENCE as INFERENCE
+from DRAMLesionLib.system.bundle import SCHEMA as SCHEMA
+from DRAMLesionLib.system.bundle import WEIGHTS as WEIGHTS
+from DRAMLesionLib.system.bundle import load_checked, read_metadata, write_bundle
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
-from DRAMLesionLib.system.memory import is_out_of_memory
 
 Kind = Literal["dram", "segmentation"]
 KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
 DEFAULT_MODEL = "dram-covid"
 DEFAULT_SEGMENTATION_MODEL = "segmentation-covid"
-INFERENCE = Path("configs/inference.json")
-WEIGHTS, CARD = Path("models/model.safetensors"), Path("docs/README.md")
-SCHEMA = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+PAPER = (
+    "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
+    "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
 )
+_TASKS: dict[Kind, str] = {
+    "dram": "COVID-19 lesion map and lobe percentages from chest CT",
+    "segmentation": "COVID-19 lesion segmentation from chest CT",
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def model_kind(folder: str | Path) -> Kind:
         InputError: Its metadata can't be read or describes neither kind.
     """
     path = Path(folder) / METADATA
-    metadata = _read_metadata(path)
+    metadata = read_metadata(path)
     found = [kind for kind in KINDS if kind in metadata]
     if len(found) != 1:
         raise InputError(f"{path}: dram: is missing or no table of settings: install the model again")
@@ -137,10 +140,10 @@ def load_model(name_or_folder: str | Path | None = None, device: torch.device | 
         InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
     folder = _of_kind(find_model(name_or_folder), "dram")
-    metadata = _read_metadata(folder / METADATA)
+    metadata = read_metadata(folder / METADATA)
     description = ModelDescription.from_dict(metadata["dram"], f"{folder / METADATA}: dram")
     network = build_network(description)
-    name, version, checksum = _load_checked(folder, metadata, network, device)
+    name, version, checksum = load_checked(folder, metadata, network, device)
     return Model(name, version, folder, checksum, description, network)
 
 
@@ -153,11 +156,11 @@ def load_segmentation_model(
         InputError: As :func:`load_model`.
     """
     folder = _of_kind(find_model(name_or_folder or DEFAULT_SEGMENTATION_MODEL), "segmentation")
-    metadata = _read_metadata(folder / METADATA)
+    metadata = read_metadata(folder / METADATA)
     where = f"{folder / METADATA}: segmentation"
     description = SegmentationDescription.from_dict(metadata["segmentation"], where)
     network = SegmentationNetwork(description.network)
-    name, version, checksum = _load_checked(folder, metadata, network, device)
+    name, version, checksum = load_checked(folder, metadata, network, device)
     return SegmentationModel(name, version, folder, checksum, description, network)
 
 
@@ -203,37 +206,19 @@ def save_model(
     Raises:
         OutputError: It can't be written.
     """
-    from safetensors.torch import save_file
-
-    with replaced_directory(folder) as staging:
-        for part in (METADATA, WEIGHTS, CARD):
-            (staging / part).parent.mkdir(exist_ok=True)
-        kind = torch.float16 if half else torch.float32
-        state = {k: v.detach().cpu().to(kind).contiguous() for k, v in network.state_dict().items()}
-        save_file(state, staging / WEIGHTS)
-        metadata = _metadata(name, version, summary, data, description, _checksum(staging / WEIGHTS))
-        (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
-        (staging / CARD).write_text(card, encoding="utf-8")
-        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
-    return Path(folder)
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = bundle_metadata(path.parents[1])
-    if not isinstance(metadata.get("checksum", {}), dict):
-        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
-    return metadata
-
-
-def _checksum(path: Path) -> str:
-    try:
-        with path.open("rb") as weights:
-            return hashlib.sha256(weights.read()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"{path}: model without weights: {error.strerror}: install the model again"
-        ) from error
+    kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
+    metadata = {
+        "name": name,
+        "version": version,
+        "changelog": {version: summary},
+        "task": _TASKS[kind],
+        "description": summary,
+        "data_source": data,
+        "references": [PAPER],
+        "network_data_format": _data_format(description),
+        kind: description.to_dict(),
+    }
+    return write_bundle(folder, network, metadata, _inference(), card=card, licence=licence, half=half)
 
 
 def _of_kind(folder: Path, wanted: Kind) -> Path:
@@ -242,82 +227,6 @@ def _of_kind(folder: Path, wanted: Kind) -> Path:
         what = {"dram": "a dRAM model", "segmentation": "a segmentation model (final network)"}
         raise InputError(f"{folder}: is {what[kind]}: give {what[wanted]} here")
     return folder
-
-
-def _load_checked(
-    folder: Path, metadata: dict[str, Any], network: torch.nn.Module, device: torch.device | str
-) -> tuple[str, str, str]:
-    """Fill the network with the bundle's weights, ready to use; return the bundle's name, version and checksum."""
-    weights = folder / WEIGHTS
-    checksum = _checksum(weights)
-    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
-    if checksum != expected:
-        raise InputError(
-            f"{weights}: damaged model: its SHA-256 is {checksum[:12]}..., {METADATA.name} says "
-            f"{str(expected)[:12]}...: install the model again"
-        )
-    _load_weights(network, weights)
-    network.eval().to(device)
-    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checksum
-
-
-def _load_weights(network: torch.nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = {key: value.float() for key, value in load_file(path).items()}
-        network.load_state_dict(state)
-    except (SafetensorError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: weights that do not fit the model: {reason}: install the model again"
-        ) from error
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise InputError(f"{path}: damaged model: weights that are not finite: install the model again")
-
-
-def _metadata(
-    name: str,
-    version: str,
-    summary: str,
-    data: str,
-    description: ModelDescription | SegmentationDescription,
-    checksum: str,
-) -> dict[str, Any]:
-    import monai
-    import numpy
-
-    kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
-    task = {
-        "dram": "COVID-19 lesion map and lobe percentages from chest CT",
-        "segmentation": "COVID-19 lesion segmentation from chest CT",
-    }
-    return {
-        "schema": SCHEMA,
-        "version": version,
-        "changelog": {version: summary},
-        "monai_version": monai.__version__,
-        "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": numpy.__version__,
-        "required_packages_version": {"SimpleITK": "2.4", "safetensors": "0.4", "scipy": "1.11"},
-        "name": name,
-        "task": task[kind],
-        "description": summary,
-        "authors": "The DRAMLesion developers",
-        "copyright": "Copyright (c) The DRAMLesion developers",
-        "data_source": data,
-        "intended_use": "Research use only, not for diagnosis.",
-        "references": [
-            "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
-            "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
-        ],
-        "network_data_format": _data_format(description),
-        kind: description.to_dict(),
-        "checksum": {WEIGHTS.as_posix(): checksum},
-    }
 
 
 def _data_format(description: ModelDescription | SegmentationDescription) -> dict[str, Any]:

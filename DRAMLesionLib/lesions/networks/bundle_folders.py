@@ -7,14 +7,12 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.bundle import METADATA as METADATA
+from DRAMLesionLib.system.bundle import bundle_metadata as bundle_metadata
 from DRAMLesionLib.system.package import PACKAGE
-from DRAMLesionLib.system.text_file import read_json
 
 SHIPPED = PACKAGE / "models"
-METADATA = Path("configs/metadata.json")
 ENVIRONMENT, USER_ENVIRONMENT = "DRAMLESION_MODELS", "DRAMLESION_USER_MODELS"
 
 
@@ -49,16 +47,3 @@ def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
         for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
             found.setdefault(metadata.parents[1].name, metadata.parents[1])
     return found
-
-
-def bundle_metadata(folder: Path) -> dict[str, Any]:
-    """A bundle's metadata.
-
-    Raises:
-        InputError: It can't be read.
-    """
-    path = folder / METADATA
-    metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
-    if not isinstance(metadata, dict):
-        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
-    return metadata
