@@ -18,7 +18,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 if (_CHECKOUT / "DRAMLesionLib" / "__init__.py").is_file() and str(_CHECKOUT) not in sys.path:
     sys.path.insert(0, str(_CHECKOUT))
 
-from DRAMLesionPanel.scripting import Scripting  # noqa: E402
+from DRAMLesionPanel.shared.scripting import Scripting  # noqa: E402
 
 
 class DRAMLesion(ScriptedLoadableModule):
@@ -42,7 +42,7 @@ class DRAMLesionWidget(ScriptedLoadableModuleWidget):
 
     def setup(self):
         from DRAMLesionPanel.panel import Panel
-        from DRAMLesionPanel.scene_link import SceneLink
+        from DRAMLesionPanel.shared.scene_link import SceneLink
 
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/DRAMLesion.ui"))
@@ -77,7 +77,7 @@ class DRAMLesionLogic(Scripting, ScriptedLoadableModuleLogic):
         self.panelLogic = PanelLogic()
 
     def getParameterNode(self):
-        from DRAMLesionPanel.parameters import DRAMLesionParameterNode
+        from DRAMLesionPanel.shared.parameters import DRAMLesionParameterNode
 
         return DRAMLesionParameterNode(super().getParameterNode())
 

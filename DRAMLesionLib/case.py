@@ -1,14 +1,17 @@
 """The main job on one CT: read, find the lobes, map, refine, segment, quantify, and write everything."""
 
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers
+from DRAMLesionLib.images.volume import read_ct, without_identifiers
 from DRAMLesionLib.lesions.find import find_lesions
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.run_models import load_case_models
-from DRAMLesionLib.results.arrays import write_handover
+from DRAMLesionLib.lesions.options import Options
+from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
+from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_seg import check_source
 from DRAMLesionLib.results.folder import write_findings
 from DRAMLesionLib.system.device import find_device
@@ -20,79 +23,81 @@ from DRAMLesionLib.system.record import Stopwatch
 def segment_case(
     source: str | Path,
     out: str | Path,
+    options: Options | None = None,
     *,
-    lobes: str | Path | None = None,
-    model: str | Path | None = None,
-    method: str | None = None,
-    device: str = "auto",
-    series: str | None = None,
-    crf: bool = True,
-    with_scene: bool = True,
-    dicom_seg: bool = False,
-    allow_missing_lobes: bool = False,
-    keep_identifiers: bool = False,
-    handover: bool = False,
+    models: CaseModels | None = None,
     progress: Progress = silent,
+    **choices: Any,
 ) -> Findings:
     """Segment one CT and write all results into a folder, all of them or none.
 
     Args:
         source: A NIfTI, NRRD or MHA file, or a DICOM folder.
         out: The folder for the results; an earlier run's results are replaced, other files stay.
-        lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
-        model: A bundle's folder or name, of either kind; None is the default model.
-        method: ``final`` or ``dram``; None: see :func:`~DRAMLesionLib.lesions.run_models.load_case_models`.
-        device: See :func:`~DRAMLesionLib.system.device.find_device`.
-        series: UID of the DICOM series, where the folder holds several.
-        crf: Sharpen the map by the dense CRF.
-        with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
-        dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references ``source``, which has to be DICOM.
-        allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
-        keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
-            which belongs to the patient's study and names both, as the standard asks.
-        handover: Write none of these results, but arrays for a program that goes on with them: see
-            :mod:`DRAMLesionLib.results.arrays`.
+        options: How to segment, and what to write.
+        models: Models that are loaded already; None loads those that the options name.
         progress: Told the stage and how much of it is done.
+        **choices: Fields of :class:`~DRAMLesionLib.lesions.options.Options` by name, which change ``options``:
+            ``segment_case("ct.nii.gz", "results", crf=False)``.
 
     Returns:
-        What was found.
+        The findings without refined map and probability, which lie in files now.
 
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    watch = Stopwatch()
-    place = find_device(device)
-    dicom_folder = check_source(source, series) if dicom_seg else None
-    with watch.stage("load model"):
-        models = load_case_models(model, method, place)
-    with watch.stage("read"):
-        progress("Reading the CT", 0.0)
-        ct = read_ct(source, series=series)
-    if not keep_identifiers:
-        ct = without_identifiers(ct)
-    find = partial(
-        find_lesions,
-        ct,
-        models,
-        lobes_path=lobes,
-        device=str(place),
-        crf=crf,
-        allow_missing_lobes=allow_missing_lobes,
-        progress=progress,
-        watch=watch,
-    )
-    with memory_explained(source, ct, str(place)):
-        if not handover:
-            # Not held here, so that maps can go as soon as they are written.
-            return write_findings(
-                find(), out, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress, watch=watch
-            )
+    options, watch = replace(options or Options(), **choices), Stopwatch()
+    dicom_folder = check_source(source, options.series) if options.dicom_seg else None
+    with _ready_to_find(source, options, models, progress, watch) as find:
+        # The findings are not held here, so that maps can go as soon as they are written.
+        return write_findings(
+            find(),
+            out,
+            with_scene=options.with_scene,
+            dicom_folder=dicom_folder,
+            progress=progress,
+            watch=watch,
+        )
+
+
+def segment_to_arrays(
+    source: str | Path, out: str | Path, options: Options | None = None, *, progress: Progress = silent
+) -> Findings:
+    """Segment one CT for another process, which has the CT already and goes on with plain arrays.
+
+    Args:
+        source: A NIfTI, NRRD or MHA file, or a DICOM folder.
+        out: The folder for the arrays: see :mod:`DRAMLesionLib.results.arrays`. No report, scene or image is written.
+        options: How to segment; what they say of scene and DICOM does not count here.
+        progress: Told the stage and how much of it is done.
+
+    Returns:
+        The findings.
+
+    Raises:
+        InputError: Something that was given can't be used; nothing was written.
+    """
+    with _ready_to_find(source, options or Options(), None, progress, Stopwatch()) as find:
         findings = find()
         progress("Handing over", 0.0)
-        write_handover(findings, out)
+        write_arrays(findings, out)
         return findings
 
 
-def memory_explained(source: str | Path, ct: Volume, device: str) -> AbstractContextManager[None]:
-    """A block whose lack of memory ends in one line that says which size of this CT would fit."""
-    return shortage_explained(str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, device))
+@contextmanager
+def _ready_to_find(
+    source: str | Path, options: Options, models: CaseModels | None, progress: Progress, watch: Stopwatch
+) -> Iterator[Callable[[], Findings]]:
+    """Models loaded and CT read: yields what finds the lesions. Lack of memory in the block ends in one line."""
+    if models is None:
+        device = find_device(options.device)
+        with watch.stage("load model"):
+            models = load_case_models(options.model, options.method, device)
+    with watch.stage("read"):
+        progress("Reading the CT", 0.0)
+        ct = read_ct(source, series=options.series)
+    if not options.keep_identifiers:
+        ct = without_identifiers(ct)
+    loaded, device = models, models.device
+    with shortage_explained(str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
+        yield lambda: find_lesions(ct, loaded, options, progress=progress, watch=watch)

@@ -109,7 +109,7 @@ class SlicerPool:
         self._ended.append((running.case, outcome))
 
     def _write(self, running: "_Running", folder: Path) -> None:
-        from DRAMLesionLib.results.folder import write_findings
+        from DRAMLesionLib.results.folder import SCENE_NAME, write_findings
         from DRAMLesionLib.system.errors import InputError
 
         run = running.run
@@ -117,7 +117,7 @@ class SlicerPool:
             raise InputError(running.clean(run.error or "the segmentation was cancelled"))
         write_findings(self._logic.currentFindings(run.results), folder, with_scene=False)
         others = [node for other in self._running for node in other.nodes()]
-        write_scene(run.results, folder / "scene.mrb", others)
+        write_scene(run.results, folder / SCENE_NAME, others)
 
 
 class _Running:

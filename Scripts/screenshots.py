@@ -105,8 +105,8 @@ def editor(application, node, findings, path: Path) -> None:
 
 def training(widget, application, folder: Path, pictures: Path) -> None:
     """The section Train: with a training that goes on, and after it."""
-    from DRAMLesionPanel import training_plan
     from DRAMLesionPanel.self_test import RECIPE
+    from DRAMLesionPanel.train import plan as training_plan
 
     from DRAMLesionLib.phantom import make_phantom, save_phantom
 

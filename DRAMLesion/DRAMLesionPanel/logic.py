@@ -4,12 +4,12 @@ from typing import Any
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.scene.table import fill_table
-from DRAMLesionPanel.correction import Correction
-from DRAMLesionPanel.results import Results, addingResults, findingsOf, findResults, isUntouched
-from DRAMLesionPanel.segment_run import SegmentRun
-from DRAMLesionPanel.steps import Steps, finish
-from DRAMLesionPanel.training_plan import makePlan
-from DRAMLesionPanel.training_run import TrainingRun, discardTraining, resumeTraining, startTraining
+from DRAMLesionPanel.correct.correction import Correction
+from DRAMLesionPanel.results.nodes import Results, addingResults, findingsOf, findResults, isUntouched
+from DRAMLesionPanel.segment.run import SegmentRun
+from DRAMLesionPanel.shared.steps import Steps, finish
+from DRAMLesionPanel.train.plan import makePlan
+from DRAMLesionPanel.train.run import TrainingRun, discardTraining, resumeTraining, startTraining
 
 
 class PanelLogic:

@@ -9,17 +9,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.correct_section import CorrectSection
-from DRAMLesionPanel.input_section import InputSection
-from DRAMLesionPanel.install_section import InstallSection
+from DRAMLesionPanel.correct.correct_section import CorrectSection
+from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
-from DRAMLesionPanel.results import Results, findResults
-from DRAMLesionPanel.results_section import ResultsSection
-from DRAMLesionPanel.run_section import RunSection
-from DRAMLesionPanel.training_section import TrainingSection
+from DRAMLesionPanel.results.nodes import Results, findResults
+from DRAMLesionPanel.results.results_section import ResultsSection
+from DRAMLesionPanel.segment.input_section import InputSection
+from DRAMLesionPanel.segment.run_section import RunSection
+from DRAMLesionPanel.shared import colors
+from DRAMLesionPanel.train.train_section import TrainingSection
 
-COLORS = {"error": "#d03030", "warning": "#b87800"}
-"""Readable on light and dark windows."""
+COLORS = {"error": colors.ERROR, "warning": colors.WARNING, "": ""}
 
 
 class Panel:
@@ -78,7 +78,7 @@ class Panel:
     def showIn(label: Any, text: str, kind: str = "") -> None:
         """Show a line in a label, as :meth:`showStatus` does."""
         label.text = text
-        label.styleSheet = f"color: {COLORS[kind]}" if kind and text else ""
+        label.styleSheet = colors.wordsIn(COLORS[kind] if text else "")
         label.setVisible(bool(text))
 
     @contextmanager

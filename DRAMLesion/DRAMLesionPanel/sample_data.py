@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.child_process import LibraryProcess
+from DRAMLesionPanel.shared.child_process import LibraryProcess
 
 NAME = "DRAM phantom"
 THUMBNAIL = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / "DRAMLesionPhantom.png"

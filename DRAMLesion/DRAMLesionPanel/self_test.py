@@ -14,7 +14,7 @@ import slicer
 from DRAMLesionLib.lesions.networks.bundle_folders import USER_ENVIRONMENT
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.results.scene import mrml
-from DRAMLesionPanel.results import Results, findResults
+from DRAMLesionPanel.results.nodes import Results, findResults
 
 RECIPE = """
 task: dram
@@ -96,7 +96,7 @@ class SelfTest:
 
     def reports(self, results: Results) -> None:
         """The report is written as HTML and as PDF."""
-        from DRAMLesionPanel.report_file import saveReport
+        from DRAMLesionPanel.results.report_file import saveReport
 
         for name, head in (("report.html", b"<!DOCTYPE"), ("report.pdf", b"%PDF")):
             path = self.folder / name

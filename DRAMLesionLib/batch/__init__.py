@@ -5,6 +5,7 @@ from typing import Any
 from DRAMLesionLib.system.lazy import load_name
 
 _NAMES = {
+    "BatchOptions": "DRAMLesionLib.batch.run",
     "BatchResult": "DRAMLesionLib.batch.run",
     "CaseEvent": "DRAMLesionLib.batch.run",
     "Workers": "DRAMLesionLib.batch.run",

@@ -1,4 +1,4 @@
-"""The pictures of a cohort's report: how involvement and severity are spread over the cases, and over the lobes."""
+"""The pictures of a batch's report: how involvement and severity are spread over the cases, and over the lobes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
     figure = _figure(_WIDTH, _HEIGHT)
     axes = _axes(figure, "", "% of the lobe")
     shift = np.random.default_rng(0)
-    for place, lobe in enumerate(LOBES):
+    for column, lobe in enumerate(LOBES):
         values = percent[lobe.abbreviation]
         if not values.size:
             continue
@@ -82,7 +82,7 @@ def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
         line = {"color": TEXT_COLOR, "linewidth": 0.8}
         axes.boxplot(
             [values],
-            positions=[place],
+            positions=[column],
             widths=0.6,
             showfliers=len(values) > _MOST_POINTS,
             patch_artist=True,
@@ -93,7 +93,7 @@ def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
             flierprops={"marker": ".", "markersize": 2, "markeredgecolor": MUTED_COLOR},
         )
         if len(values) <= _MOST_POINTS:
-            x = place + shift.uniform(-0.2, 0.2, len(values))
+            x = column + shift.uniform(-0.2, 0.2, len(values))
             axes.plot(x, values, ".", color=TEXT_COLOR, markersize=3, alpha=0.6)
     axes.set_xticks(range(len(LOBES)), [lobe.abbreviation for lobe in LOBES])
     axes.set_xlim(-0.6, len(LOBES) - 0.4)

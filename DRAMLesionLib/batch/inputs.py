@@ -114,8 +114,8 @@ def _link(file: Path, link: Path) -> None:
 def _stat(path: Path) -> list[int] | None:
     try:
         if not path.is_dir():
-            found = path.stat()
-            return [1, found.st_size, found.st_mtime_ns]
+            stat = path.stat()
+            return [1, stat.st_size, stat.st_mtime_ns]
         stats = [file.stat() for file in path.rglob("*") if file.is_file()]
         return [len(stats), sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)]
     except OSError:

@@ -1,7 +1,8 @@
 """The cases of a batch: listed from a folder of files, a DICOM tree, or a CSV; no image is opened for it.
 
 Files keep the names that people gave them. DICOM folders and series are numbered (``case0001``), since their folders
-are often named after patients; which number is which scan stands in the key alone (see :mod:`DRAMLesionLib.batch.key`).
+are often named after patients; which number is which scan stands in ``key.csv`` alone
+(see :mod:`DRAMLesionLib.batch.scan_numbers`).
 """
 
 import csv
@@ -16,7 +17,7 @@ from DRAMLesionLib.images.dicom.tree import MIN_SLICES, could_be_dicom, find_ser
 from DRAMLesionLib.images.paths import is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
-from DRAMLesionLib.system.text_file import read_text
+from DRAMLesionLib.system.text_file import csv_delimiter, read_text
 
 COLUMNS = ("image", "lobes", "name", "series")
 """What a CSV of cases may have; ``image`` it must."""
@@ -29,8 +30,8 @@ class Case:
     """One CT of a batch.
 
     Attributes:
-        name: Of its folder among the results: letters, digits, ``_``, ``-`` and ``.``; no two are alike, whatever the
-            case of their letters.
+        name: The name of its folder among the results: letters, digits, ``_``, ``-`` and ``.``; no two are alike,
+            whatever the case of their letters.
         image: An image file, a DICOM folder, or one DICOM file.
         lobes: A file or folder of lobes; None finds approximate ones.
         series: UID of the series, where a folder holds several.
@@ -51,7 +52,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Scan:
     """A scan without a name: ``wanted`` is the name to give it, empty for a number."""
 
     image: str
@@ -95,18 +96,18 @@ def list_cases(
     """
     source = Path(source)
     if source.is_dir():
-        found, notes = _search(source, lobes, images, Path(out) if out else None, keep_identifiers, progress)
+        scans, notes = _search(source, lobes, images, Path(out) if out else None, keep_identifiers, progress)
     elif source.suffix.lower() in (".csv", ".tsv", ".txt"):
-        found, notes = _read_csv(source, lobes, keep_identifiers), []
+        scans, notes = _read_csv(source, lobes, keep_identifiers), []
     else:
         raise InputError(
             f"{source}: no such folder or CSV: give a folder of CTs, or a CSV with a column 'image'"
         )
-    if not found:
+    if not scans:
         raise InputError(
             f"{source}: no CT found: give a folder of images or DICOM series, or choose by --images"
         )
-    return Listing(list(_named(found, known or {})), notes)
+    return Listing(list(_named(scans, known or {})), notes)
 
 
 def safe_name(text: str) -> str:
@@ -116,7 +117,7 @@ def safe_name(text: str) -> str:
 
 def _search(
     source: Path, lobes: str | None, images: str | None, out: Path | None, keep: bool, progress: Progress
-) -> tuple[list[_Found], list[str]]:
+) -> tuple[list[_Scan], list[str]]:
     files: list[Path] = []
     folders: dict[Path, int] = {}
     for path in _walk(source, out.resolve() if out else None):
@@ -125,9 +126,9 @@ def _search(
         elif could_be_dicom(path):
             folders[path.parent] = folders.get(path.parent, 0) + 1
     chosen, notes = _choose(source, files, images)
-    found = [_file(path, _name_in(source, path), lobes) for path in chosen]
-    targets = {one.lobes for one in found}
-    found = [one for one in found if one.image not in targets]
+    scans = [_file(path, _name_in(source, path), lobes) for path in chosen]
+    targets = {one.lobes for one in scans}
+    scans = [one for one in scans if one.image not in targets]
     if folders:
         series, passed = find_series(list(folders), progress)
         kept = [one for one in series if images is None or fnmatch(one.description.lower(), images.lower())]
@@ -138,15 +139,15 @@ def _search(
             )
         for one in kept:
             wanted = _identity(source, Path(one.folder), one.description) if keep else ""
-            found.append(
-                _Found(
+            scans.append(
+                _Scan(
                     one.folder,
                     wanted,
                     _lobes(lobes, Path(one.folder), None, ""),
                     None if one.alone else one.uid,
                 )
             )
-    return found, notes
+    return scans, notes
 
 
 def _walk(folder: Path, out: Path | None) -> Iterator[Path]:
@@ -192,9 +193,9 @@ def _identity(source: Path, folder: Path, description: str) -> str:
     return "_".join([*folder.relative_to(source).parts, description]) or source.resolve().name
 
 
-def _file(path: Path, wanted: str, pattern: str | None) -> _Found:
+def _file(path: Path, wanted: str, pattern: str | None) -> _Scan:
     name = _own_name(path) or path.resolve().parent.name
-    return _Found(str(path), wanted, _lobes(pattern, path.parent, path, name))
+    return _Scan(str(path), wanted, _lobes(pattern, path.parent, path, name))
 
 
 def _lobes(pattern: str | None, folder: Path, file: Path | None, name: str) -> str | None:
@@ -216,7 +217,7 @@ def _lobes(pattern: str | None, folder: Path, file: Path | None, name: str) -> s
     return str(folder / Path(path).expanduser())
 
 
-def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Found]:
+def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Scan]:
     lines = read_text(path, "UTF-8 text", "save the table as CSV in UTF-8").splitlines()
     try:
         return _read_rows(path, lines, pattern, keep)
@@ -224,9 +225,8 @@ def _read_csv(path: Path, pattern: str | None, keep: bool) -> list[_Found]:
         raise InputError(f"{path}: no table: {error}: save it as CSV again") from error
 
 
-def _read_rows(path: Path, lines: list[str], pattern: str | None, keep: bool) -> list[_Found]:
-    header = lines[0] if lines else ""
-    delimiter = max(",;\t", key=header.count)
+def _read_rows(path: Path, lines: list[str], pattern: str | None, keep: bool) -> list[_Scan]:
+    delimiter = csv_delimiter(lines[0] if lines else "")
     rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = columns
@@ -237,7 +237,7 @@ def _read_rows(path: Path, lines: list[str], pattern: str | None, keep: bool) ->
     return [_row(path, rows.line_num, row, pattern, keep) for row in rows if any(row.values())]
 
 
-def _row(path: Path, line: int, row: dict[str, str | None], pattern: str | None, keep: bool) -> _Found:
+def _row(path: Path, line: int, row: dict[str, str | None], pattern: str | None, keep: bool) -> _Scan:
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if any("\0" in value for value in values.values()):
         raise InputError(f"{path}: line {line}: has a null byte: save the table as CSV again")
@@ -255,22 +255,22 @@ def _row(path: Path, line: int, row: dict[str, str | None], pattern: str | None,
         lobes: str | None = str(path.parent / Path(values["lobes"]).expanduser())
     else:
         lobes = _lobes(pattern, image.parent if is_file else image, image if is_file else None, wanted)
-    return _Found(str(image), wanted, lobes, values["series"] or None, explicit=bool(given))
+    return _Scan(str(image), wanted, lobes, values["series"] or None, explicit=bool(given))
 
 
-def _named(found: Iterable[_Found], known: Numbers) -> Iterator[Case]:
+def _named(scans: Iterable[_Scan], known: Numbers) -> Iterator[Case]:
     """Give each scan its name; those that want none get the next numbers."""
-    found = list(found)
+    scans = list(scans)
     used: set[str] = set()
-    for one in found:
+    for one in scans:
         if one.explicit:
             if one.wanted.casefold() in used:
                 raise InputError(f"the name {one.wanted} is given to two cases: give each its own")
             used.add(one.wanted.casefold())
-    keys = {known[key] for one in found if (key := (one.image, one.series or "")) in known}
+    keys = {known[key] for one in scans if (key := (one.image, one.series or "")) in known}
     used |= {name.casefold() for name in keys}
-    number = _numbers(len(found), used | {name.casefold() for name in known.values()})
-    for one in found:
+    number = _numbers(len(scans), used | {name.casefold() for name in known.values()})
+    for one in scans:
         key = (one.image, one.series or "")
         if one.explicit:
             name = one.wanted

@@ -39,7 +39,7 @@ class Manifest:
     """The manifest of a batch that runs; one batch at a time writes into a folder.
 
     Attributes:
-        status: Of each case by its last line.
+        status: What became of each case, by its last line.
         crashes: How often the cases that crashed have done so since they were last done.
     """
 
@@ -95,6 +95,11 @@ class Manifest:
             ) from error
         self._count(outcome.case, outcome.status, crashed)
         self.renew()
+
+    def forget_poisoned(self) -> None:
+        """Let cases that were set aside be tried again."""
+        self.crashes.clear()
+        self.status = {name: status for name, status in self.status.items() if status != POISONED}
 
     def renew(self) -> None:
         """Show other machines that this batch lives; call it from time to time."""

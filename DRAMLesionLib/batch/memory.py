@@ -16,8 +16,8 @@ _LIMITS = (
 
 def available_memory_gib() -> float | None:
     """What can still be used, by the machine and by a container's or job's limit; None where nothing tells."""
-    found = [left for left in (free_memory_gib(), *map(_left_in_group, _LIMITS)) if left is not None]
-    return min(found, default=None)
+    limits = [left for left in (free_memory_gib(), *map(_left_in_group, _LIMITS)) if left is not None]
+    return min(limits, default=None)
 
 
 def reset_peak_memory() -> None:
@@ -29,8 +29,8 @@ def reset_peak_memory() -> None:
 def peak_memory_mb() -> float | None:
     """The most memory in MiB that this process held since :func:`reset_peak_memory` (Linux) or since it began."""
     with contextlib.suppress(OSError):
-        if found := re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
-            return int(found[1]) / 1024
+        if peak := re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
+            return int(peak[1]) / 1024
     try:
         import resource
     except ImportError:

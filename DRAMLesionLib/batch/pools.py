@@ -18,10 +18,10 @@ from DRAMLesionLib.batch.memory import available_memory_gib
 from DRAMLesionLib.batch.process import CaseProcess
 from DRAMLesionLib.batch.work import CRASHED, Case, Job, Outcome, to_json
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.optional import install_command
 
 GIB_PER_WORKER = 4.0
 """Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together."""
-_NO_DASK = "Dask is not installed: pip install 'dramlesion[batch]'"
 ANSWER_S = 20.0
 """A scheduler has this long to answer the first call."""
 _LOOK_S = 2.0
@@ -90,7 +90,7 @@ class ProcessPool:
 
     @property
     def window(self) -> int:
-        """As many as there are processes: a waiting case would gain nothing."""
+        """How many cases to hand out at once: one for each process, since a waiting case would gain nothing."""
         return self._window
 
     def submit(self, case: Case, attempt: int) -> None:
@@ -267,7 +267,7 @@ def dask_pool(job: Job, scheduler: str) -> Iterator[DaskPool]:
         InputError: Dask is not installed, or the scheduler does not answer.
     """
     if not has_dask():
-        raise InputError(f"--scheduler {scheduler}: {_NO_DASK}")
+        raise InputError(f"--scheduler {scheduler}: Dask is not installed: {install_command('distributed')}")
     from distributed import Client
 
     try:

@@ -18,11 +18,13 @@ from DRAMLesionLib.batch.manifest import read_manifest
 from DRAMLesionLib.batch.tables import read_volumes
 from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.folder import REPORT as CASE_REPORT
+from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.system.files import write_text
-from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.record import RESEARCH_USE
 
-COHORT_REPORT_NAME = "report.html"
+REPORT_NAME = "report.html"
+"""The file of the batch's report."""
 MOST_ROWS = 1000
 """Cases, and failures, that the report lists; the tables have all."""
 LUNG_ML = (1000.0, 10000.0)
@@ -41,7 +43,7 @@ _LOOKED_AT = {
 
 
 @dataclass(frozen=True)
-class CohortCase:
+class FinishedCase:
     """A finished case: its total's numbers, and the percentages of its lobes (None where a lobe has no voxels)."""
 
     name: str
@@ -51,19 +53,19 @@ class CohortCase:
 
     @property
     def link(self) -> str:
-        """Its report, from the cohort's."""
-        return f"{CASES}/{quote(self.name)}/report.html"
+        """Its report, from the batch's."""
+        return f"{CASES}/{quote(self.name)}/{CASE_REPORT}"
 
 
 @dataclass
 class Outlier:
     """A finished case that stands out, and why."""
 
-    case: CohortCase
+    case: FinishedCase
     reasons: list[str] = field(default_factory=list)
 
 
-def write_cohort_report(out: str | Path) -> Path:
+def write_batch_report(out: str | Path) -> Path:
     """Write ``report.html`` from the tables of a batch.
 
     Args:
@@ -72,39 +74,31 @@ def write_cohort_report(out: str | Path) -> Path:
     Returns:
         The report.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     out = Path(out)
-    loader = FileSystemLoader(PACKAGE / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    page = environment.get_template("cohort.html.j2").render(_values(out))
-    write_text(out / COHORT_REPORT_NAME, page)
-    return out / COHORT_REPORT_NAME
+    write_text(out / REPORT_NAME, render_page("batch.html.j2", _values(out), {"number": _number}))
+    return out / REPORT_NAME
 
 
-def read_cohort(out: Path) -> list[CohortCase]:
+def read_finished(out: Path) -> list[FinishedCase]:
     """The finished cases of a batch."""
-    found = []
+    finished = []
     for name, regions in read_volumes(out):
         row = regions["total"]
         total = {key: value for key in row if (value := _float(row[key])) is not None}
         lobes = {one.abbreviation: _float(regions[one.abbreviation]["lesion_percent"]) for one in LOBES}
-        found.append(CohortCase(name, total, lobes, row["lobes"] == "approximate"))
-    return found
+        finished.append(FinishedCase(name, total, lobes, row["lobes"] == "approximate"))
+    return finished
 
 
-def find_outliers(cases: list[CohortCase]) -> list[Outlier]:
+def find_outliers(cases: list[FinishedCase]) -> list[Outlier]:
     """Cases with lungs of unlikely size or a missing lobe, and those far from the others.
 
     Involvement is compared by its square root: most cohorts have many mild cases and few severe ones, all usual.
     """
-    found: dict[str, Outlier] = {}
+    outliers: dict[str, Outlier] = {}
 
-    def add(case: CohortCase, reason: str) -> None:
-        found.setdefault(case.name, Outlier(case)).reasons.append(reason)
+    def add(case: FinishedCase, reason: str) -> None:
+        outliers.setdefault(case.name, Outlier(case)).reasons.append(reason)
 
     for case in cases:
         volume = case.total.get("volume_ml", 0.0)
@@ -116,14 +110,14 @@ def find_outliers(cases: list[CohortCase]) -> list[Outlier]:
         for key, (name, form) in _LOOKED_AT.items():
             for number, distance in _far_off(cases, key):
                 case = cases[number]
-                if key == "volume_ml" and case.name in found:
+                if key == "volume_ml" and case.name in outliers:
                     continue
                 side = "high" if distance > 0 else "low"
                 add(case, f"{side} {name}: {form.format(case.total[key])}".replace("-", "−"))
-    return list(found.values())
+    return list(outliers.values())
 
 
-def _far_off(cases: list[CohortCase], key: str) -> list[tuple[int, float]]:
+def _far_off(cases: list[FinishedCase], key: str) -> list[tuple[int, float]]:
     values = np.array([case.total.get(key, np.nan) for case in cases])
     if key == "lesion_percent":
         values = np.sqrt(values)
@@ -136,7 +130,7 @@ def _far_off(cases: list[CohortCase], key: str) -> list[tuple[int, float]]:
 
 
 def _values(out: Path) -> dict[str, Any]:
-    cases = read_cohort(out)
+    cases = read_finished(out)
     last = {row["case"]: row for row in read_manifest(out)}
     counts = Counter(row["status"] for row in last.values())
     failures = [row for row in last.values() if row["status"] != DONE]
@@ -169,8 +163,8 @@ def _values(out: Path) -> dict[str, Any]:
     }
 
 
-def _charts(cases: list[CohortCase], percent: np.ndarray, scores: np.ndarray) -> list[tuple[str, str]]:
-    from DRAMLesionLib.batch import figures as cohort_figures
+def _charts(cases: list[FinishedCase], percent: np.ndarray, scores: np.ndarray) -> list[tuple[str, str]]:
+    from DRAMLesionLib.batch import figures
 
     lobes = {
         one.abbreviation: np.array([p for c in cases if (p := c.lobes[one.abbreviation]) is not None])
@@ -180,10 +174,10 @@ def _charts(cases: list[CohortCase], percent: np.ndarray, scores: np.ndarray) ->
     dense = [case.total.get("consolidation_ml", 0.0) for case in cases]
     known = percent[np.isfinite(percent)]
     pictures = (
-        ("Cases by involvement of both lungs", cohort_figures.involvement_chart(known)),
-        ("Cases by total severity score", cohort_figures.score_chart(scores)),
-        ("Involvement of each lobe: median, quartiles, cases", cohort_figures.lobes_chart(lobes)),
-        ("Ground glass and consolidation of each case", cohort_figures.density_chart(glass, dense)),
+        ("Cases by involvement of both lungs", figures.involvement_chart(known)),
+        ("Cases by total severity score", figures.score_chart(scores)),
+        ("Involvement of each lobe: median, quartiles, cases", figures.lobes_chart(lobes)),
+        ("Ground glass and consolidation of each case", figures.density_chart(glass, dense)),
     )
     return [
         (title, "data:image/png;base64," + base64.b64encode(png).decode("ascii")) for title, png in pictures

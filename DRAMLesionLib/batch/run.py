@@ -10,15 +10,15 @@ import shutil
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.batch import pools
-from DRAMLesionLib.batch.key import read_key, write_key
 from DRAMLesionLib.batch.listing import Listing, list_cases
 from DRAMLesionLib.batch.manifest import Manifest
+from DRAMLesionLib.batch.scan_numbers import read_scan_numbers, write_scan_numbers
 from DRAMLesionLib.batch.tables import write_volumes
 from DRAMLesionLib.batch.work import (
     CASES,
@@ -33,6 +33,7 @@ from DRAMLesionLib.batch.work import (
     Outcome,
     withdraw,
 )
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale, write_text
 from DRAMLesionLib.system.progress import Progress, silent
@@ -48,7 +49,7 @@ class CaseEvent:
     """A case has come to an end, or will be tried again.
 
     Attributes:
-        outcome: What became of it.
+        outcome: What became of the case.
         ended: Cases that have come to their end, this one included.
         count: All cases.
         remaining_s: How long the others will take at the pace so far; None where nothing was computed yet.
@@ -65,14 +66,14 @@ class BatchResult:
     """What became of a batch.
 
     Attributes:
-        out: Its folder.
-        count: Its cases.
+        out: The batch's folder.
+        count: How many cases it has.
         statuses: How many are ``done``, ``failed`` and ``poisoned``.
         kept: How many of the done ones were done before.
         failures: The failed and poisoned ones and their reasons.
         notes: Sentences on what the user should know.
-        seconds: It took.
-        stopped: It was interrupted.
+        seconds: How long the batch took.
+        stopped: Whether the batch was interrupted.
     """
 
     out: Path
@@ -99,7 +100,7 @@ class Workers:
         gib_each: Memory that each needs.
         scheduler: Address of a Dask scheduler, whose workers do them instead.
         dask: Use Dask on this machine where it is installed and there are several.
-        threads: Of each; None shares the cores among them.
+        threads: How many each process uses; None shares the cores among them.
     """
 
     count: int | None = None
@@ -110,43 +111,62 @@ class Workers:
 
 
 OpenPool = Callable[[Job], contextlib.AbstractContextManager[pools.Pool]]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which CTs a batch takes, and how it goes about them; how each is segmented is in
+    :class:`~DRAMLesionLib.lesions.options.Options`.
+
+    Attributes:
+        lobes: Where the lobes of each case are: see :func:`~DRAMLesionLib.batch.listing.list_cases`.
+        images: Which files or DICOM series to take: see :func:`~DRAMLesionLib.batch.listing.list_cases`.
+        resume: Leave cases that are done, intact and made with the same inputs, options and model.
+        retry_poisoned: When resuming, try those again that were set aside.
+        keep_identifiers: Let names and results show the inputs' folders and files.
+        timeout_s: Stop a case that takes longer; 0: none.
+        with_report: Write the batch's report.
+        segmenter: The module that segments a case: see :class:`~DRAMLesionLib.batch.work.Job`.
+    """
+
+    lobes: str | None = None
+    images: str | None = None
+    resume: bool = False
+    retry_poisoned: bool = False
+    keep_identifiers: bool = False
+    timeout_s: float = 0.0
+    with_report: bool = True
+    segmenter: str = SEGMENTER
+
+
 Tell = Callable[[CaseEvent], None]
 
 
 def segment_batch(
     source: str | Path,
     out: str | Path,
+    batch: BatchOptions | None = None,
     *,
-    lobes: str | None = None,
-    images: str | None = None,
+    options: Options | Mapping[str, Any] | None = None,
     workers: Workers | None = None,
     open_pool: OpenPool | None = None,
-    resume: bool = False,
-    retry_poisoned: bool = False,
-    keep_identifiers: bool = False,
-    timeout_s: float = 0.0,
-    segmenter: str = SEGMENTER,
-    options: dict[str, Any] | None = None,
-    with_report: bool = True,
     progress: Progress = silent,
     tell: Tell | None = None,
+    **choices: Any,
 ) -> BatchResult:
     """Segment all CTs of a folder, a DICOM tree or a CSV.
 
     Args:
-        source, lobes, images: See :func:`~DRAMLesionLib.batch.listing.list_cases`.
+        source: A folder or a CSV: see :func:`~DRAMLesionLib.batch.listing.list_cases`.
         out: The folder for ``manifest.csv``, ``volumes.csv``, ``report.html``, ``key.csv`` and ``cases/``.
+        batch: Which CTs, and how the batch goes about them.
+        options: How each CT is segmented; as a mapping: keyword arguments of the segmenter, JSON values.
         workers: Who does the work.
         open_pool: Gives another pool than ``workers`` describes.
-        resume: Leave cases that are done, intact and made with the same inputs, options and model.
-        retry_poisoned: When resuming, try those again that were set aside.
-        keep_identifiers: Let names and results show the inputs' folders and files.
-        timeout_s: Stop a case that takes longer; 0: none.
-        segmenter: See :class:`~DRAMLesionLib.batch.work.Job`.
-        options: Keyword arguments of :func:`~DRAMLesionLib.case.segment_case`, JSON values.
-        with_report: Write the cohort's report.
         progress: Told how far the batch is.
         tell: Told what becomes of each case.
+        **choices: Fields of :class:`BatchOptions` by name, which change ``batch``:
+            ``segment_batch("cts", "results", resume=True)``.
 
     Returns:
         What became of them; ``stopped`` where the user interrupted it.
@@ -155,29 +175,28 @@ def segment_batch(
         InputError: The arguments can't be used, or no worker can be started.
     """
     start = time.perf_counter()
-    out = Path(out)
+    batch, out = replace(batch or BatchOptions(), **choices), Path(out)
     existed = out.exists()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, not a folder: give another path")
     listing = list_cases(
         source,
-        lobes=lobes,
-        images=images,
+        lobes=batch.lobes,
+        images=batch.images,
         out=out,
-        known=read_key(out),
-        keep_identifiers=keep_identifiers,
+        known=read_scan_numbers(out),
+        keep_identifiers=batch.keep_identifiers,
         progress=progress,
     )
-    run = uuid.uuid4().hex
-    job = Job(str(out.resolve()), dict(options or {}), segmenter, run, resume, keep_identifiers, timeout_s)
-    opened, job, notes = _opened(job, workers or Workers(), open_pool, len(listing.cases))
+    opened, job, notes = _opened(
+        _job(out, batch, options), workers or Workers(), open_pool, len(listing.cases)
+    )
     result = BatchResult(out, len(listing.cases), notes=[*listing.notes, *notes])
-    with Manifest(out, resume) as manifest:
+    with Manifest(out, batch.resume) as manifest:
         _remove_leftovers(out)
-        write_key(out, listing.cases)
-        if retry_poisoned:
-            manifest.crashes.clear()
-            manifest.status = {name: s for name, s in manifest.status.items() if s != POISONED}
+        write_scan_numbers(out, listing.cases)
+        if batch.retry_poisoned:
+            manifest.forget_poisoned()
         try:
             with opened(job) as pool:
                 _run(listing, pool, manifest, result, progress, tell or (lambda event: None))
@@ -190,9 +209,22 @@ def segment_batch(
         finally:
             _remove_leftovers(out)
         manifest.compact(case.name for case in listing.cases)
-        _write_tables(out, listing, manifest, result, with_report, progress)
+        _write_tables(out, listing, manifest, batch.with_report, progress)
     result.seconds = time.perf_counter() - start
     return result
+
+
+def _job(out: Path, batch: BatchOptions, options: Options | Mapping[str, Any] | None) -> Job:
+    """What is the same for all cases of this run."""
+    return Job(
+        str(out.resolve()),
+        options.to_dict() if isinstance(options, Options) else dict(options or {}),
+        batch.segmenter,
+        uuid.uuid4().hex,
+        batch.resume,
+        batch.keep_identifiers,
+        batch.timeout_s,
+    )
 
 
 def _opened(
@@ -206,13 +238,13 @@ def _opened(
         threads = workers.threads or 0
         return (lambda job: pools.dask_pool(job, address)), replace(job, threads=threads), []
     device = str(job.options.get("device", "auto"))
-    found, note = pools.count_workers(workers.count, workers.gib_each, device)
-    found = max(1, min(found, count))
-    job = replace(job, threads=workers.threads or pools.threads_each(found))
+    fitting, note = pools.count_workers(workers.count, workers.gib_each, device)
+    processes = max(1, min(fitting, count))
+    job = replace(job, threads=workers.threads or pools.threads_each(processes))
     notes = [note] if note else []
-    if found > 1 and workers.dask and pools.has_dask():
-        return (lambda job: pools.local_dask_pool(job, found)), job, notes
-    return (lambda job: pools.process_pool(job, found)), job, notes
+    if processes > 1 and workers.dask and pools.has_dask():
+        return (lambda job: pools.local_dask_pool(job, processes)), job, notes
+    return (lambda job: pools.process_pool(job, processes)), job, notes
 
 
 def _run(
@@ -316,7 +348,6 @@ def _write_tables(
     out: Path,
     listing: Listing,
     manifest: Manifest,
-    result: BatchResult,
     with_report: bool,
     progress: Progress,
 ) -> None:
@@ -324,9 +355,9 @@ def _write_tables(
     done: Iterable[str] = (c.name for c in listing.cases if manifest.status.get(c.name) == DONE)
     write_volumes(out, done)
     if with_report:
-        from DRAMLesionLib.batch.report import write_cohort_report
+        from DRAMLesionLib.batch.report import write_batch_report
 
-        write_cohort_report(out)
+        write_batch_report(out)
     progress("Writing the tables", 1.0)
 
 

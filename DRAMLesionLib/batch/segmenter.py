@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ def prepare(options: dict[str, Any]) -> str:
     """Load the models; the cases of this process find them in memory.
 
     Args:
-        options: Of :func:`segment`.
+        options: Fields of :class:`~DRAMLesionLib.lesions.options.Options` by name.
 
     Returns:
         A checksum that tells their weights from others.
@@ -22,58 +23,33 @@ def prepare(options: dict[str, Any]) -> str:
     Raises:
         InputError: There is no such model, method or device.
     """
-    chosen = (options.get(name) for name in ("model", "method"))
-    return _models(*chosen, options.get("device", "auto")).checksum
+    return _models(Options(**options)).checksum
 
 
-def segment(
-    source: Path,
-    out: Path,
-    *,
-    lobes: Path | None = None,
-    series: str | None = None,
-    model: str | None = None,
-    method: str | None = None,
-    device: str = "auto",
-    with_scene: bool = True,
-    progress: Progress = silent,
-    **options: Any,
-) -> None:
+def segment(source: Path, out: Path, *, progress: Progress = silent, **options: Any) -> None:
     """Segment one CT and write all results into a folder.
 
     Args:
-        source, out, lobes, series, model, method, device, with_scene, progress: As for
-            :func:`~DRAMLesionLib.case.segment_case`.
-        **options: For :func:`~DRAMLesionLib.lesions.find.find_lesions`.
+        source: The CT under a name that may be shown: see :mod:`DRAMLesionLib.batch.inputs`.
+        out: The folder for the results.
+        progress: Told the stage and how much of it is done.
+        **options: Fields of :class:`~DRAMLesionLib.lesions.options.Options` by name.
 
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    from DRAMLesionLib.case import memory_explained
-    from DRAMLesionLib.images.volume import read_ct
-    from DRAMLesionLib.lesions.find import find_lesions
-    from DRAMLesionLib.results.folder import write_findings
-    from DRAMLesionLib.system.device import find_device
-    from DRAMLesionLib.system.record import Stopwatch
+    from DRAMLesionLib.case import segment_case
 
-    watch = Stopwatch()
-    with watch.stage("read"):
-        ct = read_ct(source, series=series)
-    models, place = _models(model, method, device), str(find_device(device))
-    with memory_explained(source, ct, place):
-        write_findings(
-            find_lesions(
-                ct, models, lobes_path=lobes, device=place, progress=progress, watch=watch, **options
-            ),
-            out,
-            with_scene=with_scene,
-            progress=progress,
-            watch=watch,
-        )
+    chosen = Options(**{**options, "keep_identifiers": True})
+    segment_case(source, out, chosen, models=_models(chosen), progress=progress)
+
+
+def _models(options: Options) -> "CaseModels":
+    return _loaded(options.model, options.method, options.device)
 
 
 @functools.cache
-def _models(model: str | None, method: str | None, device: str) -> "CaseModels":
+def _loaded(model: str | None, method: str | None, device: str) -> "CaseModels":
     from DRAMLesionLib.lesions.run_models import load_case_models
     from DRAMLesionLib.system.device import find_device
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from DRAMLesionLib.batch.work import CASES
-from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.results.folder import TABLE
+from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN, read_table
 from DRAMLesionLib.system.files import atomic_file
 
 VOLUMES_NAME = "volumes.csv"
@@ -16,7 +17,7 @@ def write_volumes(out: Path, names: Iterable[str]) -> int:
 
     Args:
         out: The batch's folder.
-        names: Of the cases that are done.
+        names: The cases that are done.
 
     Returns:
         How many cases are in it.
@@ -31,8 +32,7 @@ def write_volumes(out: Path, names: Iterable[str]) -> int:
         writer.writerow(["case", *columns])
         for name in names:
             try:
-                with (out / CASES / name / "lobes.csv").open(encoding="utf-8", newline="") as table:
-                    rows = [[row[column] for column in columns] for row in csv.DictReader(table)]
+                rows = [[row[column] for column in columns] for row in read_table(out / CASES / name / TABLE)]
             except (OSError, KeyError):
                 continue
             writer.writerows([name, *row] for row in rows)

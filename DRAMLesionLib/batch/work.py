@@ -22,7 +22,7 @@ import DRAMLesionLib
 from DRAMLesionLib.batch.inputs import Inputs, fingerprint, neutral_inputs, own_inputs
 from DRAMLesionLib.batch.listing import Case
 from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
-from DRAMLesionLib.system.files import replace_folder, temporary_prefix, write_text
+from DRAMLesionLib.system.files import checksum, replace_folder, temporary_prefix, write_text
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -42,14 +42,15 @@ class Job:
 
     Attributes:
         out: The batch's folder.
-        options: Keyword arguments for the segmenter's ``segment``, JSON values.
+        options: Keyword arguments for the segmenter's ``segment`` (fields of
+            :class:`~DRAMLesionLib.lesions.options.Options`), JSON values.
         segmenter: A module with ``prepare(options) -> checksum`` and ``segment(image, out, **options)``, as
             :mod:`DRAMLesionLib.batch.segmenter`.
         run: Names this run; a case that this run has finished is never done again.
         resume: Cases that any run has finished with the same inputs and options are not done again.
         keep_identifiers: Results may show the inputs' file names.
         timeout_s: A case that takes longer is stopped; 0: none is.
-        threads: Of each worker.
+        threads: How many threads each worker uses.
     """
 
     out: str
@@ -67,11 +68,11 @@ class Outcome:
     """What became of one try at a case.
 
     Attributes:
-        case: Its name.
+        case: The case's name.
         status: :data:`DONE`, :data:`FAILED`, :data:`CRASHED` or :data:`POISONED`.
-        kept: It was done before, and nothing was computed.
-        seconds: That computing it took.
-        peak_memory_mb: Of the worker's process meanwhile, MiB.
+        kept: Whether it was done before, and nothing was computed.
+        seconds: How long computing it took.
+        peak_memory_mb: The most memory of the worker's process meanwhile, MiB.
         reason: One line; empty where it is done.
         outputs: SHA-256 of each file, by name.
         model_checksum: SHA-256 of the weights.
@@ -107,7 +108,7 @@ def do_case(
         case: The case.
         job: What is the same for all.
         segment: Does the work.
-        model_checksum: Of the weights that it uses.
+        model_checksum: SHA-256 of the weights that it uses.
         progress: Told how far the case is.
 
     Returns:
@@ -161,7 +162,7 @@ def finish_case(
         job: What is the same for all.
         base: What the results follow from: :func:`made_with`.
         fill: Writes them; what it raises is the reason why the case failed.
-        model_checksum: Of the weights.
+        model_checksum: SHA-256 of the weights.
         start: When the work began, by :func:`time.perf_counter`.
     """
     work = Path(job.out) / WORK
@@ -204,7 +205,7 @@ def _are_outputs(outputs: Any) -> bool:
 def damaged(out: Path, name: str, record: dict[str, Any]) -> list[str]:
     """The files of a finished case that are missing or not as they were written."""
     folder = out / CASES / name
-    return [file for file, known in record["outputs"].items() if checksum(folder / file) != known]
+    return [file for file, known in record["outputs"].items() if checksum_or_none(folder / file) != known]
 
 
 def withdraw(out: Path, name: str) -> None:
@@ -218,16 +219,12 @@ def withdraw(out: Path, name: str) -> None:
         folder.rmdir()
 
 
-def checksum(path: Path) -> str | None:
+def checksum_or_none(path: Path) -> str | None:
     """SHA-256 of a file, hexadecimal; None where it can't be read."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return checksum(path)
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def made_with(case: Case, job: Job, model_checksum: str) -> str:
@@ -250,7 +247,7 @@ def _record(
         "model_checksum": model_checksum,
         "seconds": round(seconds, 3),
         "peak_memory_mb": None if peak is None else round(peak),
-        "outputs": {path.relative_to(made).as_posix(): checksum(path) for path in files},
+        "outputs": {path.relative_to(made).as_posix(): checksum_or_none(path) for path in files},
     }
     write_text(made / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return record
@@ -317,5 +314,5 @@ def _here() -> str:
 
 
 def to_json(values: Case | Job | Outcome) -> dict[str, Any]:
-    """As JSON values, to go from process to process."""
+    """The value's fields as JSON values, to go from process to process."""
     return asdict(values)

@@ -68,26 +68,26 @@ def batch(
 ) -> None:
     """Segment many CTs; one bad case never stops the rest. Exit code 3: some failed."""
     with Reporter(json, debug) as reporter, _stopped_by_termination():
-        from DRAMLesionLib.batch import Workers, segment_batch
+        from DRAMLesionLib.batch import BatchOptions, Workers, segment_batch
+        from DRAMLesionLib.lesions.options import Options
 
-        options: dict[str, Any] = {"device": device, "crf": not no_crf, "with_scene": not no_scene}
-        options["allow_missing_lobes"] = allow_missing_lobes
-        if method is not None:
-            options["method"] = method
-        if model is not None:
-            # Workers may have another folder to start from.
-            options["model"] = str(Path(model).resolve()) if Path(model).is_dir() else model
+        if model is not None and Path(model).is_dir():
+            model = str(Path(model).resolve())  # workers may have another folder to start from
+        options = Options(
+            model=model,
+            method=method,
+            device=device,
+            crf=not no_crf,
+            allow_missing_lobes=allow_missing_lobes,
+            with_scene=not no_scene,
+        )
+        how = BatchOptions(lobes, images, resume, retry_poisoned, keep_identifiers, 60 * timeout)
         result = segment_batch(
             source,
             out,
-            lobes=lobes,
-            images=images,
-            workers=Workers(workers, memory, scheduler, threads=threads),
-            resume=resume,
-            retry_poisoned=retry_poisoned,
-            keep_identifiers=keep_identifiers,
-            timeout_s=60 * timeout,
+            how,
             options=options,
+            workers=Workers(workers, memory, scheduler, threads=threads),
             progress=reporter.progress,
             tell=lambda event: reporter.log(_event(event)),
         )

@@ -12,22 +12,22 @@ import DRAMLesionLib
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
 from DRAMLesionLib.system.interrupted_install import interrupted
+from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.requirements import PACKAGES, Environment, state_of_packages
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 OPTIONAL = {
-    "slicer-core": ("slicer", "writes scene.mrb and its pictures: pip install 'dramlesion[scene]'"),
+    "slicer-core": ("slicer", "writes scene.mrb and its pictures"),
     "pydensecrf2": (
         "pydensecrf",
-        "a second CRF to compare with, needs a C++ compiler: pip install 'dramlesion[pydensecrf]'; "
-        "the built-in CRF serves without it",
+        "a second CRF to compare with, needs a C++ compiler; the built-in CRF serves without it",
     ),
-    "dask": ("dask", "many CTs on a cluster: pip install 'dramlesion[batch]'"),
-    "highdicom": ("highdicom", "writes DICOM Segmentations and reports: pip install 'dramlesion[dicom]'"),
-    "onnxruntime": ("onnxruntime", "runs exported networks: pip install 'dramlesion[onnx]'"),
-    "onnxscript": ("onnxscript", "exports networks as ONNX: pip install 'dramlesion[onnx]'"),
+    "dask": ("dask", "many CTs on a cluster"),
+    "highdicom": ("highdicom", "writes DICOM Segmentations and reports"),
+    "onnxruntime": ("onnxruntime", "runs exported networks"),
+    "onnxscript": ("onnxscript", "exports networks as ONNX"),
 }
 
 
@@ -82,6 +82,7 @@ def memory_gib() -> float | None:
 
 def print_examination(found: dict[str, Any], console: "Console") -> None:
     """Show an examination as text."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("what", "found", "note", box=None, header_style="bold")
@@ -90,9 +91,8 @@ def print_examination(found: dict[str, Any], console: "Console") -> None:
     for name, installed in found["packages"].items():
         table.add_row(name, "[red]missing[/red]" if installed is None else installed or "unknown version", "")
     for name, installed in found["optional"].items():
-        table.add_row(
-            name, installed or "not installed", "optional: " + OPTIONAL[name][1].replace("[", r"\[")
-        )
+        note = OPTIONAL[name][1] if installed else f"{OPTIONAL[name][1]}: {install_command(name)}"
+        table.add_row(name, installed or "not installed", escape(f"optional: {note}"))
     memory = found["memory_gib"]
     table.add_row("memory", f"{memory} GiB" if memory else "unknown", "")
     table.add_row("free disk", f"{found['free_disk_gib']} GiB", "in this folder")

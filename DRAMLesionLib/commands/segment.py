@@ -53,35 +53,36 @@ def segment(
         from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()
-        from DRAMLesionLib.case import segment_case
-        from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
-        from DRAMLesionLib.results.folder import OUTPUTS, PROBABILITY
+        from DRAMLesionLib.case import segment_case, segment_to_arrays
+        from DRAMLesionLib.lesions.options import Options
         from DRAMLesionLib.results.table import print_table, summary, warnings_of
 
-        findings = segment_case(
-            source,
-            out,
+        options = Options(
             lobes=lobes,
+            series=series,
             model=model,
             method=method,
             device=device,
-            series=series,
             crf=not no_crf,
+            allow_missing_lobes=allow_missing_lobes,
             with_scene=not no_scene,
             dicom_seg=dicom_seg,
-            allow_missing_lobes=allow_missing_lobes,
             keep_identifiers=keep_identifiers,
-            handover=handover,
-            progress=reporter.progress,
         )
+        run = segment_to_arrays if handover else segment_case
+        findings = run(source, out, options, progress=reporter.progress)
         reporter.result({"out": str(out), **summary(findings)})
         if not json:
             print_table(findings, reporter.console)
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
-            if handover:
-                return
-            scene = ["scene.mrb"] if (out / "scene.mrb").exists() else []
-            names = [name for name in (*OUTPUTS, PROBABILITY, DICOM_SEG) if (out / name).exists()]
-            reporter.note(f"Results in {out}: {', '.join([*names, *scene])}")
-            reporter.note(f"Start with {out / 'report.html'}")
+            if not handover:
+                _tell_files(reporter, out)
+
+
+def _tell_files(reporter: Reporter, out: Path) -> None:
+    """Say which files there are, and with which to start."""
+    from DRAMLesionLib.results.folder import REPORT, results_in
+
+    reporter.note(f"Results in {out}: {', '.join(results_in(out))}")
+    reporter.note(f"Start with {out / REPORT}")

@@ -1,6 +1,5 @@
 """Correction without a viewer: a CT, its lobes, a map and painted voxels give a corrected label on disk."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import read_lobes
-from DRAMLesionLib.results import seg_nrrd
-from DRAMLesionLib.results.table import write_summary, write_table
+from DRAMLesionLib.results.folder import EDITS, REFINED, SUMMARY, threshold_of, write_mask
+from DRAMLesionLib.results.table import write_summary
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
@@ -66,7 +65,7 @@ def correct_case(
     lobes = read_lobes(lobes_path, ct, allow_missing=allow_missing_lobes)
     lesion_map = read_on_grid(map_path, ct, "map")
     painted = None if edits is None else read_on_grid(edits, ct, "edits")
-    threshold = _threshold(Path(map_path)) if threshold is None else threshold
+    threshold = threshold_of(map_path) if threshold is None else threshold
     provenance = {
         "threshold": threshold,
         "map": Path(map_path).name,
@@ -79,14 +78,12 @@ def correct_case(
     table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
     record: dict[str, Any] = {"settings": provenance, "versions": versions(), "warnings": list(ct.warnings)}
     findings = Findings(ct, lobes, refined.probability, refined.label, table, record)
-    with staged_directory(out, last="summary.json") as folder:
+    with staged_directory(out, last=SUMMARY) as folder:
         progress("Writing the results", 0.0)
-        write_volume(refined.label, ct, folder / "lesion.nii.gz")
-        write_volume(refined.edits, ct, folder / "edits.nii.gz")
-        write_volume(refined.probability, ct, folder / "refined_dram.nii.gz")
-        seg_nrrd.write_segmentation(findings, folder / "lesion.seg.nrrd")
-        write_table(findings, folder / "lobes.csv")
-        write_summary(findings, folder / "summary.json")
+        write_volume(refined.edits, ct, folder / EDITS)
+        write_volume(refined.probability, ct, folder / REFINED)
+        write_mask(findings, folder)
+        write_summary(findings, folder / SUMMARY)
         files = sorted(path.name for path in folder.iterdir())
     return {
         "files": files,
@@ -191,18 +188,3 @@ def refine_case(
         time.perf_counter() - begin,
         session,
     )
-
-
-def _threshold(map_path: Path) -> float:
-    """The threshold that the map's own run used, where its summary lies beside it."""
-    try:
-        summary = json.loads((map_path.parent / "summary.json").read_text(encoding="utf-8"))
-        settings = summary["record"]["settings"]
-        if (
-            map_path.name == "lesion_probability.nii.gz"
-        ):  # the final network's, which has a threshold of its own
-            settings = settings["segmentation"]
-        threshold = float(settings["threshold"])
-        return threshold if 0 < threshold < 1 else 0.5
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return 0.5

@@ -7,6 +7,7 @@ from DRAMLesionLib.system.lazy import load_name
 _NAMES = {
     "find_lesions": "DRAMLesionLib.lesions.find",
     "Findings": "DRAMLesionLib.lesions.findings",
+    "Options": "DRAMLesionLib.lesions.options",
     "Quantification": "DRAMLesionLib.lesions.quantify",
     "quantify": "DRAMLesionLib.lesions.quantify",
     "load_case_models": "DRAMLesionLib.lesions.run_models",

@@ -26,7 +26,7 @@ class DramMaps:
 
     Attributes:
         dram: float32 (z, y, x), 0..1, 0 outside the lobes: the network's own map.
-        attended: The same after the attention; None where the model has none.
+        attended: float32 (z, y, x), 0..1: the map after the attention; None where the model has none.
     """
 
     dram: np.ndarray
@@ -59,9 +59,9 @@ def predict_dram(
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), 1..5 in the lobes.
         spacing_mm: (z, y, x) of the CT.
-        device: Where to compute.
+        device: The device to compute on.
         flips: Average the map over the lobe as it is and mirrored left to right.
-        progress: Told after each lobe.
+        progress: Told the stage and how much of it is done, after each lobe.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -84,7 +84,7 @@ def predict_maps(
     progress: Progress = silent,
     notes: list[str] | None = None,
 ) -> DramMaps:
-    """The network's map and, where the model has attention, the attended one. Arguments of :func:`predict_dram`.
+    """The network's map and, where the model has attention, the attended one; arguments: see :func:`predict_dram`.
 
     Where memory does not suffice for a lobe, it is computed in windows; a sentence on it is added to ``notes``.
     """
@@ -95,8 +95,8 @@ def predict_maps(
         coarse = [np.zeros(grid.labels.shape, np.float32) for _ in range(count)]
         for sample in lobe_samples(grid, description):
             progress("Computing the dRAM", (sample.lobe - 1) / len(LOBES))
-            found = _lobe_maps_that_fit(network, description, sample, device, flips, notes)
-            for target, values in zip(coarse, found, strict=True):
+            lobe_maps = _lobe_maps_that_fit(network, description, sample, device, flips, notes)
+            for target, values in zip(coarse, lobe_maps, strict=True):
                 target[sample.box][sample.mask] = values[sample.mask]
         for fine, values in zip(maps, coarse, strict=True):
             to_ct_grid(values, grid, labels[grid.box], out=fine[grid.box])
@@ -112,7 +112,7 @@ def _lobe_maps_that_fit(
     flips: bool,
     notes: list[str] | None,
 ) -> list[np.ndarray]:
-    """As :func:`_lobe_maps`, in windows where memory does not suffice for the whole lobe."""
+    """The maps that :func:`_lobe_maps` gives, in windows where memory does not suffice for the whole lobe."""
     from monai.inferers import SlidingWindowInferer
 
     def maps_of(patches: torch.Tensor) -> torch.Tensor:
@@ -148,11 +148,11 @@ def _lobe_maps(
     fast = isinstance(network, DenseNetwork) and image.device.type == "cpu" and has_bfloat16(image.device)
     with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=fast):
         if description.attention is None:
-            found = [torch.sigmoid(dram_logits(network, image, description))]
+            lobe_maps = [torch.sigmoid(dram_logits(network, image, description))]
         else:
             assert isinstance(network, DenseNetwork)
             logits, refined = dram_and_refined(network, image, mask, description)
-            found = [torch.sigmoid(logits), refined]
+            lobe_maps = [torch.sigmoid(logits), refined]
     if flips:
-        found = [(values[:1] + values[1:].flip(-1)) / 2 for values in found]
-    return [values[0, 0].cpu().numpy() for values in found]
+        lobe_maps = [(values[:1] + values[1:].flip(-1)) / 2 for values in lobe_maps]
+    return [values[0, 0].cpu().numpy() for values in lobe_maps]

@@ -1,6 +1,5 @@
 """The main job in memory: lobes, dRAM, refined dRAM, lesion mask and table of one CT."""
 
-from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.images.volume import Volume
@@ -8,6 +7,7 @@ from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import Model
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.refined_dram import refine_dram
@@ -20,24 +20,33 @@ from DRAMLesionLib.system.record import Stopwatch, versions
 def find_lesions(
     ct: Volume,
     models: CaseModels | Model,
+    options: Options | None = None,
     *,
-    lobes_path: str | Path | None = None,
-    device: str = "cpu",
-    crf: bool = True,
-    allow_missing_lobes: bool = False,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
-    """The same in memory: lobes, dRAM, refined dRAM, lesion mask and table of a CT.
+    """Find lobes and lesions of a CT that is in memory: dRAM, refined dRAM, lesion mask and table.
 
-    Arguments as above; ``models`` may be a dRAM model alone.
+    Args:
+        ct: The CT in HU.
+        models: The loaded models; a dRAM model alone makes the mask, too. They compute where they are.
+        options: Here ``lobes``, ``crf`` and ``allow_missing_lobes`` count.
+        progress: Told the stage and how much of it is done.
+        watch: Takes the seconds of each stage.
+
+    Returns:
+        The findings; nothing is written.
+
+    Raises:
+        InputError: The lobes can't be used.
     """
-    watch = watch or Stopwatch()
-    notes: list[str] = []
-    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
+    options, watch = options or Options(), watch or Stopwatch()
     models = models if isinstance(models, CaseModels) else CaseModels(models)
+    device, crf, notes = str(models.device), options.crf, list[str]()
+    how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
     with watch.stage("lobes"):
-        lobe_map = find_lobes(ct, lobes_path, allow_missing=allow_missing_lobes, progress=progress)
+        missing = options.allow_missing_lobes
+        lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
     labels, wanted = lobe_map.labels, models.dram.description
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, ct.array, labels, ct.spacing_mm, **how)
@@ -76,7 +85,7 @@ def find_lesions(
 
 
 def _settings(models: CaseModels, lobes: str, crf: bool, device: str) -> dict[str, Any]:
-    """For the record: the dRAM model's description, and the final network's under ``segmentation``."""
+    """For the record: method, device and the dRAM model's description; the final network's under ``segmentation``."""
     dram = models.dram.description.to_dict()
     settings = {"method": models.method, "lobes": lobes, "device": device, **dram}
     settings["crf"] = {"enabled": crf, **dram["crf"]}

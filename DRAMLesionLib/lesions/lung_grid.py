@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.box import Box, bounding_box
 from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -19,7 +19,7 @@ class LobeSample:
     """One lobe as the network sees it.
 
     Attributes:
-        lobe: Its value, 1..5.
+        lobe: The lobe's value, 1..5.
         image: float32 (z, y, x) on the network's grid: the HU window as 0..1, 0 outside the lobe.
         mask: bool (z, y, x): the lobe.
         box: Where the sample lies in the lung grid it was cut from.
@@ -63,11 +63,11 @@ def lung_grid(
     Args:
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), 1..5 in the lobes; at least one voxel.
-        spacing_mm: (z, y, x) of the CT.
-        description: The model's.
+        spacing_mm: The CT's voxel size (z, y, x) in mm.
+        description: What the model expects.
     """
     margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
-    box = _grown(ndimage.find_objects((labels > 0).astype(np.uint8))[0], margin, labels.shape)
+    box = _grown(bounding_box(labels > 0), margin, labels.shape)
     size = tuple(b.stop - b.start for b in box)
     grid = tuple(
         max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)
@@ -90,10 +90,10 @@ def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[Lobe
     """One sample per lobe that has voxels, in the order of the lobes' values."""
     margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]
     boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
-    for lobe, found in zip(LOBES, boxes, strict=True):
-        if found is None:
+    for lobe, lobe_box in zip(LOBES, boxes, strict=True):
+        if lobe_box is None:
             continue
-        box = _grown(found, margin, grid.labels.shape)
+        box = _grown(lobe_box, margin, grid.labels.shape)
         mask = grid.labels[box] == lobe.value
         yield LobeSample(lobe.value, np.where(mask, grid.image[box], np.float32(0)), mask, box)
 
@@ -107,9 +107,9 @@ def to_ct_grid(
 
     Args:
         coarse: float32 (z, y, x) on the lung grid.
-        grid: That grid.
+        grid: The lung grid of ``coarse``.
         labels: uint8 lobes on the CT's grid, in ``grid.box``.
-        out: Where to put the result, so many voxels of float32; None makes an array.
+        out: float32, the shape of ``labels``: takes the result; None makes an array.
 
     Returns:
         float32, the shape of ``labels``, 0..1, 0 outside the lobes.

@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from scipy import ndimage, special
+from scipy import special
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import gaussian, slabs
 
 CERTAIN = 1e-3
@@ -33,10 +34,10 @@ def with_refined_dram(
 
     Args:
         probability: float32 (z, y, x), 0..1: the final network's.
-        threshold: At which it is cut.
-        refined: The same shape: the refined dRAM.
-        refined_threshold: At which that is cut.
-        share: Of the refined dRAM, 0..1.
+        threshold: The probability above which a voxel is lesion, 0..1.
+        refined: float32 (z, y, x), 0..1: the refined dRAM.
+        refined_threshold: The value above which a voxel of the refined dRAM is lesion, 0..1.
+        share: How much the refined dRAM counts, 0..1.
 
     Returns:
         float32, the same shape, 0..1, to be cut at ``threshold``; where ``refined`` is 0 (outside the lobes) it is 0.
@@ -61,7 +62,7 @@ def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float)
     Args:
         lesion_map: float32 (z, y, x), 0..1: the final network's probability, the dRAM or the refined dRAM.
         labels: uint8 (z, y, x): lobes.
-        threshold: Of the description of the model that made the map; a voxel above it is lesion.
+        threshold: A voxel above it is lesion; the description of the model that made the map has it.
 
     Returns:
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
@@ -81,7 +82,7 @@ def take_speckle_off(
     Args:
         lesion_map: float32 (z, y, x), 0..1.
         labels: uint8 (z, y, x): lobes; outside nothing changes.
-        threshold: Where the map is cut.
+        threshold: A voxel above it is lesion.
         spacing_mm: (z, y, x).
     """
     inside = labels > 0
@@ -93,7 +94,7 @@ def take_speckle_off(
     box = tuple(
         slice(max(0, ends.start - reach), ends.stop + reach)
         for ends, reach in zip(
-            ndimage.find_objects(cut.view(np.uint8))[0],
+            bounding_box(cut),
             (round(6 * width) + 1 for width in sigma),
             strict=True,
         )

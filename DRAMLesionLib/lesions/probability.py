@@ -28,8 +28,8 @@ def segmentation_grid(
     Args:
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), 1..5 in the lobes; at least one voxel.
-        spacing_mm: (z, y, x) of the CT.
-        description: The model's.
+        spacing_mm: The CT's voxel size (z, y, x) in mm.
+        description: What the model expects.
     """
     grid = lung_grid(hu, labels, spacing_mm, description.preparation)
     if not description.lobes_only:
@@ -53,12 +53,12 @@ def predict_on_grid(
 
     Args:
         network: Gives logits (batch, 1, z, y, x) for patches of that shape; in eval mode, on ``device``.
-        description: The model's.
+        description: What the model expects.
         image: float32 (z, y, x) of :func:`segmentation_grid`.
-        device: Where to compute.
+        device: The device to compute on.
         flips: Average the probability over the lungs as they are and mirrored left to right.
-        overlap: Instead of the description's.
-        progress: Told after each patch.
+        overlap: The patches' overlap, 0..1; None takes the description's.
+        progress: Told the stage and how much of it is done, after each patch.
 
     Returns:
         float32 (z, y, x), 0..1.
@@ -82,11 +82,11 @@ def predict_on_grid(
         if flips:  # in one batch: torch has no fast float32 convolution for a batch of one
             patches = torch.cat([patches, patches.flip(-1)])
         with torch.autocast(tensor.device.type, dtype=torch.bfloat16, enabled=fast):
-            found = torch.sigmoid(network(patches).float())
+            likely = torch.sigmoid(network(patches).float())
         if flips:
-            found = (found[:count] + found[count:].flip(-1)) / 2
+            likely = (likely[:count] + likely[count:].flip(-1)) / 2
         progress("Segmenting the lesions", min(1.0, done / runs))
-        return found
+        return likely
 
     slide = SlidingWindowInferer(description.patch, overlap=overlap, mode="gaussian", cval=AIR)
     progress("Segmenting the lesions", 0.0)
@@ -109,14 +109,14 @@ def predict_lesion(
     """The final network's lesion probability of a CT, on the CT's grid.
 
     Args:
-        network: See :func:`predict_on_grid`.
+        network: The final network: see :func:`predict_on_grid`.
         description: What the network expects.
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), 1..5 in the lobes.
-        spacing_mm: (z, y, x) of the CT.
-        device: Where to compute.
+        spacing_mm: The CT's voxel size (z, y, x) in mm.
+        device: The device to compute on.
         flips: Average with the mirrored lungs.
-        progress: Told after each patch.
+        progress: Told the stage and how much of it is done, after each patch.
         notes: Where memory does not suffice for the description's patches, smaller ones are taken, and a sentence on
             it is added here.
 
@@ -131,13 +131,13 @@ def predict_lesion(
     def predict(like: SegmentationDescription) -> np.ndarray:
         return predict_on_grid(network, like, grid.image, device=device, flips=flips, progress=progress)
 
-    found = in_windows_that_fit(
+    coarse = in_windows_that_fit(
         lambda: predict(description),
         lambda window: predict(replace(description, patch=window)),
         smaller_windows(description.patch, description.network.step),
         lambda window: note_windows(window, notes),
     )
-    to_ct_grid(found, grid, labels[grid.box], out=result[grid.box])
+    to_ct_grid(coarse, grid, labels[grid.box], out=result[grid.box])
     return result
 
 

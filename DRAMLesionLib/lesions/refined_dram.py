@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from scipy import ndimage, special
+from scipy import special
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
 from DRAMLesionLib.lesions.networks.description import ModelDescription
@@ -37,7 +38,7 @@ def refine_dram(
         hu: (z, y, x) HU.
         spacing_mm: (z, y, x).
         labels: uint8 (z, y, x): lobes.
-        description: The model's: its threshold and CRF settings.
+        description: The model's description: its threshold and CRF settings count.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -45,7 +46,7 @@ def refine_dram(
     result = np.zeros(dram.shape, np.float32)
     if not labels.any():
         return result
-    box = ndimage.find_objects((labels > 0).astype(np.uint8))[0]
+    box = bounding_box(labels > 0)
     shape = labels[box].shape
     shift = float(special.logit(description.threshold))
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
@@ -79,5 +80,5 @@ def _on_grid(source: Source, shape: tuple[int, ...], size: tuple[int, ...]) -> n
 
 
 def _shift(probability: torch.Tensor, by: float) -> torch.Tensor:
-    """Add to the logit; in place."""
+    """Add ``by`` to the logit of each probability, in place."""
     return torch.logit(probability, LEAST, out=probability).add_(by).sigmoid_()

@@ -42,6 +42,11 @@ class CaseModels:
         return "dram" if self.final is None else "final"
 
     @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next((weights.device for weights in self.dram.network.parameters()), torch.device("cpu"))
+
+    @property
     def checksum(self) -> str:
         """SHA-256 that tells all weights of the run from others: the dRAM model's own where it is alone."""
         if self.final is None:
@@ -50,10 +55,10 @@ class CaseModels:
 
     def facts(self) -> dict[str, Any]:
         """For the record of findings: ``model`` and, where there is one, ``segmentation_model``."""
-        found = {"model": self.dram, "segmentation_model": self.final}
+        models = {"model": self.dram, "segmentation_model": self.final}
         return {
             key: {"name": model.name, "version": model.version, "checksum": model.checksum}
-            for key, model in found.items()
+            for key, model in models.items()
             if model is not None
         }
 
@@ -67,7 +72,7 @@ def load_case_models(
         model: A bundle's folder or name, of either kind: a dRAM model makes the mask itself, a final network brings the
             dRAM model that its metadata names. None is the default model of the method.
         method: ``final``, ``dram``, or None: ``final`` where a final network is there or given.
-        device: Where the networks go.
+        device: The device that the networks are put on.
 
     Raises:
         InputError: An unknown method, a model that is missing, damaged or of the wrong kind.

@@ -70,29 +70,58 @@ class LobeMap:
         labels: uint8, shape (z, y, x) on the CT's canonical grid, values of :data:`LOBES`, 0 outside.
         approximate: True where no fissures were seen: the lungs were cut by planes.
         source: For people: ``lobes.nii.gz`` or ``built-in planes (approximate)``.
+        warnings: What a reader of the results should know of them, one sentence each.
     """
 
     labels: np.ndarray
     approximate: bool
     source: str
+    warnings: tuple[str, ...] = ()
+
+
+def lobe_of(name: str, identifier: str = "", terminology: str = "") -> Lobe | None:
+    """The lobe that a segment stands for, or None: by its name, else its identifier, else its terminology entry.
+
+    Args:
+        name: What people call it, see :func:`lobe_by_name`.
+        identifier: The segment's ID, which tools often make of a name.
+        terminology: Slicer's serialised entry, see :func:`lobe_by_terminology`.
+    """
+    return lobe_by_name(name) or lobe_by_name(identifier) or lobe_by_terminology(terminology)
 
 
 def lobe_by_name(name: str) -> Lobe | None:
     """The lobe that a segment or file is named after, or None.
 
-    Understands abbreviations (``LUL``), TotalSegmentator's names (``lung_upper_lobe_left``), plain English ("Upper lobe
-    of left lung") and the anatomists' ("superior lobe of left lung"), in any case, with any separators.
+    Understands abbreviations (``LUL``, ``LUL 1``), TotalSegmentator's names (``lung_upper_lobe_left``), plain English
+    ("Upper lobe of left lung", "upper left lung", "LeftUpperLobe") and the anatomists' ("superior lobe of left lung"), in
+    any case, with any separators and numbers, with words that say no more than that it is a segment ("Left upper lobe
+    segment"). A name with any other word is no lobe: "left upper lobe lesion", "superior segment of left lower lobe".
     """
-    words = re.findall(r"[a-z]+", name.lower())
-    if "lobe" in words:
-        words = [{"superior": "upper", "inferior": "lower"}.get(word, word) for word in words]
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    spoken = [_SPOKEN.get(word, word) for word in re.findall(r"[a-z]+", parted.lower())]
+    if "lobe" in spoken:
+        spoken = [_ANATOMISTS.get(word, word) for word in spoken]
+    words = set(spoken) - _SAYING_NOTHING
     for lobe in LOBES:
-        if words == [lobe.abbreviation.lower()]:
-            return lobe
-        level = lobe.name.split()[1]
-        if {lobe.side, level} <= set(words) <= {lobe.side, level, "lung", "lobe", "of", "the", "pulmonary"}:
+        abbreviation, level = lobe.abbreviation.lower(), lobe.name.split()[1]
+        own = {abbreviation, lobe.side, level}
+        if words <= own and (abbreviation in words or {lobe.side, level} <= words):
             return lobe
     return None
+
+
+_SPOKEN = {"lobes": "lobe", "lungs": "lung", "lt": "left", "rt": "right", "mid": "middle"}
+_ANATOMISTS = {"superior": "upper", "inferior": "lower"}
+"""What anatomists call the lobes; without the word "lobe" it names other structures, such as the superior vena cava."""
+_SAYING_NOTHING = {"lung", "lobe", "of", "the", "pulmonary", "approximate"} | {
+    "segment",
+    "segmentation",
+    "seg",
+    "mask",
+    "label",
+    "labelmap",
+}
 
 
 def lobe_by_terminology(entry: str) -> Lobe | None:

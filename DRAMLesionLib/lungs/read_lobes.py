@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lungs.lobes import LOBES, Lobe, LobeMap, lobe_by_name, lobe_by_terminology
+from DRAMLesionLib.lungs.lobes import LOBES, Lobe, LobeMap, lobe_by_name, lobe_of
 
 _LUNGS_APART, _MIRRORED = 0.35, 0.1
 """Parts of the labels' width, left to right, see :func:`_refuse_lungs` and :func:`_refuse_mirrored`."""
@@ -228,7 +228,7 @@ def _from_segmentation(path: Path, ct: Volume) -> np.ndarray:
 
     image = read_image(path)
     segments = _segments(image)
-    lobes = [(lobe_by_name(s["Name"]) or lobe_by_terminology(_terminology(s["Tags"])), s) for s in segments]
+    lobes = [(lobe_of(s["Name"], s["ID"], _terminology(s["Tags"])), s) for s in segments]
     named = [(lobe, segment) for lobe, segment in lobes if lobe]
     if not named:
         raise InputError(
@@ -248,7 +248,7 @@ def _from_segmentation(path: Path, ct: Volume) -> np.ndarray:
 
 def _segments(image: sitk.Image) -> list[dict[str, str]]:
     """Name, label value, layer and tags of each segment in a ``.seg.nrrd``, in the file's order."""
-    defaults = {"Name": "", "LabelValue": "1", "Layer": "0", "Tags": ""}
+    defaults = {"ID": "", "Name": "", "LabelValue": "1", "Layer": "0", "Tags": ""}
     found: dict[int, dict[str, str]] = {}
     for key in image.GetMetaDataKeys():
         match = re.fullmatch(r"Segment(\d+)_(ID|Name|LabelValue|Layer|Tags)", key)

@@ -1,25 +1,29 @@
-"""Findings from one process to another that has the CT already: plain arrays, since packing takes longer than the rest.
+"""Findings for another process of the same machine: plain arrays, since packing takes longer than all the rest.
 
-``segment --handover`` writes them, the panel reads them array by array, so that its window never stands still for long.
+``segment --handover`` writes them for the panel, which has the CT already and reads array by array, so that its window
+never stands still for long; the scene's process gets them with the CT, and takes them as they lie on the disk.
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import Quantification, Region, quantify
+from DRAMLesionLib.lesions.quantify import Quantification, Region
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
+from DRAMLesionLib.system.text_file import read_json
 
-WORDS = "handover.json"
+WORDS = "findings.json"
+"""Holds all that is no array: the table, the record, what is known of lobes and CT."""
+CT = "ct"
 ARRAYS: dict[str, tuple[str, int]] = {
     "lobes": ("uint8", len(LOBES)),
     "dram": ("float32", 1),
@@ -27,41 +31,57 @@ ARRAYS: dict[str, tuple[str, int]] = {
     "refined": ("float32", 1),
     "probability": ("float32", 1),
 }
-"""By name: dtype, and the greatest value; the smallest is 0. The last two may be missing."""
-MAY_BE_MISSING = ("refined", "probability")
+"""By name: dtype, and the greatest value; the smallest is 0. The CT may have any dtype and value."""
+FOR_SCENE = (CT, "lobes", "dram", "lesion")
+"""What a scene shows: neither refined map nor probability, which are as large as the CT."""
 
 
-def write_handover(findings: Findings, out: str | Path) -> None:
-    """Write all but the CT into a folder, whole or not at all: ``NAME.npy`` in canonical axes, and a file of words."""
+def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = tuple(ARRAYS)) -> None:
+    """Write findings into a folder, whole or not at all: ``NAME.npy`` in canonical axes, and :data:`WORDS`.
+
+    Args:
+        findings: The results of one CT.
+        out: The folder; arrays of earlier findings go.
+        names: Which of :data:`ARRAYS` to write, and ``ct`` where the reader does not have it. What the findings
+            lack is left out.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
     arrays = {
+        CT: findings.ct.array,
         "lobes": findings.lobes.labels,
         "dram": findings.dram,
         "lesion": findings.lesion,
         "refined": findings.refined,
         "probability": findings.probability,
     }
+    written = {name: array for name, array in arrays.items() if name in names and array is not None}
     words = {
+        "arrays": list(written),
         "approximate": findings.lobes.approximate,
         "source": findings.lobes.source,
         "record": findings.record,
         "regions": [asdict(region) for region in findings.quantification.regions],
+        "ct": _words_of_ct(findings.ct),
     }
-    with staged_directory(out, (WORDS, *map(_file, ARRAYS)), last=WORDS) as folder:
-        for name, array in arrays.items():
-            if array is not None:
-                np.save(folder / _file(name), array.astype(ARRAYS[name][0], copy=False), allow_pickle=False)
+    with staged_directory(out, (WORDS, *map(_file, arrays)), last=WORDS) as folder:
+        for name, array in written.items():
+            array = array if name == CT else array.astype(ARRAYS[name][0], copy=False)
+            np.save(folder / _file(name), array, allow_pickle=False)
         (folder / WORDS).write_text(json.dumps(words), encoding="utf-8")
 
 
-def read_handover(
-    folder: str | Path, ct: Volume, lobes: LobeMap | None = None
+def reading_arrays(
+    folder: str | Path, ct: Volume | None = None, lobes: LobeMap | None = None, *, mapped: bool = False
 ) -> Generator[str, None, Findings]:
-    """Read what :func:`write_handover` wrote, an array at a time.
+    """Read what :func:`write_arrays` wrote, an array at a time. Nothing in the files is executed.
 
     Args:
         folder: The folder.
-        ct: The CT that the results were made from.
+        ct: The CT that the results were made from; None where it was written, too.
         lobes: The lobes that the run was given, where the caller still has them.
+        mapped: Take the arrays as they lie on the disk; a change of one stays in memory.
 
     Yields:
         The name of what was read; between two of them the caller may do something else.
@@ -73,52 +93,79 @@ def read_handover(
         InputError: Something is missing or damaged, or of another CT.
     """
     folder = Path(folder)
-    words = _words(folder / WORDS)
-    found: dict[str, np.ndarray | None] = {}
+    words = _read_words(folder / WORDS)
+    mode: Literal["c"] | None = "c" if mapped else None
+    if ct is None:
+        ct = _read_ct(folder / _file(CT), words["ct"], mode)
+        yield CT
+    arrays: dict[str, np.ndarray] = {}
     for name in ARRAYS:
         if name == "lobes" and lobes is not None:
             continue
-        found[name] = _array(folder / _file(name), name, ct)
+        if name in words["arrays"] or name in FOR_SCENE:
+            arrays[name] = _read_array(folder / _file(name), name, ct, mode)
         yield name
     record = dict(words["record"])
     if lobes is None:
-        lobes = LobeMap(_there(found["lobes"]), bool(words["approximate"]), str(words["source"]))
+        lobes = LobeMap(arrays["lobes"], bool(words["approximate"]), str(words["source"]))
     else:
         record["settings"] = {**record.get("settings", {}), "lobes": lobes.source}
     table = Quantification(tuple(Region(**region) for region in words["regions"]))
-    maps = (found["refined"], found["probability"])
-    return Findings(ct, lobes, _there(found["dram"]), _there(found["lesion"]), table, record, *maps)
+    maps = (arrays.get("refined"), arrays.get("probability"))
+    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, record, *maps)
+
+
+def read_arrays(folder: str | Path, ct: Volume | None = None, *, mapped: bool = False) -> Findings:
+    """Read what :func:`write_arrays` wrote at once.
+
+    Args:
+        folder: The folder.
+        ct: The CT that the results were made from; None where it was written, too.
+        mapped: Take the arrays as they lie on the disk; a change of one stays in memory.
+
+    Raises:
+        InputError: Something is missing or damaged, or of another CT.
+    """
+    steps = reading_arrays(folder, ct, mapped=mapped)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _file(name: str) -> str:
     return f"{name}.npy"
 
 
-def _there(array: np.ndarray | None) -> np.ndarray:
-    assert array is not None
-    return array
+def _words_of_ct(ct: Volume) -> dict[str, Any]:
+    return {
+        "spacing_mm": ct.spacing_mm,
+        "geometry": asdict(ct.geometry),
+        "name": ct.name,
+        "path": str(ct.path) if ct.path else None,
+        "warnings": ct.warnings,
+    }
 
 
-def _words(path: Path) -> dict[str, Any]:
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: segment the CT again") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}): segment the CT again") from error
-    if not isinstance(words, dict) or not {"approximate", "source", "record", "regions"} <= words.keys():
+def _read_words(path: Path) -> dict[str, Any]:
+    words = read_json(path, "what segment hands over", "segment the CT again")
+    needed = {"arrays", "approximate", "source", "record", "regions", "ct"}
+    if not isinstance(words, dict) or not needed <= words.keys():
         raise InputError(f"{path}: not what segment hands over: segment the CT again")
     return words
 
 
-def _array(path: Path, name: str, ct: Volume) -> np.ndarray | None:
-    if name in MAY_BE_MISSING and not path.is_file():
-        return None
+def _read_ct(path: Path, words: dict[str, Any], mode: Literal["c"] | None) -> Volume:
+    geometry = Geometry(**{key: tuple(value) for key, value in words["geometry"].items()})
+    source = Path(words["path"]) if words["path"] else None
+    hu, spacing_mm = _load(path, mode), tuple(words["spacing_mm"])
+    return Volume(hu, spacing_mm, geometry, words["name"], source, tuple(words["warnings"]))
+
+
+def _read_array(path: Path, name: str, ct: Volume, mode: Literal["c"] | None) -> np.ndarray:
     dtype, most = ARRAYS[name]
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read ({error}): segment the CT again") from error
+    array = _load(path, mode)
     if array.dtype != dtype or array.shape != ct.array.shape:
         raise InputError(
             f"{path}: holds {array.dtype} {array.shape}, expected {dtype} {ct.array.shape}: segment the CT again"
@@ -129,45 +176,8 @@ def _array(path: Path, name: str, ct: Volume) -> np.ndarray | None:
     return array
 
 
-def pack(findings: Findings, path: str | Path) -> None:
-    """Write findings into a new folder, for the scene's process to :func:`unpack`: plain arrays, without checksums.
-
-    The refined map and the probability stay out: no scene shows them, and they are as large as the CT.
-    """
-    ct = findings.ct
-    words = {
-        "spacing_mm": ct.spacing_mm,
-        "geometry": asdict(ct.geometry),
-        "name": ct.name,
-        "path": str(ct.path) if ct.path else None,
-        "warnings": ct.warnings,
-        "approximate": findings.lobes.approximate,
-        "source": findings.lobes.source,
-        "record": findings.record,
-    }
-    arrays = {
-        "hu": ct.array,
-        "lobes": findings.lobes.labels,
-        "dram": findings.dram,
-        "lesion": findings.lesion,
-        "words": np.frombuffer(json.dumps(words).encode(), np.uint8),
-    }
-    folder = Path(path)
-    folder.mkdir()
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-
-
-def unpack(path: str | Path) -> Findings:
-    """Take what :func:`pack` wrote as it lies on the disk; the files stay as they are. Nothing in them is executed."""
-    arrays = {
-        file.stem: np.load(file, mmap_mode="c", allow_pickle=False) for file in Path(path).glob("*.npy")
-    }
-    words = json.loads(arrays["words"].tobytes())
-    geometry = Geometry(**{key: tuple(value) for key, value in words["geometry"].items()})
-    spacing_mm = tuple(words["spacing_mm"])
-    where = Path(words["path"]) if words["path"] else None
-    ct = Volume(arrays["hu"], spacing_mm, geometry, words["name"], where, tuple(words["warnings"]))
-    lobes = LobeMap(arrays["lobes"], words["approximate"], words["source"])
-    table = quantify(ct.array, lobes, arrays["lesion"], spacing_mm, arrays["dram"])
-    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, words["record"])
+def _load(path: Path, mode: Literal["c"] | None) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode=mode, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read ({error}): segment the CT again") from error

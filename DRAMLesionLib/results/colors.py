@@ -45,7 +45,7 @@ def map_colors(values: np.ndarray) -> np.ndarray:
 
 
 def map_colormap() -> "ListedColormap":
-    """The same for matplotlib."""
+    """The lesion map's colours for matplotlib."""
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(map_colors(np.linspace(0.0, 1.0, 256)), "lesion map")

@@ -21,6 +21,7 @@ from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.results.segments import LESION, LOBE_SEGMENTS, SegmentInfo, lobes_title
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
+from DRAMLesionLib.system.optional import import_optional
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.dicom.series import Series
@@ -167,11 +168,7 @@ def check_source(source: str | Path, series: str | None = None) -> DicomFolder:
 
 def highdicom() -> Any:
     """The package, or an :class:`~DRAMLesionLib.system.errors.InputError` that says how to install it."""
-    try:
-        import highdicom as hd
-    except ImportError as error:
-        raise InputError("DICOM output needs highdicom: pip install 'dramlesion[dicom]'") from error
-    return hd
+    return import_optional("highdicom", "highdicom", "DICOM output")
 
 
 def instance_attributes() -> dict[str, Any]:
@@ -236,18 +233,18 @@ def find_source(folder: str | Path, ct: Volume, series: str | None = None) -> So
     if not listed:
         wanted = f" {series}" if series else ""
         raise InputError(f"{folder}: holds no CT series{wanted}: give the folder of the CT")
-    found, reasons = [], []
+    fitting, reasons = [], []
     for one in listed:
         source = _read_source(folder, one)
         reason = _misfit(source, ct)
-        found += [] if reason else [source]
+        fitting += [] if reason else [source]
         reasons += [reason] if reason else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        uids = ", ".join(str(source.images[0].SeriesInstanceUID) for source in found)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        uids = ", ".join(str(source.images[0].SeriesInstanceUID) for source in fitting)
         raise InputError(
-            f"{folder}: {len(found)} series fit the results: choose one with --series UID: {uids}"
+            f"{folder}: {len(fitting)} series fit the results: choose one with --series UID: {uids}"
         )
     raise InputError(
         f"{folder}: its series is not the results' CT: {reasons[0]}: give the series they were made from"

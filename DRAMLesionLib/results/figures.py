@@ -106,9 +106,9 @@ def spread_slices(lesion: np.ndarray, lobes: np.ndarray, axis: int, count: int) 
         where = np.flatnonzero(inside) if inside.any() else np.arange(lesion.shape[axis])
         bands = np.array_split(np.arange(where[0], where[-1] + 1), count)
         return [int(band[len(band) // 2]) for band in bands if len(band)]
-    found = np.flatnonzero(area)
+    with_lesion = np.flatnonzero(area)
     chosen = []
-    for band in np.array_split(np.arange(found[0], found[-1] + 1), count):
+    for band in np.array_split(np.arange(with_lesion[0], with_lesion[-1] + 1), count):
         quarter = len(band) // 4
         middle = band[quarter : len(band) - quarter]
         candidates = middle if area[middle].any() else band
@@ -167,7 +167,7 @@ def _slices(findings: Findings, axis: int, count: int) -> list[_Slice]:
     box = _lung_box(lobes, spacing)
     numbers = spread_slices(lesion, lobes, axis, count)
     name = ("axial", "coronal")[axis]
-    found = []
+    shown = []
     # z runs from inferior to superior: axial slices from the top down, coronal rows turned upside down.
     for number in reversed(numbers) if axis == 0 else numbers:
         cut: tuple[Any, ...] = (number, box[1], box[2]) if axis == 0 else (box[0], number, box[2])
@@ -175,8 +175,8 @@ def _slices(findings: Findings, axis: int, count: int) -> list[_Slice]:
         pixel = (spacing[1 - axis], spacing[2])
         size = (planes[0].shape[0] * pixel[0], planes[0].shape[1] * pixel[1])
         label = f"{name} {number + 1}/{hu.shape[axis]}, {_position(findings.ct, axis, number)}"
-        found.append(_Slice(planes[0], planes[1], planes[2] != 0, size, label))
-    return found
+        shown.append(_Slice(planes[0], planes[1], planes[2] != 0, size, label))
+    return shown
 
 
 def _position(ct: Volume, axis: int, number: int) -> str:
@@ -231,8 +231,8 @@ def _outline(axes: Axes, one: _Slice) -> None:
 
 def _write(axes: Axes, x: float, y: float, text: str, ha: str, va: str, size: float) -> None:
     stroke = [withStroke(linewidth=1.6, foreground="black")]
-    place: dict[str, Any] = {"ha": ha, "va": va, "transform": axes.transAxes}
-    axes.text(x, y, text, color="white", fontsize=size, path_effects=stroke, **place)
+    anchor: dict[str, Any] = {"ha": ha, "va": va, "transform": axes.transAxes}
+    axes.text(x, y, text, color="white", fontsize=size, path_effects=stroke, **anchor)
 
 
 def _draw_legend(figure: Figure, width: float, height: float, scale: float) -> None:
@@ -270,20 +270,20 @@ def lobe_chart(quantification: Quantification, approximate: bool) -> bytes:
     figure = _figure(7.0, 2.6)
     axes = figure.add_axes((0.075, 0.19, 0.865, 0.66))
     top = 0.0
-    for place, region in enumerate(quantification.lobes):
+    for x, region in enumerate(quantification.lobes):
         if region.percent is None:
-            axes.text(place, 0.0, "no voxels", ha="center", va="bottom", fontsize=7.5, color=MUTED_COLOR)
+            axes.text(x, 0.0, "no voxels", ha="center", va="bottom", fontsize=7.5, color=MUTED_COLOR)
             continue
         parts = (region.ground_glass_ml, region.consolidation_ml, region.other_ml)
         base = 0.0
         for part, color in zip(parts, (GROUND_GLASS_COLOR, CONSOLIDATION_COLOR, OTHER_COLOR), strict=True):
             share = 100.0 * part / region.volume_ml
-            axes.bar(place - 0.19, share, 0.34, bottom=base, color=color, linewidth=0)
+            axes.bar(x - 0.19, share, 0.34, bottom=base, color=color, linewidth=0)
             base += share
-        _value(axes, place - 0.19, region.percent)
+        _value(axes, x - 0.19, region.percent)
         if region.dram_percent is not None:
-            axes.bar(place + 0.19, region.dram_percent, 0.34, color=DRAM_COLOR, linewidth=0)
-            _value(axes, place + 0.19, region.dram_percent)
+            axes.bar(x + 0.19, region.dram_percent, 0.34, color=DRAM_COLOR, linewidth=0)
+            _value(axes, x + 0.19, region.dram_percent)
         top = max(top, region.percent, region.dram_percent or 0.0)
     names = [f"{region.key}\n{region.name}" for region in quantification.lobes]
     _chart_axes(axes, names, min(108.0, max(2.0, 1.18 * top)))
@@ -306,9 +306,9 @@ def _chart_axes(axes: Axes, names: list[str], top: float) -> None:
         # The lowest edges lie on each other in a tall chart: leave out what would not be legible.
         if edge < 0.97 * top and edge > 0.04 * top:
             axes.axhline(edge, color="#cbd2d9", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
-            place = (len(names) - 0.48, edge)
+            beside = (len(names) - 0.48, edge)
             axes.annotate(
-                f"score {score}", place, va="center", fontsize=7, color=MUTED_COLOR, annotation_clip=False
+                f"score {score}", beside, va="center", fontsize=7, color=MUTED_COLOR, annotation_clip=False
             )
 
 

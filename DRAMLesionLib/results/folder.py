@@ -1,4 +1,4 @@
-"""A folder of results back to findings: what ``segment`` wrote is read again, for the panel and for scripts."""
+"""A folder of results: what its files are called, how findings become files, and how files become findings again."""
 
 import contextlib
 from dataclasses import replace
@@ -23,14 +23,30 @@ from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch
 from DRAMLesionLib.system.text_file import read_json
 
-SUMMARY, MAP, REFINED, PROBABILITY, LESION, LOBE_LABELS = (
-    "summary.json",
-    "dram.nii.gz",
-    "refined_dram.nii.gz",
-    "lesion_probability.nii.gz",
-    "lesion.nii.gz",
-    "lobes.nii.gz",
-)
+LESION, SEGMENTATION = "lesion.nii.gz", "lesion.seg.nrrd"
+DRAM, REFINED, PROBABILITY = "dram.nii.gz", "refined_dram.nii.gz", "lesion_probability.nii.gz"
+LOBE_LABELS, EDITS = "lobes.nii.gz", "edits.nii.gz"
+TABLE, SUMMARY, REPORT = "lobes.csv", "summary.json", "report.html"
+OUTPUTS = {
+    LESION: "lesion mask, 1 lesion",
+    SEGMENTATION: "the same as a Slicer segmentation",
+    DRAM: "lesion map (dRAM), 0 to 1",
+    REFINED: "the map after attention and CRF",
+    LOBE_LABELS: "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
+    TABLE: "table per lobe, per lung and in total",
+    SUMMARY: "the table with settings, versions and times",
+    REPORT: "report with pictures",
+}
+"""What every case gives; the scene and its pictures come on top where slicer-core is installed, and
+:data:`PROBABILITY` where the final network made the mask: what it was cut from, 0 to 1."""
+OWNED = (*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)
+"""All that a run may write: what an earlier one left under these names would pass for its results."""
+USUAL_THRESHOLD = 0.5
+
+
+def results_in(folder: str | Path) -> list[str]:
+    """The names of the results that a folder holds, without the scene's pictures, in the order of :data:`OWNED`."""
+    return [name for name in OWNED if name not in PICTURES and (Path(folder) / name).is_file()]
 
 
 def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) -> Findings:
@@ -53,18 +69,35 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
     summary = _read_summary(folder / SUMMARY)
     record = dict(summary["record"])
     if lobes is None:
-        found = summary["lobes"]
+        known = summary["lobes"]
         labels = _labels(folder / LOBE_LABELS, ct, "lobes", len(LOBES))
-        lobes = LobeMap(labels, bool(found["approximate"]), str(found["source"]))
+        lobes = LobeMap(labels, bool(known["approximate"]), str(known["source"]))
     else:
         record["settings"] = {**record.get("settings", {}), "lobes": lobes.source}
-    lesion_map = _map(folder / MAP, ct)
+    dram = _map(folder / DRAM, ct)
     refined, probability = (
         _map(folder / name, ct) if (folder / name).is_file() else None for name in (REFINED, PROBABILITY)
     )
     lesion = _labels(folder / LESION, ct, "lesion mask", 1)
-    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, lesion_map)
-    return Findings(ct, lobes, lesion_map, lesion, table, record, refined, probability)
+    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    return Findings(ct, lobes, dram, lesion, table, record, refined, probability)
+
+
+def threshold_of(map_path: str | Path) -> float:
+    """The threshold that a map of a results folder was cut at; 0.5 where no summary beside it says.
+
+    Args:
+        map_path: A map of any name; :data:`PROBABILITY` is the final network's, which has a threshold of its own.
+    """
+    map_path = Path(map_path)
+    try:
+        settings = _read_summary(map_path.parent / SUMMARY)["record"]["settings"]
+        if map_path.name == PROBABILITY:
+            settings = settings["segmentation"]
+        threshold = float(settings["threshold"])
+    except (InputError, ValueError, KeyError, TypeError, OverflowError):
+        return USUAL_THRESHOLD
+    return threshold if 0 < threshold < 1 else USUAL_THRESHOLD
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
@@ -96,23 +129,6 @@ def _map(path: Path, ct: Volume) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
-OUTPUTS = {
-    "lesion.nii.gz": "lesion mask, 1 lesion",
-    "lesion.seg.nrrd": "the same as a Slicer segmentation",
-    "dram.nii.gz": "lesion map (dRAM), 0 to 1",
-    "refined_dram.nii.gz": "the map after attention and CRF",
-    "lobes.nii.gz": "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
-    "lobes.csv": "table per lobe, per lung and in total",
-    "summary.json": "the table with settings, versions and times",
-    "report.html": "report with pictures",
-}
-"""What every case gives; the scene and its pictures come on top where slicer-core is installed."""
-
-
-PROBABILITY = "lesion_probability.nii.gz"
-"""Comes on top where the final network made the mask: what it was cut from, 0 to 1."""
-
-
 def write_findings(
     findings: Findings,
     out: str | Path,
@@ -125,23 +141,21 @@ def write_findings(
     """Write all outputs of a case into a folder, all of them or none.
 
     Args:
-        findings: Of the case. A scene that can't be written is added to the warnings of its record.
+        findings: The results of one CT. A scene that can't be written is added to the warnings of its record.
         out: The folder.
-        with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
-        dicom_folder: Where the CT's series is, where a DICOM Segmentation is wanted.
+        with_scene: Write the scene and its pictures where slicer-core is installed.
+        dicom_folder: The folder of the CT's series, where a DICOM Segmentation is wanted.
         progress: Told the stage and how much of it is done.
-        watch: Adds the seconds of writing.
+        watch: Takes the seconds of each stage of writing.
 
     Returns:
         The findings without refined map and probability, which are as large as the CT and lie in files now: who does not
         hold the findings has that memory back while the scene is made.
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
-    ct = findings.ct
     slim = replace(findings, refined=None, probability=None)
-    owned = (*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(staged_directory(out, owned, last="summary.json"))
+        folder = stack.enter_context(staged_directory(out, OWNED, last=SUMMARY))
         # The scene's process works while the files are written, and needs memory, too.
         give_freed_memory_back()
         making = process.begin_scene_folder(slim, folder) if with_scene else None
@@ -149,17 +163,14 @@ def write_findings(
             stack.callback(making.stop)
         with watch.stage("write"):
             progress("Writing the results", 0.0)
-            if findings.refined is not None:
-                write_volume(findings.refined, ct, folder / "refined_dram.nii.gz")
-            if findings.probability is not None:
-                write_volume(findings.probability, ct, folder / PROBABILITY)
-            del findings
+            for name, values in ((REFINED, findings.refined), (PROBABILITY, findings.probability)):
+                if values is not None:
+                    write_volume(values, slim.ct, folder / name)
+            del findings, values
             give_freed_memory_back()
-            write_volume(slim.lesion, ct, folder / "lesion.nii.gz")
-            write_volume(slim.dram, ct, folder / "dram.nii.gz")
-            write_volume(slim.lobes.labels, ct, folder / "lobes.nii.gz")
-            seg_nrrd.write_segmentation(slim, folder / "lesion.seg.nrrd")
-            table.write_table(slim, folder / "lobes.csv")
+            write_volume(slim.dram, slim.ct, folder / DRAM)
+            write_volume(slim.lobes.labels, slim.ct, folder / LOBE_LABELS)
+            write_mask(slim, folder)
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
@@ -167,19 +178,31 @@ def write_findings(
         with watch.stage("report"):
             progress("Drawing the report", 0.0)
             drawings = report.draw(slim)
-        pictures: dict[str, Path] = {}
         give_freed_memory_back()
-        if making is not None:
-            with watch.stage("scene"):
-                progress("Making the Slicer scene", 0.0)
-                try:
-                    written = making.finish(progress)
-                except available.SceneUnavailable as reason:
-                    written = reason.written
-                    lacking = "no pictures of the Slicer scene" if written else "no Slicer scene"
-                    slim.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
-                pictures = {path.name: path for path in written if path.suffix == ".png"}
+        pictures = {} if making is None else _finished_pictures(making, slim, watch, progress)
         progress("Writing the report", 0.0)
-        report.write_report(slim, folder / "report.html", pictures, drawings)
-        table.write_summary(slim, folder / "summary.json")
+        report.write_report(slim, folder / REPORT, pictures, drawings)
+        table.write_summary(slim, folder / SUMMARY)
     return slim
+
+
+def write_mask(findings: Findings, folder: Path) -> None:
+    """Write the lesion mask in its two formats, and the table that was counted from it."""
+    write_volume(findings.lesion, findings.ct, folder / LESION)
+    seg_nrrd.write_segmentation(findings, folder / SEGMENTATION)
+    table.write_table(findings, folder / TABLE)
+
+
+def _finished_pictures(
+    making: process.Making, findings: Findings, watch: Stopwatch, progress: Progress
+) -> dict[str, Path]:
+    """Wait for the scene; its pictures by name. Where it can't be made the record gets a warning."""
+    with watch.stage("scene"):
+        progress("Making the Slicer scene", 0.0)
+        try:
+            written = making.finish(progress)
+        except available.SceneUnavailable as reason:
+            written = reason.written
+            lacking = "no pictures of the Slicer scene" if written else "no Slicer scene"
+            findings.record.setdefault("warnings", []).append(f"{lacking}: {reason}")
+    return {path.name: path for path in written if path.suffix == ".png"}

@@ -21,9 +21,9 @@ from DRAMLesionLib.lesions.quantify import (
     SCORE_SOURCE,
 )
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.results.table import _ABSENT, _ct_name, _hu, _ml, _percent, warnings_of
 from DRAMLesionLib.system.files import write_text
-from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.record import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Drawings:
     Attributes:
         chart: Percent per lobe.
         axial: Axial slices, plain and with the overlay.
-        coronal: The same, coronal.
+        coronal: Coronal slices, plain and with the overlay.
     """
 
     chart: bytes
@@ -85,20 +85,14 @@ def write_report(
         path: The file to make.
         pictures: PNG files to show at the end, such as ``{"view_3d": Path("view_3d.png")}``; a key of
             :data:`PICTURE_TITLES` gets that caption, any other is its own caption.
-        drawings: Of :func:`draw`, where they are made already.
+        drawings: The pictures of :func:`draw`, where they are made already.
 
     Raises:
         OSError: A picture can't be read, or ``path`` can't be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(PACKAGE / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(percent=_percent, ml=_ml, hu=_hu)
-    template = environment.get_template("report.html.j2")
-    write_text(path, template.render(_report_values(findings, pictures or {}, drawings or draw(findings))))
+    values = _report_values(findings, pictures or {}, drawings or draw(findings))
+    filters = {"percent": _percent, "ml": _ml, "hu": _hu}
+    write_text(path, render_page("report.html.j2", values, filters))
 
 
 def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: Drawings) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class SegmentInfo:
 
     Attributes:
         id: The segment's ID inside the segmentation, stable from run to run.
-        name: For people.
-        value: Its value in the label map, 1..255.
+        name: The segment's name, for people.
+        value: The segment's value in the label map, 1..255.
         color: Red, green, blue, 0..255.
         terminology: Slicer's serialised terminology entry.
     """

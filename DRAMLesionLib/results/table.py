@@ -65,6 +65,16 @@ def write_table(findings: Findings, path: str | Path) -> None:
     write_text(path, buffer.getvalue())
 
 
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a ``lobes.csv``, fields as they were written by the names of their columns.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def summary(findings: Findings) -> dict[str, Any]:
     """What ``summary.json`` holds: the table, the score, how they were defined, warnings and the record.
 
@@ -108,8 +118,8 @@ def write_summary(findings: Findings, path: str | Path) -> None:
 
 def warnings_of(findings: Findings) -> list[str]:
     """The CT's warnings and the record's, each once."""
-    found = [*findings.ct.warnings, *findings.record.get("warnings", ())]
-    return list(dict.fromkeys(str(warning) for warning in found))
+    warnings = [*findings.ct.warnings, *findings.record.get("warnings", ())]
+    return list(dict.fromkeys(str(warning) for warning in warnings))
 
 
 def print_table(findings: Findings, console: Console) -> None:

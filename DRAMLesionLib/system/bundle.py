@@ -12,13 +12,12 @@ Imports no torch, so that a window can read metadata at once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
+from DRAMLesionLib.system.files import checksum
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.text_file import read_json
 
@@ -40,123 +39,84 @@ def bundle_metadata(folder: Path) -> dict[str, Any]:
     """
     path = folder / METADATA
     metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("checksum", {}), dict):
         raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
     return metadata
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """A bundle's metadata by the path of its file.
-
-    Raises:
-        InputError: It can't be read, or its checksums are no table.
-    """
-    metadata = bundle_metadata(path.parents[1])
-    if not isinstance(metadata.get("checksum", {}), dict):
-        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
-    return metadata
-
-
-def load_checked(
-    folder: Path, metadata: dict[str, Any], network: torch.nn.Module, device: torch.device | str
-) -> tuple[str, str, str]:
-    """Fill the network with the bundle's weights, ready to use; return the bundle's name, version and checksum.
-
-    Raises:
-        InputError: The weights are missing or damaged, or don't fit the network.
-    """
-    weights = folder / WEIGHTS
-    found = _checksum(weights)
-    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
-    if found != expected:
-        raise InputError(
-            f"{weights}: damaged model: its SHA-256 is {found[:12]}..., {METADATA.name} says "
-            f"{str(expected)[:12]}...: install the model again"
-        )
-    _load_weights(network, weights)
-    network.eval().to(device)
-    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), found
-
-
-def write_bundle(
-    folder: str | Path,
-    network: torch.nn.Module,
-    metadata: dict[str, Any],
-    inference: dict[str, Any],
-    *,
-    card: str,
-    licence: str,
-    half: bool = True,
-) -> Path:
-    """Write a bundle, whole or not at all; an older one of that name is replaced.
+def common_metadata(name: str, version: str, summary: str, data: str) -> dict[str, Any]:
+    """What the metadata of every bundle begin with.
 
     Args:
-        folder: The bundle's folder.
-        network: Its weights are written.
-        metadata: What is this model's own; versions, authors, intended use and the checksum are added.
-        inference: What ``inference.json`` holds.
-        card: The model card, Markdown.
-        licence: The terms of the weights, as text.
-        half: Store the weights in half precision (half the size; loaded as float32).
-
-    Returns:
-        The folder.
-
-    Raises:
-        OutputError: It can't be written.
+        name: The model's name.
+        version: The bundle's version.
+        summary: What the model does, in a sentence.
+        data: What it was trained on, in a sentence.
     """
-    import torch
-    from safetensors.torch import save_file
-
-    with replaced_directory(folder) as staging:
-        for part in (METADATA, WEIGHTS, CARD):
-            (staging / part).parent.mkdir(exist_ok=True)
-        kind = torch.float16 if half else torch.float32
-        state = {k: v.detach().cpu().to(kind).contiguous() for k, v in network.state_dict().items()}
-        save_file(state, staging / WEIGHTS)
-        whole = (
-            _common_metadata() | metadata | {"checksum": {WEIGHTS.as_posix(): _checksum(staging / WEIGHTS)}}
-        )
-        (staging / METADATA).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        (staging / INFERENCE).write_text(json.dumps(inference, indent=2) + "\n", encoding="utf-8")
-        (staging / CARD).write_text(card, encoding="utf-8")
-        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
-    return Path(folder)
-
-
-def _common_metadata() -> dict[str, Any]:
     import monai
     import numpy
     import torch
 
     return {
         "schema": SCHEMA,
+        "version": version,
+        "changelog": {version: summary},
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": numpy.__version__,
         "required_packages_version": {"SimpleITK": "2.4", "safetensors": "0.4", "scipy": "1.11"},
+        "name": name,
+        "description": summary,
         "authors": "The DRAMLesion developers",
         "copyright": "Copyright (c) The DRAMLesion developers",
+        "data_source": data,
         "intended_use": "Research use only, not for diagnosis.",
     }
 
 
-def _checksum(path: Path) -> str:
-    """SHA-256 of the weights' file, hexadecimal."""
-    try:
-        with path.open("rb") as weights:
-            return hashlib.sha256(weights.read()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"{path}: model without weights: {error.strerror}: install the model again"
-        ) from error
+def write_bundle(
+    folder: Path, state: dict[str, torch.Tensor], metadata: dict[str, Any], card: str, licence: str
+) -> None:
+    """Write what every bundle has: weights, metadata, card and licence.
+
+    Args:
+        folder: An empty folder.
+        state: The weights by name.
+        metadata: JSON values; the weights' checksum is added.
+        card: The model card, Markdown.
+        licence: The terms of the weights, as text.
+    """
+    from safetensors.torch import save_file
+
+    for part in (METADATA, WEIGHTS, CARD):
+        (folder / part).parent.mkdir(exist_ok=True)
+    save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, folder / WEIGHTS)
+    metadata = {**metadata, "checksum": {WEIGHTS.as_posix(): checksum(folder / WEIGHTS)}}
+    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
 
 
-def _load_weights(network: torch.nn.Module, path: Path) -> None:
+def load_weights(network: torch.nn.Module, path: Path, metadata: dict[str, Any]) -> str:
+    """Fill a network with the weights of a bundle, as float32.
+
+    Args:
+        network: The network that the bundle describes.
+        path: The weights, ``.safetensors``.
+        metadata: The bundle's metadata, which names the weights' checksum.
+
+    Returns:
+        The weights' SHA-256, hexadecimal.
+
+    Raises:
+        InputError: The weights are missing, are not those that the metadata names, do not fit the network, or are not
+            finite.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    checked = _matching_checksum(path, metadata)
     try:
         state = {key: value.float() for key, value in load_file(path).items()}
         network.load_state_dict(state)
@@ -169,3 +129,20 @@ def _load_weights(network: torch.nn.Module, path: Path) -> None:
         ) from error
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise InputError(f"{path}: damaged model: weights that are not finite: install the model again")
+    return checked
+
+
+def _matching_checksum(path: Path, metadata: dict[str, Any]) -> str:
+    try:
+        actual = checksum(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: model without weights: {error.strerror}: install the model again"
+        ) from error
+    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
+    if actual != expected:
+        raise InputError(
+            f"{path}: damaged model: its SHA-256 is {actual[:12]}..., {METADATA.name} says "
+            f"{str(expected)[:12]}...: install the model again"
+        )
+    return actual

@@ -7,6 +7,7 @@ successor (:func:`replace_folder`) where that never came.
 
 import contextlib
 import errno
+import hashlib
 import os
 import platform
 import re
@@ -208,6 +209,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 ``text`` to ``path``, whole or not at all."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, hexadecimal, read block by block.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def remove_stale(folder: Path) -> None:

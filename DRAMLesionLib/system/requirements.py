@@ -25,7 +25,7 @@ class Rule:
         why: Where the bound comes from; empty where the code simply uses what older versions lack.
         system: ``sys.platform`` of the systems that it holds for; empty: all.
         in_slicer: It holds inside Slicer alone.
-        beside: It holds where this requirement is met, such as ``monai>=1.6``; empty: always.
+        beside: It holds where a package has one of these versions, such as ``("monai", ">=1.6")``; None: always.
     """
 
     package: str
@@ -33,7 +33,7 @@ class Rule:
     why: str = ""
     system: str = ""
     in_slicer: bool = False
-    beside: str = ""
+    beside: tuple[str, str] | None = None
 
 
 RULES = (
@@ -46,7 +46,7 @@ RULES = (
     Rule("torch", ">=2.8"),
     Rule("torch", "<2.13", "torch 2.13 can't be loaded by Slicer on Windows", system="win32", in_slicer=True),
     Rule("monai", ">=1.5"),
-    Rule("torch", ">=2.8", "MONAI 1.6 and later need it", beside="monai>=1.6"),
+    Rule("torch", ">=2.8", "MONAI 1.6 and later need it", beside=("monai", ">=1.6")),
     Rule("safetensors", ">=0.4"),
     Rule("typer", ">=0.12"),
     Rule("rich", ">=13"),
@@ -162,8 +162,11 @@ def state_of_packages(environment: Environment, unfinished: list[str] | None) ->
     """
     lines = [str(problem) for problem in problems(environment)]
     if unfinished is not None:
+        wanted = unfinished or [requirement(environment, name) for name in needed_packages(environment)]
         again = (
-            "press Install in the module DRAMLesion" if environment.in_slicer else "pip install dramlesion"
+            "press Install in the module DRAMLesion"
+            if environment.in_slicer
+            else "pip install " + " ".join(f"'{line}'" for line in wanted)
         )
         lines.insert(0, f"an installation was interrupted; to continue it: {again}")
     return lines
@@ -204,11 +207,11 @@ def _rules(environment: Environment, package: str) -> list[Rule]:
 def _holds(rule: Rule, environment: Environment) -> bool:
     if (rule.system and rule.system != environment.system) or (rule.in_slicer and not environment.in_slicer):
         return False
-    if not rule.beside:
+    if rule.beside is None:
         return True
-    name = rule.beside.rstrip("0123456789.<>=!~, ")
-    version = environment.versions.get(name.lower())
-    return version is not None and _admits(rule.beside[len(name) :], version)
+    package, versions = rule.beside
+    version = environment.versions.get(package.lower())
+    return version is not None and _admits(versions, version)
 
 
 def _admits(versions: str, version: str) -> bool:

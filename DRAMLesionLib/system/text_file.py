@@ -1,6 +1,7 @@
 """JSON, YAML and CSV that people write or keep: read, or refused with one line, whatever they hold."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def read_text(path: str | Path, what: str, remedy: str) -> str:
         raise InputError(f"{path}: {error.strerror}: {remedy}") from error
     except ValueError as error:  # no UTF-8, or a null byte in the path
         raise _not_such(path, what, remedy, error) from error
+
+
+def csv_delimiter(first_line: str) -> str:
+    """Which of comma, semicolon and tab separates the columns of a table: the one that its first line has most of.
+
+    Args:
+        first_line: The table's first line; what stands in double quotes is not counted.
+    """
+    return max(",;\t", key=re.sub('"[^"]*"', "", first_line).count)
 
 
 def _not_such(path: str | Path, what: str, remedy: str, error: Exception) -> InputError:

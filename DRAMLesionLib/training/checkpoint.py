@@ -31,11 +31,11 @@ class State:
 
     Attributes:
         step: Steps of the optimizer that are done.
-        sums: Of each figure in the epoch so far: its sum over the samples that have it, and how many those are.
+        sums: For each figure in the epoch so far, its sum over the samples that have it, and how many those are.
         seconds: That the training took.
         best: The best value of the weak metric.
         waited: Validations since then.
-        figures: Of the last whole epoch.
+        figures: Losses and measures of the last whole epoch.
     """
 
     step: int = 0
@@ -52,7 +52,7 @@ class Learner:
 
     Attributes:
         network: That is trained.
-        optimizer: Of its parameters.
+        optimizer: The optimizer of the network's parameters.
         average: Their moving average, or None.
         best: The best weights so far, empty before the first validation.
     """
@@ -67,9 +67,9 @@ def save_checkpoint(folder: Path, learner: Learner, state: State, run: dict[str,
     """Write a checkpoint, replacing the one before.
 
     Args:
-        folder: Of the training's state.
-        learner: Its tensors are written.
-        state: Its scalars.
+        folder: Where the training's state lies.
+        learner: The learner whose tensors are written.
+        state: The training's scalars.
         run: What has to be the same when it goes on, see :func:`fingerprint`.
 
     Raises:
@@ -99,7 +99,7 @@ def check_checkpoint(folder: Path, run: dict[str, Any], resume: bool, recipe: st
     """Check that a training may begin in a folder, or go on.
 
     Args:
-        folder: Of the training's state.
+        folder: Where the training's state lies.
         run: See :func:`fingerprint`.
         resume: Whether it is to go on, if there is a checkpoint.
         recipe: For messages: the recipe's file.
@@ -131,7 +131,7 @@ def load_checkpoint(folder: Path, learner: Learner) -> State | None:
     """Bring a learner to where a checkpoint stands.
 
     Args:
-        folder: Of the training's state.
+        folder: Where the training's state lies.
         learner: Is changed.
 
     Returns:

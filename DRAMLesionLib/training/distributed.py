@@ -104,13 +104,13 @@ def processes(device: str) -> Iterator[Processes]:
     if world_size() == 1:
         yield Processes(0, 1, find_device(device))
         return
-    place = find_device(_local_device(device))
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    _join("nccl" if place.type == "cuda" else "gloo")
+    torch_device = find_device(_local_device(device))
+    if torch_device.type == "cuda":
+        torch.cuda.set_device(torch_device)
+    _join("nccl" if torch_device.type == "cuda" else "gloo")
     try:
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
-        yield Processes(distributed.get_rank(), distributed.get_world_size(), place, group)
+        yield Processes(distributed.get_rank(), distributed.get_world_size(), torch_device, group)
     finally:
         distributed.destroy_process_group()
 

@@ -160,10 +160,10 @@ class _Trainer:
             optimizer, recipe.learning_rate, total_steps=self.steps
         )
         self.learner = Learner(network, optimizer, make_average(network) if recipe.ema else None)
-        found = load_checkpoint(self.folder, self.learner) if resume else None
-        if found is None and recipe.start_from is not None:
+        saved = load_checkpoint(self.folder, self.learner) if resume else None
+        if saved is None and recipe.start_from is not None:
             load_start_weights(network, recipe.start_from)
-        self.state = found or self.state
+        self.state = saved or self.state
         self._schedule.last_epoch = self.state.step
         self._losses: torch.nn.Module = _Losses(self.task)
         if self.team.count > 1:
@@ -196,11 +196,11 @@ class _Trainer:
     def finish(self, out: Path, figures: dict[str, Any]) -> Path:
         """Save the bundle."""
         minutes = round((time.perf_counter() - self._began) / 60, 1)
-        place = f"{self.team.device}, {platform.machine()}, torch {torch.__version__}"
+        machine = f"{self.team.device}, {platform.machine()}, torch {torch.__version__}"
         if self.team.count > 1:
-            place = f"{self.team.count} x {place}"
+            machine = f"{self.team.count} x {machine}"
         with other_weights(self.task.network, self.learner.best or self._averaged()):
-            bundle = self.task.save(out, {**figures, "minutes": minutes, "machine": place})
+            bundle = self.task.save(out, {**figures, "minutes": minutes, "machine": machine})
         mark_finished(self.folder, self._run)
         return bundle
 
@@ -276,9 +276,9 @@ class _Trainer:
         figures: dict[str, Any] = {key: total / weight for key, (total, weight) in state.sums.items()}
         state.sums = {}
         if epoch % self.recipe.validate_every == 0 or epoch == self.recipe.epochs:
-            found = self.team.from_first(self._validate)
-            figures |= {f"validation_{key}": value for key, value in found.items()}
-            self._judge(found)
+            measured = self.team.from_first(self._validate)
+            figures |= {f"validation_{key}": value for key, value in measured.items()}
+            self._judge(measured)
         state.figures = {"epoch": epoch, **figures}
         state.seconds = time.perf_counter() - self._began
         self._add("epoch", epoch, {**figures, "seconds": round(state.seconds, 1)})
@@ -286,17 +286,17 @@ class _Trainer:
 
     def _validate(self) -> dict[str, float]:
         with other_weights(self.task.network, self._averaged()):
-            found = self.task.validate()
+            measured = self.task.validate()
         self.task.network.train()
-        return {key: float(value) for key, value in found.items()}
+        return {key: float(value) for key, value in measured.items()}
 
-    def _judge(self, found: dict[str, float]) -> None:
+    def _judge(self, measured: dict[str, float]) -> None:
         """Keep the best weights by the weak metric, for early stopping."""
         state, metric = self.state, self.task.weak_metric
-        if not self.recipe.early_stop or metric is None or metric not in found:
+        if not self.recipe.early_stop or metric is None or metric not in measured:
             return
-        if state.best is None or found[metric] < state.best:
-            state.best, state.waited = found[metric], 0
+        if state.best is None or measured[metric] < state.best:
+            state.best, state.waited = measured[metric], 0
             weights = self._averaged() or self.learner.network.state_dict()
             self.learner.best = {key: value.detach().clone() for key, value in weights.items()}
         else:
@@ -312,13 +312,13 @@ class _Trainer:
 
     def _add(self, event: str, epoch: int, values: dict[str, Any]) -> None:
         if self._log is not None:
-            place = {
+            progress_so_far = {
                 "epoch": epoch,
                 "epochs": self.recipe.epochs,
                 "step": self.state.step,
                 "steps": self.steps,
             }
-            self._log.add({"event": event, **place, **values})
+            self._log.add({"event": event, **progress_so_far, **values})
 
     def _averaged(self) -> dict[str, torch.Tensor] | None:
         average = self.learner.average

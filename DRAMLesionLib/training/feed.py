@@ -37,8 +37,8 @@ def epoch_order(count: int, seed: int, epoch: int, weights: Sequence[float] | No
     """The order of the samples in an epoch, the same in every process.
 
     Args:
-        count: Of the samples.
-        seed: Of the training.
+        count: How many samples there are.
+        seed: The training's seed.
         epoch: From 0.
         weights: How often each comes, relative to the others: ``count`` samples are drawn with replacement then
             (:class:`torch.utils.data.WeightedRandomSampler`). None: each comes once.
@@ -73,10 +73,10 @@ class Order:
 
     def step(self, number: int) -> list[int]:
         """The indices of a step's samples, over all processes. The last step of an epoch may have fewer."""
-        epoch, place = divmod(number, self.steps_per_epoch)
+        epoch, step = divmod(number, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self._count, self._seed, epoch, self._weights)
-        return self._order[place * self._batch :][: self._batch]
+        return self._order[step * self._batch :][: self._batch]
 
 
 def feed(

@@ -73,7 +73,7 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> None:
 
     Args:
         network: One with ``compiled_parts`` has these compiled, since more than its ``forward`` is called.
-        backend: Of ``torch.compile``.
+        backend: The backend of ``torch.compile``.
     """
     parts: list[nn.Module] = getattr(network, "compiled_parts", [network])
     torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)

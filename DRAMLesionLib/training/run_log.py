@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file, explained, write_text
+from DRAMLesionLib.system.optional import import_optional
 
 Log = Callable[[dict[str, Any]], None]
 LOG, CURVE, TENSORBOARD = "log.jsonl", "loss.png", "tensorboard"
@@ -25,7 +25,7 @@ class RunLog:
         """Open the log.
 
         Args:
-            folder: Of the training's state.
+            folder: Where the training's state lies.
             step: Where the training goes on; later lines are of steps that are done again, and are dropped.
             show: Is given each event, too.
             tensorboard: Write TensorBoard's files as well.
@@ -82,13 +82,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError(
-            "--tensorboard: TensorBoard is not installed: pip install 'dramlesion[tensorboard]', or leave it out"
-        ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    board = import_optional("torch.utils.tensorboard", "tensorboard", "--tensorboard")
+    return board.SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 VALIDATION = "validation_"
@@ -98,7 +93,8 @@ def draw_loss_curve(events: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the loss of each epoch and its parts, and below them the validation's measures.
 
     Args:
-        events: Of :class:`~DRAMLesionLib.training.run_log.RunLog`; nothing is drawn before the first epoch's end.
+        events: What :class:`~DRAMLesionLib.training.run_log.RunLog` has written; nothing is drawn before
+            the first epoch's end.
         path: A PNG file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -54,8 +54,8 @@ def load_start_weights(network: torch.nn.Module, model: str) -> None:
     """
     from DRAMLesionLib.lesions.networks.bundle import load_any_model
 
-    found = load_any_model(model)
-    weights = found.network.state_dict()
+    loaded = load_any_model(model)
+    weights = loaded.network.state_dict()
     own = network.state_dict()
     for key, value in weights.items():
         if key not in own:

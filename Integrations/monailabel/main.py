@@ -66,6 +66,7 @@ class LesionInfer(InferTask):
         """
         from DRAMLesionLib.images.volume import read_ct
         from DRAMLesionLib.lesions.find import find_lesions
+        from DRAMLesionLib.lesions.options import Options
         from DRAMLesionLib.results.table import summary
 
         start = time.perf_counter()
@@ -74,9 +75,7 @@ class LesionInfer(InferTask):
         findings = find_lesions(
             ct,
             self._models(device),
-            lobes_path=request.get("lobes"),
-            device=device,
-            crf=bool(request.get("crf", True)),
+            Options(lobes=request.get("lobes"), crf=bool(request.get("crf", True))),
         )
         path = write_mask(findings, request.get("result_extension") or ".nii.gz")
         seconds = round(time.perf_counter() - start, 3)

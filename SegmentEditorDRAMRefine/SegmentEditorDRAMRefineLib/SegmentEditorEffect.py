@@ -179,7 +179,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
 
     def _begin(self):
         """Take the chosen segment as it is, unless that was done before."""
-        from DRAMLesionPanel import segment_refining as refining
+        from DRAMLesionPanel.correct import segment_refining as refining
 
         from DRAMLesionLib.system.errors import InputError
 
@@ -211,7 +211,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
 
     def _started(self):
         """The engine on the segment as it was when this began; the first call looks for lungs, which takes seconds."""
-        from DRAMLesionPanel import segment_refining as refining
+        from DRAMLesionPanel.correct import segment_refining as refining
 
         if self._refining is None:
             useMap = bool(self.scriptedEffect.integerParameter("UseMap"))
@@ -262,7 +262,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         return tuple(self.scriptedEffect.parameter(name) for name in ("UseMap", "ReachMm"))
 
     def _showMap(self):
-        from DRAMLesionPanel import segment_refining as refining
+        from DRAMLesionPanel.correct import segment_refining as refining
 
         node = self.scriptedEffect.parameterSetNode()
         sourceNode = node.GetSourceVolumeNode() if node else None
@@ -275,8 +275,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         )
 
     def _say(self, text, failed=False):
+        from DRAMLesionPanel.shared import colors
+
         self.messageLabel.text = text
-        self.messageLabel.styleSheet = "color: #d03030" if failed else ""
+        self.messageLabel.styleSheet = colors.wordsIn(colors.ERROR if failed else "")
 
     @contextmanager
     def _reported(self):

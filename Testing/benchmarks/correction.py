@@ -33,6 +33,7 @@ from DRAMLesionLib.images.box import grow  # noqa: E402
 from DRAMLesionLib.images.volume import read_ct  # noqa: E402
 from DRAMLesionLib.lesions.find import find_lesions  # noqa: E402
 from DRAMLesionLib.lesions.networks.bundle import load_model  # noqa: E402
+from DRAMLesionLib.lesions.options import Options  # noqa: E402
 
 TRAINING, TEST = ("01", "04", "06", "10"), ("02", "08")
 TARGET = 0.70
@@ -91,7 +92,7 @@ def shipped_map(data: Path, name: str) -> np.ndarray:
     """The refined dRAM of the shipped model, moved so that its threshold lies at 0.5."""
     ct = read_ct(data / f"case{name}_ct.nii.gz")
     model = load_model()
-    refined = find_lesions(ct, model, lobes_path=data / f"case{name}_lobes.nii.gz").refined
+    refined = find_lesions(ct, model, Options(lobes=data / f"case{name}_lobes.nii.gz")).refined
     assert refined is not None
     odds = refined / (1 - refined.clip(0, 1 - 1e-6)) * (1 / model.description.threshold - 1)
     return odds / (1 + odds)

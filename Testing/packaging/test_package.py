@@ -156,7 +156,7 @@ def test_a_file_that_is_left_out_is_named_and_a_new_one_needs_no_line(tools, sou
         "DRAMLesionLib/lesions/quantify.py": "DRAMLesionLib/lesions/quantify.py",
         "DRAMLesionLib/templates/report.html.j2": "DRAMLesionLib/templates/report.html.j2",
         "Training/dram.yaml": "Training/dram.yaml",
-        "DRAMLesion/DRAMLesionPanel/results.py": "DRAMLesionPanel/results.py",
+        "DRAMLesion/DRAMLesionPanel/results/nodes.py": "DRAMLesionPanel/results/nodes.py",
         "DRAMLesion/Resources/UI/DRAMLesion.ui": "Resources/UI/DRAMLesion.ui",
         "DRAMLesion/Resources/Icons/DRAMLesion.png": "Resources/Icons/DRAMLesion.png",
     }

@@ -56,7 +56,7 @@ here = Environment.here.__func__
 # This Python plays the one of Slicer.
 Environment.here = classmethod(lambda cls: dataclasses.replace(
     found := here(cls), in_slicer=True, versions=dict(found.versions) | {"python": "3.12.10"}))
-from DRAMLesionPanel.installation import PackageSource, PackageState, installRequirements
+from DRAMLesionPanel.install.packages import PackageSource, PackageState, installRequirements
 failure = None
 if sys.argv[1] == "install":
     try:

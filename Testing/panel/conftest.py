@@ -110,7 +110,7 @@ def ct(phantom, application):
 @pytest.fixture
 def panel(module, models, application, ct, monkeypatch):
     """The opened panel with the phantom chosen; it doesn't ask for models and devices, which takes seconds."""
-    from DRAMLesionPanel.input_section import InputSection
+    from DRAMLesionPanel.segment.input_section import InputSection
     from panel_standin.application import openPanel
 
     monkeypatch.setattr(InputSection, "examine", lambda self: None)
@@ -136,7 +136,7 @@ def segmented(panel, ct, findings):
 @pytest.fixture
 def own(tmp_path, module, monkeypatch) -> Path:
     """The user's own models' folder, for child processes, too; none of these is left behind."""
-    from DRAMLesionPanel import training_run
+    from DRAMLesionPanel.train import run as training_run
 
     folder, begin, processes = tmp_path / "own models", training_run.startPython, []
 

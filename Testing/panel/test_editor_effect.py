@@ -237,7 +237,7 @@ def test_the_editors_mask_is_kept(editor, spot, phantom):
 
 
 def test_takes_the_scenes_lesion_map_and_lobes(editor, spot, ct, findings):
-    from DRAMLesionPanel.results import addResults
+    from DRAMLesionPanel.results.nodes import addResults
 
     addResults(findings, ct)
     effect = editor.open()

@@ -77,7 +77,7 @@ def test_segments_without_the_panel(module, models, ct):
 
 
 def test_the_time_left_counts_down_and_the_bar_never_goes_back(module):
-    from DRAMLesionPanel.estimate import Estimate
+    from DRAMLesionPanel.segment.estimate import Estimate
 
     now = [0.0]
     estimate = Estimate(lambda: now[0])
@@ -100,7 +100,7 @@ def test_the_time_left_counts_down_and_the_bar_never_goes_back(module):
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Slicer's launcher")
 def test_cancel_ends_all_processes_and_leaves_the_scene(panel, application, tmp_path, monkeypatch):
-    from DRAMLesionPanel import child_process
+    from DRAMLesionPanel.shared import child_process
 
     # As in Slicer, where the Python that is started is a launcher of the true one.
     launcher = tmp_path / "PythonSlicer"

@@ -14,16 +14,16 @@ LONGEST_STEP_S = 0.3
 @pytest.fixture
 def handed(monkeypatch, findings):
     """The child process is done already, and has handed over ``handed.findings``."""
-    from DRAMLesionPanel import segment_run
+    from DRAMLesionPanel.segment import run as segment_run
 
-    from DRAMLesionLib.results.arrays import write_handover
+    from DRAMLesionLib.results.arrays import write_arrays
 
     class Done:
         pid = 0
         findings = None
 
         def __init__(self, _arguments, folder):
-            write_handover(Done.findings, folder / "out")
+            write_arrays(Done.findings, folder / "out")
 
         def poll(self):
             return 0
@@ -181,7 +181,7 @@ def test_what_is_painted_elsewhere_while_results_arrive_stays(
     segmented, application, handed, findings, steps
 ):
     """The Segment Editor module is another one, and goes on working."""
-    from DRAMLesionPanel.results import cutMapOf, thresholdOf
+    from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
 
     inside = findings.lobes.labels > 0
     moved = np.where(inside, np.roll(cutMapOf(findings), 3, axis=2), np.float32(0))

@@ -45,7 +45,7 @@ def test_the_panel_has_its_widgets(panel):
 
 def test_the_final_network_is_greyed_with_the_reason_where_there_is_none(panel, monkeypatch):
     import qt
-    from DRAMLesionPanel import input_section
+    from DRAMLesionPanel.segment import input_section
 
     box = panel.ui.methodSelector
     index = box.findData("final")
@@ -267,7 +267,7 @@ def test_report_as_pdf(segmented, tmp_path):
 
 
 def test_the_printed_report_says_what_the_other_says(segmented):
-    from DRAMLesionPanel.report_file import printedHtml
+    from DRAMLesionPanel.results.report_file import printedHtml
 
     findings = segmented.logic.panelLogic.currentFindings(segmented.panel.currentResults())
     text = printedHtml(findings)

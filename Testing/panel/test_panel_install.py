@@ -55,7 +55,7 @@ def panel(module, application):
     """The panel, opened once, with a small volume; it doesn't ask for models and devices, which takes seconds."""
     import numpy as np
     import slicer
-    from DRAMLesionPanel.input_section import InputSection
+    from DRAMLesionPanel.segment.input_section import InputSection
     from panel_standin.application import openPanel
 
     slicer.mrmlScene.Clear(0)
@@ -287,7 +287,7 @@ def test_what_is_missing_in_a_folder_of_wheels_is_named(slicer512, panel, tmp_pa
 
 
 def test_the_window_shows_what_pip_does(slicer510, panel, application):
-    from DRAMLesionPanel.installation import PipProgress
+    from DRAMLesionPanel.install.packages import PipProgress
 
     slicer510.said = "Collecting monai\n  Downloading monai-1.6.0-py3-none-any.whl (1.4 MB)\nFound link x"
     shown = []
@@ -368,7 +368,7 @@ def test_slicers_own_packages_that_changed_are_reported(slicer512, panel, monkey
 
 @pytest.mark.parametrize("version", ["slicer510", "slicer512"])
 def test_headless_nothing_is_asked_and_no_window_opens(version, request, panel):
-    from DRAMLesionPanel.installation import installRequirements
+    from DRAMLesionPanel.install.packages import installRequirements
 
     machine = request.getfixturevalue(version)
     installRequirements()
@@ -379,7 +379,7 @@ def test_headless_nothing_is_asked_and_no_window_opens(version, request, panel):
 
 
 def test_headless_a_failure_is_one_line(slicer512, panel):
-    from DRAMLesionPanel.installation import installRequirements
+    from DRAMLesionPanel.install.packages import installRequirements
 
     slicer512.said, slicer512.code = DISK_FULL, 1
     with pytest.raises(InputError, match="disk is full"):
@@ -400,12 +400,12 @@ def test_nothing_is_installed_at_import_or_when_the_module_opens(application, mo
     import importlib
 
     import slicer
-    from DRAMLesionPanel import install_section, installation, pip_report
+    from DRAMLesionPanel.install import install_section, packages, pip_report
 
     def never(*_, **__):
         raise AssertionError("pip was called")
 
     monkeypatch.setattr(slicer.util, "pip_install", never)
     monkeypatch.setattr(subprocess, "Popen", never)
-    for part in (pip_report, installation, install_section):
+    for part in (pip_report, packages, install_section):
         assert inspect.getsource(importlib.reload(part))

@@ -226,7 +226,7 @@ def test_trains_without_the_panel(module, own, models, scans, application):
 
 def test_slicer_asks_before_it_closes(module, application, monkeypatch):
     import qt
-    from DRAMLesionPanel import training_closing as closing
+    from DRAMLesionPanel.train import closing
 
     window, training, stops = qt.QMainWindow(), [False], []
     monkeypatch.setattr(closing.slicer.util, "mainWindow", lambda: window)
@@ -287,7 +287,7 @@ def test_a_saved_scene_brings_the_choices_back(training, application, tmp_path, 
 
 
 def test_remaining_time_and_loss_go_on_over_sessions(application, module):
-    from DRAMLesionPanel.training_progress import TrainingProgress
+    from DRAMLesionPanel.train.progress import TrainingProgress
 
     now = [100.0]
     progress = TrainingProgress(clock=lambda: now[0])
@@ -335,7 +335,7 @@ def test_user_models_are_found_beside_the_shipped_ones(own, models):
 
 
 def test_the_fine_tuning_recipe_fits_the_network_that_it_starts_from(module):
-    from DRAMLesionPanel import training_plan
+    from DRAMLesionPanel.train import plan as training_plan
 
     from DRAMLesionLib.lesions.networks.bundle import DEFAULT_MODEL, DEFAULT_SEGMENTATION_MODEL
     from DRAMLesionLib.lesions.networks.bundle_folders import SHIPPED, bundle_metadata

@@ -66,7 +66,7 @@ def test_only_the_named_training_is_discarded(training, own, question):
 
 
 def test_a_finished_model_is_never_discarded(module, own, models):
-    from DRAMLesionPanel.training_run import discardTraining
+    from DRAMLesionPanel.train.run import discardTraining
 
     from DRAMLesionLib.system.errors import InputError
 

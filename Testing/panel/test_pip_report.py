@@ -62,7 +62,7 @@ def stamped(text: str) -> str:
 
 @pytest.fixture
 def report(module):
-    from DRAMLesionPanel import pip_report
+    from DRAMLesionPanel.install import pip_report
 
     return pip_report
 

@@ -267,7 +267,7 @@ def range_features(
         hu: HU, float32 or float64, any shape; finite inside the mask.
         mask: bool, same shape: only these voxels weigh; None for all.
         sigma_hu: Standard deviation of the range kernel, HU.
-        tolerance: As for :class:`LowRankFilter`.
+        tolerance: See :class:`LowRankFilter`.
 
     Returns:
         int32 bins, shape of ``hu`` (1 HU or finer), and the table (rank, bins), float64 on the CPU.
@@ -295,5 +295,5 @@ class KernelProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        """The same product of the gradient."""
+        """The kernel's product with the gradient, scaled in the same way."""
         return ctx.kernel.multiply(gradients[0] * ctx.scale).mul_(ctx.scale), None, None

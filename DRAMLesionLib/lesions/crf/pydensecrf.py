@@ -41,7 +41,7 @@ def mean_field(
         spacing_mm: (z, y, x), mm.
         mask: bool (z, y, x), or None. The lattice holds the voxels inside alone.
         sigmas: gaussian_mm, bilateral_mm, bilateral_hu.
-        weights: Of the Gaussian and of the bilateral kernel.
+        weights: Weights of the Gaussian and of the bilateral kernel.
         iterations: Mean-field iterations.
 
     Returns:

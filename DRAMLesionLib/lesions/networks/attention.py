@@ -35,7 +35,7 @@ class NeighbourAttention(nn.Module):
         """Build it with random weights.
 
         Args:
-            settings: Its size and grid.
+            settings: The module's size and grid.
             feature_channels: Channels of each feature that :meth:`forward` is given.
         """
         super().__init__()
@@ -60,7 +60,7 @@ class NeighbourAttention(nn.Module):
 
         Args:
             values: (batch, 1, z, y, x), the dRAM, 0..1. Gradients flow through it.
-            image: The same shape, 0..1, any float dtype.
+            image: (batch, 1, z, y, x), 0..1, any float dtype.
             features: Each (batch, its channels, z', y', x'), covering the same box on a grid of its own.
             mask: The shape of ``values``, bool or 0..1: the lobe.
 
@@ -121,7 +121,7 @@ def neighbour_weights(
 
     Args:
         query: (batch, channels, z, y, x).
-        key: The same shape.
+        key: (batch, channels, z, y, x).
         present: (batch, 1, z, y, x), 1 where a voxel may be a neighbour, else 0.
 
     Returns:

@@ -11,6 +11,7 @@ There are two kinds: "dram" makes the lesion map; "segmentation" is the final ne
 dRAM model whose map goes with it.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from DRAMLesionLib.lesions.networks.bundle_folders import (
     METADATA,
     SHIPPED,
     bundle_folders,
+    bundle_metadata,
     find_bundles,
 )
 from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder as user_models_folder
@@ -30,23 +32,17 @@ from DRAMLesionLib.lesions.networks.final_description import SegmentationDescrip
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.system.bundle import CARD as CARD
 from DRAMLesionLib.system.bundle import INFERENCE as INFERENCE
-from DRAMLesionLib.system.bundle import SCHEMA as SCHEMA
 from DRAMLesionLib.system.bundle import WEIGHTS as WEIGHTS
-from DRAMLesionLib.system.bundle import load_checked, read_metadata, write_bundle
+from DRAMLesionLib.system.bundle import common_metadata
+from DRAMLesionLib.system.bundle import load_weights as load_weights
+from DRAMLesionLib.system.bundle import write_bundle as write_bundle
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import replaced_directory
 
 Kind = Literal["dram", "segmentation"]
 KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
 DEFAULT_MODEL = "dram-covid"
 DEFAULT_SEGMENTATION_MODEL = "segmentation-covid"
-PAPER = (
-    "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
-    "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
-)
-_TASKS: dict[Kind, str] = {
-    "dram": "COVID-19 lesion map and lobe percentages from chest CT",
-    "segmentation": "COVID-19 lesion segmentation from chest CT",
-}
 
 
 @dataclass(frozen=True)
@@ -54,12 +50,12 @@ class Model:
     """A loaded dRAM model.
 
     Attributes:
-        name: For people and for ``--model``.
-        version: Of the bundle.
-        folder: Where it is.
+        name: The name for people and for ``--model``.
+        version: The bundle's version.
+        folder: Where the bundle is.
         checksum: SHA-256 of the weights, hexadecimal.
-        description: What it expects, and how its map is read.
-        network: In eval mode, float32.
+        description: What the network expects, and how its map is read.
+        network: The network in eval mode, float32.
     """
 
     name: str
@@ -72,7 +68,16 @@ class Model:
 
 @dataclass(frozen=True)
 class SegmentationModel:
-    """A loaded final network; attributes as :class:`Model`'s."""
+    """A loaded final network.
+
+    Attributes:
+        name: The name for people and for ``--model``.
+        version: The bundle's version.
+        folder: Where the bundle is.
+        checksum: SHA-256 of the weights, hexadecimal.
+        description: What the network expects, and how its probability is read.
+        network: The network in eval mode, float32.
+    """
 
     name: str
     version: str
@@ -119,14 +124,14 @@ def model_kind(folder: str | Path) -> Kind:
     """What a bundle holds, without its weights.
 
     Raises:
-        InputError: Its metadata can't be read or describes neither kind.
+        InputError: The bundle's metadata can't be read or describes neither kind.
     """
     path = Path(folder) / METADATA
-    metadata = read_metadata(path)
-    found = [kind for kind in KINDS if kind in metadata]
-    if len(found) != 1:
+    metadata = bundle_metadata(Path(folder))
+    kinds = [kind for kind in KINDS if kind in metadata]
+    if len(kinds) != 1:
         raise InputError(f"{path}: dram: is missing or no table of settings: install the model again")
-    return found[0]
+    return kinds[0]
 
 
 def load_model(name_or_folder: str | Path | None = None, device: torch.device | str = "cpu") -> Model:
@@ -140,28 +145,32 @@ def load_model(name_or_folder: str | Path | None = None, device: torch.device | 
         InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
     folder = _of_kind(find_model(name_or_folder), "dram")
-    metadata = read_metadata(folder / METADATA)
+    metadata = bundle_metadata(folder)
     description = ModelDescription.from_dict(metadata["dram"], f"{folder / METADATA}: dram")
     network = build_network(description)
-    name, version, checksum = load_checked(folder, metadata, network, device)
-    return Model(name, version, folder, checksum, description, network)
+    name, version, checked = _filled(folder, metadata, network, device)
+    return Model(name, version, folder, checked, description, network)
 
 
 def load_segmentation_model(
     name_or_folder: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> SegmentationModel:
-    """Load a final network in the same way; None is the default one.
+    """Load a final network; nothing in its bundle is executed and nothing is unpickled.
+
+    Args:
+        name_or_folder: A bundle's folder or the name of a known one; None is the default final network.
+        device: Where the network goes.
 
     Raises:
-        InputError: As :func:`load_model`.
+        InputError: A file is missing, damaged, or does not fit the others; names the file.
     """
     folder = _of_kind(find_model(name_or_folder or DEFAULT_SEGMENTATION_MODEL), "segmentation")
-    metadata = read_metadata(folder / METADATA)
+    metadata = bundle_metadata(folder)
     where = f"{folder / METADATA}: segmentation"
     description = SegmentationDescription.from_dict(metadata["segmentation"], where)
     network = SegmentationNetwork(description.network)
-    name, version, checksum = load_checked(folder, metadata, network, device)
-    return SegmentationModel(name, version, folder, checksum, description, network)
+    name, version, checked = _filled(folder, metadata, network, device)
+    return SegmentationModel(name, version, folder, checked, description, network)
 
 
 def load_any_model(
@@ -190,10 +199,10 @@ def save_model(
 
     Args:
         folder: The bundle's folder.
-        network: Its weights are written.
+        network: The network whose weights are written.
         description: What the network expects; its class decides the bundle's kind.
-        name: Of the model.
-        version: Of the bundle, such as ``0.1.0``.
+        name: The model's name.
+        version: The bundle's version, such as ``0.1.0``.
         card: The model card, Markdown.
         summary: What it does, in a sentence, for the metadata.
         data: What it was trained on, in a sentence.
@@ -206,19 +215,12 @@ def save_model(
     Raises:
         OutputError: It can't be written.
     """
-    kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
-    metadata = {
-        "name": name,
-        "version": version,
-        "changelog": {version: summary},
-        "task": _TASKS[kind],
-        "description": summary,
-        "data_source": data,
-        "references": [PAPER],
-        "network_data_format": _data_format(description),
-        kind: description.to_dict(),
-    }
-    return write_bundle(folder, network, metadata, _inference(), card=card, licence=licence, half=half)
+    kind = torch.float16 if half else torch.float32
+    state = {key: value.to(kind) for key, value in network.state_dict().items()}
+    with replaced_directory(folder) as staging:
+        write_bundle(staging, state, _metadata(name, version, summary, data, description), card, licence)
+        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
+    return Path(folder)
 
 
 def _of_kind(folder: Path, wanted: Kind) -> Path:
@@ -227,6 +229,39 @@ def _of_kind(folder: Path, wanted: Kind) -> Path:
         what = {"dram": "a dRAM model", "segmentation": "a segmentation model (final network)"}
         raise InputError(f"{folder}: is {what[kind]}: give {what[wanted]} here")
     return folder
+
+
+def _filled(
+    folder: Path, metadata: dict[str, Any], network: torch.nn.Module, device: torch.device | str
+) -> tuple[str, str, str]:
+    """Fill the network with the bundle's weights, ready to use; return the bundle's name, version and checksum."""
+    checked = load_weights(network, folder / WEIGHTS, metadata)
+    network.eval().to(device)
+    return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checked
+
+
+def _metadata(
+    name: str,
+    version: str,
+    summary: str,
+    data: str,
+    description: ModelDescription | SegmentationDescription,
+) -> dict[str, Any]:
+    kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
+    task = {
+        "dram": "COVID-19 lesion map and lobe percentages from chest CT",
+        "segmentation": "COVID-19 lesion segmentation from chest CT",
+    }
+    return {
+        **common_metadata(name, version, summary, data),
+        "task": task[kind],
+        "references": [
+            "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
+            "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"
+        ],
+        "network_data_format": _data_format(description),
+        kind: description.to_dict(),
+    }
 
 
 def _data_format(description: ModelDescription | SegmentationDescription) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from DRAMLesionLib.system.bundle import METADATA as METADATA
 from DRAMLesionLib.system.bundle import bundle_metadata as bundle_metadata
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.package import PACKAGE
 
 SHIPPED = PACKAGE / "models"
@@ -41,9 +42,18 @@ def bundle_folders(shipped: Path = SHIPPED) -> list[Path]:
 
 
 def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
-    """Every bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
-    found: dict[str, Path] = {}
+    """Every lesion model's bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
+    bundles: dict[str, Path] = {}
     for folder in folders:
         for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
-            found.setdefault(metadata.parents[1].name, metadata.parents[1])
-    return found
+            if not _finds_lungs(metadata.parents[1]):
+                bundles.setdefault(metadata.parents[1].name, metadata.parents[1])
+    return bundles
+
+
+def _finds_lungs(folder: Path) -> bool:
+    """Whether a bundle finds lungs, not lesions. A damaged one is told of where it is used."""
+    try:
+        return "lungs" in bundle_metadata(folder)
+    except InputError:
+        return False

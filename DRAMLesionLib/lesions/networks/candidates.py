@@ -36,7 +36,7 @@ def dram_and_refined(
     Args:
         network: Without attention, the refined map is the dRAM inside the mask.
         image: (batch, 1, z, y, x), the HU window as 0..1.
-        mask: The same shape, bool or 0..1: the lobe.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
         description: The model's.
 
     Returns:

@@ -1,14 +1,30 @@
 """What a model expects and how its map is read: never constants in code, always the model's own description."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from DRAMLesionLib.system.checked_values import ANY_NUMBER, json_values, read_settings
 from DRAMLesionLib.system.errors import InputError
 
 MOST_CRF = 1000.0
-"""Of any setting of the CRF: a kernel wider than a chest, or iterations that never end, are slips."""
-MOST_MARGIN_MM = 200.0
+"""Largest value of any setting of the CRF: a kernel wider than a chest, or iterations that never end, are slips."""
+MOST_CHANNELS = 2048
+"""Largest number of channels of a network's layer; more is a slip that no memory holds."""
+MOST_GRID_FACTOR = 16
+RESOLUTIONS = 5
+"""Resolutions of MONAI's BasicUNet."""
+ALMOST_0, ALMOST_1 = 1e-6, 1 - 1e-6
+"""Bounds of a threshold, which divides values below it from values above it, and of a kernel's width."""
+
+PREPARATION_BOUNDS = {
+    "spacing_mm": (0.3, 10.0),
+    "hu_window": ANY_NUMBER,
+    "margin_mm": (0.0, 200.0),
+    "candidate_hu": ANY_NUMBER,
+    "threshold": (ALMOST_0, ALMOST_1),
+}
+"""Bounds of the numbers that say how a CT is prepared for a network and how the network's map is cut."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +32,12 @@ class CRFSettings:
     """How the dense CRF refines a model's map: the parameters of :func:`DRAMLesionLib.lesions.crf.crf.refine`.
 
     Attributes:
-        iterations: Of mean field.
+        iterations: Iterations of mean field.
         gaussian_mm: Width (sigma) of the position kernel, mm.
         bilateral_mm: Width in space of the position and HU kernel, mm.
-        bilateral_hu: Its width in HU.
-        gaussian_weight: Of the position kernel.
-        bilateral_weight: Of the position and HU kernel.
+        bilateral_hu: Width in HU of the position and HU kernel.
+        gaussian_weight: Weight of the position kernel.
+        bilateral_weight: Weight of the position and HU kernel.
     """
 
     iterations: int = 5
@@ -36,25 +52,11 @@ class CRFSettings:
         """Read and check settings.
 
         Raises:
-            InputError: An entry that is unknown or not a positive number; names the key.
+            InputError: An entry that is unknown or not what it should be; names the key.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings")
-        for key, value in values.items():
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-            number = _numbers([value], 1, f"{where}.{key}")[0]
-            if number > MOST_CRF:
-                raise InputError(f"{where}.{key}: {value!r} is not between 0 and {MOST_CRF:g}")
-            if number <= 0 and not (key.endswith("weight") and number == 0):
-                raise InputError(f"{where}.{key}: {value!r} is not positive")
-            if key == "iterations" and value != int(value):
-                raise InputError(f"{where}.{key}: {value!r} is no whole number")
-        return cls(**values)
-
-
-MOST_CHANNELS = 2048
-"""Of any layer of a network; more is a slip that no memory holds."""
+        bounds = dict.fromkeys(("gaussian_mm", "bilateral_mm", "bilateral_hu"), (ALMOST_0, MOST_CRF))
+        bounds |= dict.fromkeys(("gaussian_weight", "bilateral_weight"), (0.0, MOST_CRF))
+        return read_settings(cls, values, where, {**bounds, "iterations": (1, MOST_CRF)})
 
 
 Grid = float | tuple[int, int, int] | None
@@ -65,7 +67,7 @@ class AttentionSettings:
     """How the neighbour attention works.
 
     Attributes:
-        channels: Of each projected feature, and of the vectors that are compared.
+        channels: Channels of each projected feature, and of the vectors that are compared.
         iterations: How often the mean over neighbours is taken, with the same weights.
         grid: Where it works. A number: voxels of the network's grid (an axis) per voxel of the attention's, 2 halves it;
             three whole numbers: the size of its grid (z, y, x), but never finer than the network's; None: the network's.
@@ -86,25 +88,12 @@ class AttentionSettings:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings: use {', '.join(cls.__dataclass_fields__)}")
-        for key in values:
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-        for key in ("channels", "iterations"):
-            if not _is_count(values.get(key, 1)):
-                raise InputError(
-                    f"{where}.{key}: {values[key]!r} is no positive whole number of at most {MOST_CHANNELS}"
-                )
-        return cls(
-            values.get("channels", cls.channels),
-            values.get("iterations", cls.iterations),
-            _read_grid(values.get("grid", cls.grid), f"{where}.grid"),
-        )
+        bounds = dict.fromkeys(("channels", "iterations"), (1.0, MOST_CHANNELS))
+        return read_settings(cls, values, where, bounds, readers={"grid": _read_grid})
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """The settings as JSON values."""
+        return json_values(self)
 
     def grid_size(self, size: Sequence[int]) -> tuple[int, int, int]:
         """Voxels (z, y, x) of the attention's grid where the network's has ``size``."""
@@ -117,18 +106,20 @@ class AttentionSettings:
         return wanted[0], wanted[1], wanted[2]
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CHANNELS
-
-
 def _read_grid(value: Any, where: str) -> Grid:
     if value is None:
         return None
     if isinstance(value, list | tuple) and len(value) == 3 and all(_is_count(v) for v in value):
         return value[0], value[1], value[2]
-    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 16:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MOST_GRID_FACTOR:
         return float(value)
-    raise InputError(f"{where}: {value!r} is neither a factor of 1 to 16, nor a size [z, y, x], nor null")
+    raise InputError(
+        f"{where}: {value!r} is neither a factor of 1 to {MOST_GRID_FACTOR}, nor a size [z, y, x], nor null"
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -144,7 +135,7 @@ class NetworkDescription:
     in_channels: int = 1
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str) -> "NetworkDescription":
+    def from_dict(cls, values: Any, where: str) -> "NetworkDescription":
         """Read the description from a model's or a recipe's ``network`` entry.
 
         Args:
@@ -154,30 +145,16 @@ class NetworkDescription:
         Raises:
             InputError: An unknown key, or features that are not six positive whole numbers.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings: use features and in_channels")
-        unknown = {str(key) for key in values} - {"features", "in_channels"}
-        if unknown:
-            raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}: use features and in_channels")
-        features = values.get("features", cls.features)
-        if not (
-            isinstance(features, list | tuple)
-            and len(features) == 6
-            and all(
-                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in features
-            )
-        ):
-            raise InputError(
-                f"{where}.features: {features!r} is not six positive whole numbers of at most {MOST_CHANNELS}"
-            )
-        channels = values.get("in_channels", 1)
-        if channels != 1:
-            raise InputError(f"{where}.in_channels: {channels!r}: a CT has 1 channel")
-        return cls(tuple(features), channels)
+        read = read_settings(cls, values, where, {"features": (1, MOST_CHANNELS)})
+        if len(read.features) != RESOLUTIONS + 1:
+            raise InputError(f"{where}.features: {list(read.features)} is not {RESOLUTIONS + 1} numbers")
+        if read.in_channels != 1:
+            raise InputError(f"{where}.in_channels: {read.in_channels}: a CT has 1 channel: set it to 1")
+        return read
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """The description as JSON values."""
+        return json_values(self)
 
 
 @dataclass(frozen=True)
@@ -211,70 +188,30 @@ class ModelDescription:
 
         Args:
             values: ``{"spacing_mm": [z, y, x], "hu_window": [low, high], "margin_mm", "candidate_hu",
-                "threshold", "crf", "network", "attention"}``.
+                "threshold", "crf", "network", "attention"}``; what is left out has its default.
             where: What to name in an error, for instance ``"metadata.json: dram"``.
 
         Raises:
-            InputError: An entry that is missing, unknown, or not what it should be; names the key.
+            InputError: An entry that is unknown, or not what it should be; names the key.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is missing or no table of settings: give one")
-        known = set(cls.__dataclass_fields__)
-        for key in values:
-            if key not in known:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(sorted(known))}")
-        default = cls()
-        spacing = _numbers(values.get("spacing_mm", default.spacing_mm), 3, f"{where}.spacing_mm")
-        if not all(0.3 <= s <= 10 for s in spacing):
-            raise InputError(f"{where}.spacing_mm: {list(spacing)} mm is not between 0.3 and 10")
-        window = _numbers(values.get("hu_window", default.hu_window), 2, f"{where}.hu_window")
-        if not window[0] < window[1]:
-            raise InputError(f"{where}.hu_window: {list(window)}: the first HU must be the lower one")
-        margin = _numbers([values.get("margin_mm", default.margin_mm)], 1, f"{where}.margin_mm")[0]
-        threshold = _numbers([values.get("threshold", default.threshold)], 1, f"{where}.threshold")[0]
-        if not 0 <= margin <= MOST_MARGIN_MM:
-            raise InputError(f"{where}.margin_mm: {margin} is not between 0 and {MOST_MARGIN_MM:g}")
-        if not 0 < threshold < 1:
-            raise InputError(f"{where}.threshold: {threshold} is not between 0 and 1")
-        candidate = values.get("candidate_hu")
-        if candidate is not None:
-            candidate = _numbers([candidate], 1, f"{where}.candidate_hu")[0]
-        network = NetworkDescription.from_dict(values.get("network", {}), f"{where}.network")
-        attention = values.get("attention")
-        if attention is not None:
-            attention = AttentionSettings.from_dict(attention, f"{where}.attention")
-        return cls(
-            spacing_mm=(spacing[0], spacing[1], spacing[2]),
-            hu_window=(window[0], window[1]),
-            margin_mm=margin,
-            candidate_hu=candidate,
-            threshold=threshold,
-            crf=CRFSettings.from_dict(values.get("crf", {}), f"{where}.crf"),
-            network=network,
-            attention=attention,
-        )
+        read = read_settings(cls, values, where, PREPARATION_BOUNDS)
+        check_window(read.hu_window, where)
+        return read
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {
-            "spacing_mm": list(self.spacing_mm),
-            "hu_window": list(self.hu_window),
-            "margin_mm": self.margin_mm,
-            "candidate_hu": self.candidate_hu,
-            "threshold": self.threshold,
-            "crf": asdict(self.crf),
-            "network": self.network.to_dict(),
-            "attention": None if self.attention is None else self.attention.to_dict(),
-        }
+        """The description as JSON values."""
+        return json_values(self)
 
 
-def _numbers(values: Any, count: int, where: str) -> tuple[float, ...]:
-    good = (
-        isinstance(values, list | tuple)
-        and len(values) == count
-        and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    )
-    # Beyond this float32 has no finite numbers left to calculate with.
-    if not good or not all(abs(v) < 1e12 for v in values):
-        raise InputError(f"{where}: {values!r} is not {count} number{'s' if count > 1 else ''}")
-    return tuple(float(v) for v in values)
+def check_window(hu_window: tuple[float, float], where: str) -> None:
+    """Refuse a HU window whose ends are not in order.
+
+    Args:
+        hu_window: Lower and upper HU.
+        where: What to name in an error before the key ``hu_window``.
+
+    Raises:
+        InputError: The first HU is not the lower one.
+    """
+    if not hu_window[0] < hu_window[1]:
+        raise InputError(f"{where}.hu_window: {list(hu_window)}: the first HU must be the lower one")

@@ -35,9 +35,9 @@ class DenseNetwork(nn.Module):
         """Build the network with random weights.
 
         Args:
-            description: Its size.
+            description: The network's size.
             head_bias: First value of the head's bias. Lesions are rare, so the dRAM starts near sigmoid(-3) = 5 %.
-            attention: Of the module that refines the map; None is a network without one.
+            attention: Settings of the module that refines the map; None is a network without one.
         """
         super().__init__()
         self.description = description
@@ -81,9 +81,9 @@ class DenseNetwork(nn.Module):
         The refined map's gradients reach the U-Net through the map alone: the attention sees features detached.
 
         Args:
-            image: (batch, 1, z, y, x), as for :meth:`forward`.
-            mask: The same shape, bool or 0..1: the lobe.
-            offset: The same shape, added to the logits first; the candidate prior
+            image: (batch, 1, z, y, x), the HU window as 0..1, 0 outside the lobe.
+            mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
+            offset: (batch, 1, z, y, x), added to the logits first; the candidate prior
                 (:func:`DRAMLesionLib.lesions.networks.candidates.candidate_offset`), for instance.
 
         Returns:

@@ -1,13 +1,22 @@
 """What the final network is and expects: its layers, spacing, HU window and threshold."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from DRAMLesionLib.lesions.networks.description import MOST_CHANNELS, ModelDescription
+from DRAMLesionLib.lesions.networks.description import (
+    MOST_CHANNELS,
+    PREPARATION_BOUNDS,
+    ModelDescription,
+    check_window,
+)
+from DRAMLesionLib.system.checked_values import json_values, read_settings
 from DRAMLesionLib.system.errors import InputError
 
 SMALLEST_DEPTH, DEEPEST = 3, 6
 """DynUNet has at least three resolutions; with six a patch of 64 voxels has two left an axis."""
+LARGEST_PATCH = 512
+MOST_OVERLAP = 0.95
+"""Largest overlap of neighbouring patches, as a share of a patch's side: more computes each voxel thousands of times."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +42,16 @@ class SegmentationNetworkDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is no table of settings")
-        for key in values:
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-        filters = values.get("filters", cls.filters)
-        if not (
-            isinstance(filters, list | tuple)
-            and SMALLEST_DEPTH <= len(filters) <= DEEPEST
-            and all(
-                isinstance(f, int) and not isinstance(f, bool) and 0 < f <= MOST_CHANNELS for f in filters
-            )
-        ):
+        read = read_settings(cls, values, where, {"filters": (1, MOST_CHANNELS)})
+        if not SMALLEST_DEPTH <= len(read.filters) <= DEEPEST:
             raise InputError(
-                f"{where}.filters: {filters!r} is not {SMALLEST_DEPTH} to {DEEPEST} positive whole numbers "
-                f"of at most {MOST_CHANNELS}"
+                f"{where}.filters: {list(read.filters)} is not {SMALLEST_DEPTH} to {DEEPEST} whole numbers"
             )
-        deep = values.get("deep_supervision", cls.deep_supervision)
-        if not isinstance(deep, bool):
-            raise InputError(f"{where}.deep_supervision: {deep!r} is neither true nor false")
-        return cls(tuple(filters), deep)
+        return read
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """The description as JSON values."""
+        return json_values(self)
 
     @property
     def step(self) -> int:
@@ -75,9 +69,10 @@ class SegmentationDescription:
         margin_mm: Border about the lungs' box, in mm.
         lobes_only: Everything outside the lobes is air (0) in the input; else the network sees the chest about them.
         patch: Voxels (z, y, x) that the network sees at once; each side a multiple of the network's step.
-        overlap: Of neighbouring patches of the sliding window, 0..1 of a side.
+        overlap: How much neighbouring patches of the sliding window overlap, 0..1 of a side.
         threshold: Probability (0..1) above which a voxel is lesion.
-        dram_share: How much the refined dRAM counts in the mask beside the network, 0..1, see :func:`with_refined_dram`.
+        dram_share: How much the refined dRAM counts in the mask beside the network, 0..1, see
+            :func:`~DRAMLesionLib.lesions.mask.with_refined_dram`.
         dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
         network: The network's size.
     """
@@ -104,74 +99,25 @@ class SegmentationDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: is missing or no table of settings: give one")
-        own = ("lobes_only", "patch", "overlap", "dram_share", "dram_model", "network")
-        for key in values:
-            if key not in cls.__dataclass_fields__:
-                raise InputError(f"{where}.{key}: unknown key: use {', '.join(cls.__dataclass_fields__)}")
-        default = cls()
-        shared = {key: getattr(default, key) for key in ("hu_window", "spacing_mm", "margin_mm", "threshold")}
-        given = {key: value for key, value in values.items() if key not in own}
-        like_dram = ModelDescription.from_dict({**shared, **given}, where)
-        network = SegmentationNetworkDescription.from_dict(values.get("network", {}), f"{where}.network")
-        lobes_only = values.get("lobes_only", default.lobes_only)
-        if not isinstance(lobes_only, bool):
-            raise InputError(f"{where}.lobes_only: {lobes_only!r} is neither true nor false")
-        overlap = values.get("overlap", default.overlap)
-        if isinstance(overlap, bool) or not isinstance(overlap, int | float) or not 0 <= overlap < 0.95:
-            raise InputError(f"{where}.overlap: {overlap!r} is not between 0 and 0.95")
-        share = values.get("dram_share", default.dram_share)
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise InputError(f"{where}.dram_share: {share!r} is not between 0 and 1")
-        name = values.get("dram_model")
-        if name is not None and not (isinstance(name, str) and name.strip()):
-            raise InputError(f"{where}.dram_model: {name!r} is no name of a model")
-        return cls(
-            spacing_mm=like_dram.spacing_mm,
-            hu_window=like_dram.hu_window,
-            margin_mm=like_dram.margin_mm,
-            lobes_only=lobes_only,
-            patch=_patch(values.get("patch", default.patch), network.step, f"{where}.patch"),
-            overlap=float(overlap),
-            threshold=like_dram.threshold,
-            dram_share=float(share),
-            dram_model=name,
-            network=network,
-        )
+        own = {"overlap": (0.0, MOST_OVERLAP), "dram_share": (0.0, 1.0), "patch": (1.0, LARGEST_PATCH)}
+        read = read_settings(cls, values, where, {**PREPARATION_BOUNDS, **own})
+        check_window(read.hu_window, where)
+        step = read.network.step
+        if any(side % step or side < 2 * step for side in read.patch):
+            raise InputError(
+                f"{where}.patch: {list(read.patch)} is not three multiples of {step} from {2 * step} to "
+                f"{LARGEST_PATCH}, as the network's filters need"
+            )
+        return read
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {
-            "spacing_mm": list(self.spacing_mm),
-            "hu_window": list(self.hu_window),
-            "margin_mm": self.margin_mm,
-            "lobes_only": self.lobes_only,
-            "patch": list(self.patch),
-            "overlap": self.overlap,
-            "threshold": self.threshold,
-            "dram_share": self.dram_share,
-            "dram_model": self.dram_model,
-            "network": self.network.to_dict(),
-        }
+        """The description as JSON values."""
+        return json_values(self)
 
     @property
     def preparation(self) -> ModelDescription:
-        """The same preparation of the lungs as a dRAM model's description, which :func:`lung_grid` takes."""
+        """How the lungs are prepared, as a dRAM model's description, which
+        :func:`~DRAMLesionLib.lesions.lung_grid.lung_grid` takes."""
         return ModelDescription(
             spacing_mm=self.spacing_mm, hu_window=self.hu_window, margin_mm=self.margin_mm
         )
-
-
-def _patch(value: Any, step: int, where: str) -> tuple[int, int, int]:
-    good = (
-        isinstance(value, list | tuple)
-        and len(value) == 3
-        and all(isinstance(n, int) and not isinstance(n, bool) and 2 * step <= n <= 512 for n in value)
-        and all(n % step == 0 for n in value)
-    )
-    if not good:
-        raise InputError(
-            f"{where}: {value!r} is not three multiples of {step} from {2 * step} to 512, as the network's filters need"
-        )
-    return value[0], value[1], value[2]

@@ -35,7 +35,7 @@ class SegmentationNetwork(nn.Module):
         """Build the network with random weights.
 
         Args:
-            description: Its size.
+            description: The network's size.
             head_bias: First value of the head's bias: lesions are rare.
         """
         super().__init__()

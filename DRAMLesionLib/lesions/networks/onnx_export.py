@@ -30,6 +30,7 @@ from DRAMLesionLib.lesions.networks.description import AttentionSettings, ModelD
 from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, SMALLEST_GRID, DenseNetwork, Padding
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
+from DRAMLesionLib.system.optional import import_optional
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import RESEARCH_USE
 
@@ -42,7 +43,7 @@ class WholeGrid(AttentionSettings):
     """An attention grid in whole steps of the network's: ONNX has no rounding of sizes, and here none is needed."""
 
     def grid_size(self, size: Sequence[int]) -> tuple[int, int, int]:
-        """As the base class, for sides that are multiples of the step."""
+        """Does what the base class does, for sides that are multiples of the step."""
         assert isinstance(self.grid, float | int)
         z, y, x = (n // int(self.grid) for n in size)
         return z, y, x
@@ -187,7 +188,7 @@ def run_onnx(path: str | Path, image: np.ndarray, mask: np.ndarray | None = None
     Args:
         path: What :func:`export_onnx` wrote.
         image: float32 (z, y, x), the HU window of the description as 0..1, 0 outside the lobe.
-        mask: The same shape, the lobe; where the file has an input of this name.
+        mask: (z, y, x), the lobe; where the file has an input of this name.
 
     Returns:
         The outputs by name, float32 (z, y, x).
@@ -209,15 +210,15 @@ def run_onnx(path: str | Path, image: np.ndarray, mask: np.ndarray | None = None
     }
     padding = _padding(image.shape, facts["step"], facts["smallest"])
     feeds = {name: padding.pad(tensor).numpy() for name, tensor in tensors.items()}
-    found = session.run(facts["outputs"], feeds)
+    outputs = session.run(facts["outputs"], feeds)
     return {
         name: padding.crop(torch.from_numpy(array))[0, 0].numpy()
-        for name, array in zip(facts["outputs"], found, strict=True)
+        for name, array in zip(facts["outputs"], outputs, strict=True)
     }
 
 
 def _padding(size: tuple[int, ...], step: int, smallest: int) -> Padding:
-    """As :meth:`Padding.of`, for any network."""
+    """How a volume is padded for any network, dRAM or final."""
     margins = [max(smallest, -(-n // step) * step) - n for n in size]
     return Padding(size, tuple(m // 2 for m in margins), tuple(m - m // 2 for m in margins))
 
@@ -262,13 +263,8 @@ def _session(path: str | Path) -> Any:
 
 
 def _require(*packages: str) -> None:
-    from importlib import import_module
-
     for package in packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise InputError(f"ONNX needs {package}: pip install 'dramlesion[onnx]'") from error
+        import_optional(package, package, "ONNX")
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def in_windows_that_fit(
 
     Args:
         whole: The work as it should be done.
-        windowed: The same in windows of that size.
+        windowed: The work in windows of the size that it is given.
         windows: From large to small.
         tell: Told the window before it is tried.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from DRAMLesionLib.results.arrays import unpack
+from DRAMLesionLib.results.arrays import read_arrays
 from DRAMLesionLib.results.scene.available import INPUT_NAME, SCENE_NAME, SceneUnavailable
 from DRAMLesionLib.results.scene.headless import open_scene, save
 
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     keep_freed_memory()
     vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
     folder, what = Path(arguments[0]), arguments[1]
-    findings = unpack(folder / INPUT_NAME)
+    findings = read_arrays(folder / INPUT_NAME, mapped=True)
     try:
         with open_scene(findings, _report) as opened:
             if what == "scene":

@@ -15,6 +15,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.scene.available import SceneUnavailable, is_available
 from DRAMLesionLib.results.scene.nodes import HEATMAP_OPACITY, FindingsNodes, add_findings, show_surfaces
 from DRAMLesionLib.system.files import STAGING_PREFIX, atomic_file
+from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def start() -> Iterator[Application]:
         SceneUnavailable: slicer-core is not installed, or another package took its import name.
     """
     if not is_available():
-        raise SceneUnavailable("slicer-core is not installed: pip install slicer-core")
+        raise SceneUnavailable(f"slicer-core is not installed: {install_command('slicer-core')}")
     try:
         import slicer
 

@@ -22,7 +22,7 @@ from DRAMLesionLib.images.volume import (
     check_geometry,
     own_axes,
 )
-from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
+from DRAMLesionLib.lungs.lobes import LOBES, LobeMap, lobe_of
 from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
 """Node attribute, ``1`` on lobes that were cut by planes."""
-
-_LEVELS = {"upper": "upper", "superior": "upper", "middle": "middle", "lower": "lower", "inferior": "lower"}
 
 
 def fill_volume_node(node: Any, array: np.ndarray, like: Volume) -> None:
@@ -76,8 +74,8 @@ def volume_from_node(node: Any) -> Volume:
 def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) -> LobeMap:
     """The five lobes of a segmentation or label map node, on the CT's grid.
 
-    Segments are recognised by name (``LUL``, ``left upper lobe``, ``lung_upper_lobe_left``, ``superior lobe of left
-    lung``) or by SNOMED CT terminology; a label map's values are those of :data:`~DRAMLesionLib.lungs.lobes.LOBES`.
+    Segments are recognised as in a file (:func:`~DRAMLesionLib.lungs.lobes.lobe_of`); a label map's values are those of
+    :data:`~DRAMLesionLib.lungs.lobes.LOBES`.
 
     Args:
         node: vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode or vtkMRMLScalarVolumeNode.
@@ -346,38 +344,18 @@ def _labels_from_volume(node: Any, ct: Volume) -> np.ndarray:
 def _lobe_segments(node: Any) -> dict[str, int]:
     """Segment IDs and the lobe values that they stand for."""
     segmentation = node.GetSegmentation()
-    found = {}
+    values = {}
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
-        value = _lobe_of(segment.GetName()) or _lobe_of(segment_id) or _lobe_of_terminology(segment)
-        if value:
-            found[segment_id] = value
-    return found
+        lobe = lobe_of(segment.GetName() or "", segment_id, _terminology(segment))
+        if lobe is not None:
+            values[segment_id] = lobe.value
+    return values
 
 
-def _lobe_of(name: str) -> int | None:
-    words = set(name.lower().replace("_", " ").replace("-", " ").split())
-    for lobe in LOBES:
-        level = lobe.name.split()[1]
-        if words == {lobe.abbreviation.lower()}:
-            return lobe.value
-        if lobe.side in words and "lobe" in words and level in {_LEVELS.get(word) for word in words}:
-            return lobe.value
-    return None
-
-
-def _lobe_of_terminology(segment: Any) -> int | None:
-    """By category, type and modifier codes; names and lists may be other ones."""
+def _terminology(segment: Any) -> str:
+    """A segment's serialised terminology entry; empty where it has none."""
     import vtk
 
     text = vtk.reference("")
-    codes = _codes(str(text)) if segment.GetTag(TERMINOLOGY_TAG, text) else ()
-    for lobe in LOBES:
-        if codes and codes == _codes(lobe.terminology):
-            return lobe.value
-    return None
-
-
-def _codes(entry: str) -> tuple[str, ...]:
-    parts = entry.split("~")
-    return tuple("^".join(part.split("^")[:2]) for part in parts[1:4]) if len(parts) >= 4 else ()
+    return str(text) if segment.GetTag(TERMINOLOGY_TAG, text) else ""

@@ -17,16 +17,21 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.results.arrays import pack
-from DRAMLesionLib.results.scene.available import INPUT_NAME, PICTURES, SCENE_NAME, SceneUnavailable
+from DRAMLesionLib.results.arrays import FOR_SCENE, write_arrays
+from DRAMLesionLib.results.scene.available import (
+    INPUT_NAME,
+    PICTURES,
+    SCENE_NAME,
+    SceneUnavailable,
+    is_available,
+)
 from DRAMLesionLib.system.files import temporary_prefix
+from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.package import PACKAGE
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.results.scene.available import is_available
 
 BACKEND_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
 LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
@@ -74,7 +79,7 @@ def run(findings: Findings, folder: Path, progress: Progress, timeout_s: float) 
     # Beside the results, so that what a killed process leaves there goes when the next one writes.
     with tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=folder) as name:
         work = Path(name)
-        pack(findings, work / INPUT_NAME)
+        write_arrays(findings, work / INPUT_NAME, FOR_SCENE)
         reason = _try_backends(work, progress, timeout_s)
         written = [Path(shutil.move(work / made, folder / made)) for made in names if (work / made).is_file()]
     if reason:
@@ -174,7 +179,7 @@ def write_scene_folder(
     """
     if not is_available():
         raise SceneUnavailable(
-            "slicer-core is not installed: install it (pip install slicer-core) for scene and pictures"
+            f"slicer-core is not installed: for scene and pictures, {install_command('slicer-core')}"
         )
     return run(findings, Path(folder), progress, timeout_s)
 

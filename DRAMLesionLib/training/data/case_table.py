@@ -16,7 +16,7 @@ from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
-from DRAMLesionLib.system.text_file import read_text
+from DRAMLesionLib.system.text_file import csv_delimiter, read_text
 from DRAMLesionLib.training.data.datalist import (
     FILES,
     LABELS,
@@ -42,8 +42,8 @@ class Row:
 
     Attributes:
         name: The case, or the name of its CT's file.
-        percent: Of each lobe, 0..100.
-        score: Of each lobe, 0..5; None where the table has no scores.
+        percent: Lesion percentage of each lobe, 0..100.
+        score: Severity score of each lobe, 0..5; None where the table has no scores.
     """
 
     name: str
@@ -67,7 +67,7 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
     """
     path = Path(path)
     text = read_text(path, "UTF-8 text", "save the table as CSV (UTF-8)")
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    delimiter = csv_delimiter(text.partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [cell.strip().lower() for cell in next(_lines(path, reader), [])]
     name_column = next((header.index(name) for name in NAME_COLUMNS if name in header), None)
@@ -135,14 +135,16 @@ def collect(
     problems: list[str] = []
     for number, (name, row) in enumerate(known.items()):
         progress("Reading the scans", number / len(known))
-        found = {key: files[key][name] for key in FILES if name in files[key]}
+        present = {key: files[key][name] for key in FILES if name in files[key]}
         wanted = REQUIRED if table is not None else (*REQUIRED, "label")
-        missing = [_missing(name, key, patterns[key]) for key in wanted if key not in found]
-        wrong = missing or list(_grid_problems(name, found))
+        missing = [_missing(name, key, patterns[key]) for key in wanted if key not in present]
+        wrong = missing or list(_grid_problems(name, present))
         problems += wrong
         if wrong:
             continue
-        scan = Scan(found["image"], found["lobes"], label=found.get("label"), edits=found.get("edits"))
+        scan = Scan(
+            present["image"], present["lobes"], label=present.get("label"), edits=present.get("edits")
+        )
         try:
             scans[name] = _from_label(scan, kind) if row is None else _labelled(scan, row)
         except InputError as error:
@@ -186,11 +188,11 @@ def split(scans: dict[str, Scan], validation: Sequence[str]) -> DataList:
 def _lobe_columns(header: list[str], kind: Kind | None, path: Path) -> dict[str, list[int]]:
     """Where each lobe's percentages and scores stand."""
     names = [lobe.abbreviation.lower() for lobe in LOBES]
-    found: dict[str, list[int]] = {}
+    columns: dict[str, list[int]] = {}
     problems = []
     for key, prefix in (("percent", "percent_"), ("score", "score_"), (kind, "")):
         present = [name for name in names if prefix + name in header]
-        if key is None and present and not found:
+        if key is None and present and not columns:
             raise InputError(
                 f"{path}: what are its columns {', '.join(present).upper()}: say --kind percent or score"
             )
@@ -200,15 +202,15 @@ def _lobe_columns(header: list[str], kind: Kind | None, path: Path) -> dict[str,
         problems += [
             f"{prefix}{name.upper()} is there twice" for name in present if header.count(prefix + name) > 1
         ]
-        if key in found:
+        if key in columns:
             problems.append(f"it has {key}_{names[0].upper()} as well as {names[0].upper()}")
         if not problems:
-            found[key] = [header.index(prefix + name) for name in names]
-    if not found and not problems:
+            columns[key] = [header.index(prefix + name) for name in names]
+    if not columns and not problems:
         problems.append("no columns percent_LUL, ... or score_LUL, ...")
     if problems:
         raise InputError(f"{path}: {'; '.join(problems)}: give five columns, one for each lobe")
-    return found
+    return columns
 
 
 def _row(name: str, cells: dict[str, list[str]], where: str, problems: list[str]) -> Row:

@@ -45,10 +45,10 @@ class Scan:
 
     Attributes:
         image: The CT.
-        lobes: Its lobes.
+        lobes: The lobes of the CT.
         percent: Lesion percentage of each lobe, 0..100, None where it is not known.
         score: Severity score of each lobe, 0..5, None where it is not known; None where the row has no scores.
-        label: Its lesion mask, if there is one.
+        label: The scan's lesion mask, if there is one.
         edits: What a person painted, if there is such a file: 1 lesion, 2 not lesion.
     """
 
@@ -71,7 +71,7 @@ class Scan:
         """What is known of a lobe, or None; a percentage counts more than a score.
 
         Args:
-            lobe: Its value, 1..5.
+            lobe: The lobe's value, 1..5.
         """
         percent, score = self.percent[lobe - 1], None if self.score is None else self.score[lobe - 1]
         if percent is not None:
@@ -110,8 +110,8 @@ def write_datalist(path: str | Path, scans: DataList, about: dict[str, Any] | No
     """Write a data list, whole or not at all, with paths relative to its folder.
 
     Args:
-        path: Of the JSON file.
-        scans: Its rows.
+        path: The JSON file.
+        scans: The list's rows.
         about: JSON values to keep beside the rows, for instance where the labels come from.
 
     Raises:
@@ -151,9 +151,9 @@ def _scans(rows: Any, part: str, folder: Path, problems: list[str]) -> list[Scan
         return []
     scans = []
     for number, row in enumerate(rows):
-        found = list(_row_problems(row, folder))
-        problems.extend(f"{part}[{number}]: {problem}" for problem in found)
-        if not found:
+        wrong = list(_row_problems(row, folder))
+        problems.extend(f"{part}[{number}]: {problem}" for problem in wrong)
+        if not wrong:
             scans.append(_scan(row, folder))
     return scans
 

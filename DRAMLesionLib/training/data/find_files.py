@@ -33,7 +33,7 @@ def find_by_name(folder: str | Path, patterns: Sequence[str], *, folders: bool =
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: check the path")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for pattern in patterns:
         fits: dict[str, Path] = {}
         for name, path in _fitting(folder, pattern, folders):
@@ -42,8 +42,8 @@ def find_by_name(folder: str | Path, patterns: Sequence[str], *, folders: bool =
                     f"{folder}: {fits[name].name} and {path.name} both fit {pattern!r} for case {name}: keep one of them"
                 )
             fits[name] = path
-        found = {**fits, **found}
-    return dict(sorted(found.items()))
+        files = {**fits, **files}
+    return dict(sorted(files.items()))
 
 
 def _fitting(folder: Path, pattern: str, folders: bool) -> Iterator[tuple[str, Path]]:

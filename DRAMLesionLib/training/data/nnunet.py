@@ -95,14 +95,14 @@ def export_nnunet(data: str | Path, out: str | Path, progress: Progress = silent
 
 def case_names(scans: Iterable[Scan]) -> list[str]:
     """A name for each scan that serves as a file name and that no other has."""
-    found: list[str] = []
+    names: list[str] = []
     for scan in scans:
         plain = re.sub(r"\W+", "_", scan.name, flags=re.ASCII).strip("_") or "case"
         name, number = plain, 2
-        while name in found:
+        while name in names:
             name, number = f"{plain}_{number}", number + 1
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
 def import_nnunet(
@@ -166,20 +166,20 @@ def import_prediction(
         InputError: It lies on another grid or has other values.
     """
     ct = read_ct(image)
-    found = find_lobes(ct, lobes, allow_missing=allow_missing_lobes)
+    lobes_of_ct = find_lobes(ct, lobes, allow_missing=allow_missing_lobes)
     mask = read_mask(prediction, ct)
-    lesion = (mask * (found.labels > 0)).astype(np.uint8)
-    table = quantify(ct.array, found, lesion, ct.spacing_mm)
+    lesion = (mask * (lobes_of_ct.labels > 0)).astype(np.uint8)
+    table = quantify(ct.array, lobes_of_ct, lesion, ct.spacing_mm)
     record: dict[str, Any] = {
         "model": {"name": f"nnU-Net prediction {Path(prediction).name}"},
-        "settings": {"method": "nnU-Net", "lobes": found.source},
+        "settings": {"method": "nnU-Net", "lobes": lobes_of_ct.source},
         "versions": versions(),
         "warnings": [*ct.warnings, "the mask comes from nnU-Net; the map is that mask"],
     }
     dropped = int(mask.sum()) - int(lesion.sum())
     if dropped:
         record["warnings"].append(f"{dropped} lesion voxels outside the lobes were dropped")
-    return Findings(ct, found, lesion.astype(np.float32), lesion, table, record)
+    return Findings(ct, lobes_of_ct, lesion.astype(np.float32), lesion, table, record)
 
 
 def read_mask(path: str | Path, ct: Volume) -> np.ndarray:

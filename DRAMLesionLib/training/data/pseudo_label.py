@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 
@@ -82,14 +83,14 @@ def smooth_inside(
         lesion_map: float32 (z, y, x).
         mask: bool (z, y, x): the lobes.
         spacing_mm: (z, y, x).
-        sigma_mm: Of the Gaussian, mm; 0 leaves the map as it is.
+        sigma_mm: Width (sigma) of the Gaussian, mm; 0 leaves the map as it is.
 
     Returns:
         float32 (z, y, x), 0 outside the mask.
     """
     if sigma_mm == 0 or not mask.any():
         return np.where(mask, lesion_map, np.float32(0))
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     sigma = [sigma_mm / s for s in spacing_mm]
     inside = mask[box].astype(np.float32)
     blurred = ndimage.gaussian_filter(lesion_map[box] * inside, sigma, mode="constant", truncate=3.0)
@@ -126,7 +127,7 @@ def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
 
     Args:
         values: Any shape, finite.
-        bins: Of the histogram.
+        bins: How many bins the histogram has.
 
     Returns:
         The threshold; the value itself where all are equal.

@@ -27,7 +27,7 @@ from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import write_text
+from DRAMLesionLib.system.files import checksum, write_text
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import versions
 from DRAMLesionLib.training.data.datalist import DataList, Scan, read_datalist, write_datalist
@@ -81,11 +81,11 @@ def write_pseudo_labels(
             no data list then.
     """
     settings, out, data = settings or PseudoLabelSettings(), Path(out), Path(data)
-    place = find_device(device)
+    torch_device = find_device(device)
     scans = read_datalist(data)
     if data.resolve() == (out / DATALIST).resolve():
         raise InputError(f"{data}: would be replaced by its own pseudo labels: give another folder")
-    network = load_model(model, place)
+    network = load_model(model, torch_device)
     facts: dict[str, Any] = {
         "model": {"name": network.name, "version": network.version, "checksum": network.checksum},
         "settings": {**asdict(settings), "threshold": network.description.threshold},
@@ -106,7 +106,10 @@ def write_pseudo_labels(
         if known.get("files") == stamp and _is_whole(out / f"{name}{SUFFIX}", known):
             done[name] = known
         else:
-            done[name] = {**_one_scan(name, scan, network, settings, out, str(place), told), "files": stamp}
+            done[name] = {
+                **_one_scan(name, scan, network, settings, out, str(torch_device), told),
+                "files": stamp,
+            }
         label = scan.label if done[name]["label"] == "given" else out / f"{name}{SUFFIX}"
         rows.append(replace(scan, label=label))
         facts_so_far = {**facts, "versions": versions(), "scans": done}
@@ -141,28 +144,28 @@ def guess_label(
         uint8 (z, y, x), 1 lesion; and the map that it was cut from, float32 (z, y, x).
     """
     wanted = model.description
-    found = predict_dram(
+    dram = predict_dram(
         model.network, wanted, ct.array, lobes, ct.spacing_mm, device=device, progress=progress
     )
     if settings.crf:
         progress("Refining the dRAM", 0.0)
-        found = refine_dram(found, ct.array, ct.spacing_mm, lobes, wanted)
-    found = smooth_inside(found, lobes > 0, ct.spacing_mm, settings.smooth_mm)
+        dram = refine_dram(dram, ct.array, ct.spacing_mm, lobes, wanted)
+    dram = smooth_inside(dram, lobes > 0, ct.spacing_mm, settings.smooth_mm)
     percent, bounds = _known(scan)
-    label = pseudo_label(found, lobes, percent, rule=settings.rule, threshold=wanted.threshold, bounds=bounds)
-    return label, found
+    label = pseudo_label(dram, lobes, percent, rule=settings.rule, threshold=wanted.threshold, bounds=bounds)
+    return label, dram
 
 
 def _known(scan: Scan) -> tuple[list[float | None], list[tuple[float, float] | None]]:
-    """Percentages, and bounds where there is a score alone."""
+    """The known percentage of each lobe, and bounds of it where there is a score alone; None where nothing is known."""
     percent: list[float | None] = []
     bounds: list[tuple[float, float] | None] = []
     for lobe in LOBES:
         weak = scan.weak_label(lobe.value)
-        exact = None if weak is None or weak.fraction is None else 100 * weak.fraction
-        percent.append(0.0 if weak is not None and weak.is_healthy else exact)
-        only_score = weak is not None and weak.fraction is None
-        bounds.append((100 * weak.low, 100 * weak.high) if weak is not None and only_score else None)
+        low, high = (0.0, 0.0) if weak is None else weak.known_range
+        exact = weak is not None and (weak.is_healthy or weak.fraction is not None)
+        percent.append(100 * low if exact else None)
+        bounds.append((100 * low, 100 * high) if weak is not None and weak.fraction is None else None)
     return percent, bounds
 
 
@@ -188,8 +191,8 @@ def _one_scan(
     if scan.label is not None:
         given = (read_on_grid(scan.label, ct, "label") > 0).astype(np.uint8)
         return {**facts, "label": "given", "percent_label": _percent(given, lobes)}
-    label, found = guess_label(ct, lobes, scan, model, settings, device=device, progress=progress)
-    cut = found > model.description.threshold
+    label, dram = guess_label(ct, lobes, scan, model, settings, device=device, progress=progress)
+    cut = dram > model.description.threshold
     if edits is not None:
         label[edits == 1], label[edits == 2] = 1, 0
         label[lobes == 0] = 0
@@ -205,7 +208,7 @@ def _one_scan(
 
 
 def _percent(mask: np.ndarray, lobes: np.ndarray) -> list[float | None]:
-    """Of each lobe; None where it has no voxels."""
+    """Percentage of each lobe that a mask covers; None where the lobe has no voxels."""
     inside = [lobes == lobe.value for lobe in LOBES]
     return [round(100 * float(np.mean(mask[one] > 0)), 3) if one.any() else None for one in inside]
 
@@ -246,10 +249,10 @@ def _stamp(scan: Scan) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    """Of a file; of a folder (DICOM, lobe masks) of its files' names and sizes."""
-    if path.is_dir():
-        listed = sorted(
-            (p.relative_to(path).as_posix(), p.stat().st_size) for p in path.rglob("*") if p.is_file()
-        )
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file; for a folder (DICOM, lobe masks) that of its files' names and sizes."""
+    if not path.is_dir():
+        return checksum(path)
+    listed = sorted(
+        (p.relative_to(path).as_posix(), p.stat().st_size) for p in path.rglob("*") if p.is_file()
+    )
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -71,27 +71,38 @@ class WeakLabel:
         """Whether nothing of the lobe is to be marked: a percentage of 0, or without one a score of 0."""
         return self.fraction == 0 if self.fraction is not None else self.score == 0
 
+    @property
+    def known_range(self) -> tuple[float, float]:
+        """The least and the largest lesion fraction (0..1) that agree with what is known; the known fraction twice where
+        the percentage is known."""
+        return (self.low, self.high) if self.fraction is None else (self.fraction, self.fraction)
+
+    def distance(self, fraction: float) -> float:
+        """How far a lesion fraction (0..1) lies outside of :attr:`known_range`, 0..1; 0 inside it."""
+        low, high = self.known_range
+        return max(low - fraction, fraction - high, 0.0)
+
     def narrowed(self, candidate_fraction: float, *, band: float = CANDIDATE_BAND) -> WeakLabel:
-        """The same label, its range cut off above the candidates' share: what is too dark can't be lesion.
+        """This label with its range cut off above the candidates' share: what is too dark can't be lesion.
 
         A range that lies wholly above the candidates contradicts them; it stays as the reader gave it.
 
         Args:
-            candidate_fraction: Of :func:`candidate_fraction`, 0..1.
+            candidate_fraction: The candidates' share of the lobe, 0..1, see :func:`candidate_fraction`.
             band: How far above it the lesion fraction may lie.
         """
         high = min(self.high, candidate_fraction + band)
         return self if high <= self.low else replace(self, high=high)
 
     def centred(self, candidate_fraction: float, *, band: float = CANDIDATE_BAND) -> WeakLabel:
-        """The same label, its range narrowed to the neighbourhood of the candidates' share, as published.
+        """This label with its range narrowed to the neighbourhood of the candidates' share, as published.
 
         The published training takes the range within ``band`` of the candidates' share. Where the two do not meet, it
         keeps the score's range if the candidates are more, and the candidates' if they are fewer. So the
         candidates become the label wherever the score allows it: right only where nearly all that is bright is lesion.
 
         Args:
-            candidate_fraction: Of :func:`candidate_fraction`, 0..1.
+            candidate_fraction: The candidates' share of the lobe, 0..1, see :func:`candidate_fraction`.
             band: How far from it the lesion fraction may lie.
         """
         low, high = max(0.0, candidate_fraction - band), min(1.0, candidate_fraction + band)

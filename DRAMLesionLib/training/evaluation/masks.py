@@ -42,12 +42,13 @@ class ScanScore:
 
     Attributes:
         name: The case.
-        part: Of a data list, or empty.
+        part: The data list's part, ``training`` or ``validation``, or empty.
         iou: Intersection over union, 0..1.
-        dice: 0..1.
+        dice: Dice coefficient, 0..1.
         mae_points: Mean absolute error of the lobe percentages, points.
         percent: Lesion percentage of each lobe by the prediction, None for a lobe without voxels.
-        reference_percent: The same by the reference.
+        reference_percent: Lesion percentage of each lobe by the reference, 0..100; None for a lobe without
+            voxels.
         kappa_lobes: Quadratic-weighted kappa of the scan's lobe scores; of five values, so a rough one.
     """
 
@@ -137,7 +138,8 @@ def evaluate(
     Args:
         prediction: A mask, a folder of masks, or a data list (JSON) whose rows have labels. A folder's masks are called
             ``NAME_lesion``, ``NAME/lesion``, ``NAME_label``, ``NAME/label``, or else just ``NAME``.
-        reference: The same. The prediction has to have a mask for each case of it.
+        reference: A mask, a folder of masks, or a data list whose rows have labels. The prediction has to have a
+            mask for each of its cases.
         lobes: A lobe map, or a folder of ``NAME_lobes`` or ``NAME/lobes``; a reference that is a data list has its own.
         progress: Told after each scan.
 
@@ -183,10 +185,10 @@ def score_masks(
 
     Args:
         prediction: (z, y, x), any number but 0 is lesion.
-        reference: The same shape.
+        reference: The reference mask, in the prediction's shape.
         lobes: uint8, the same shape, 1..5 in the lobes; None compares the whole volume.
         name: The case.
-        part: Of a data list.
+        part: The data list's part, ``training`` or ``validation``, or empty.
 
     Raises:
         InputError: The shapes differ.
@@ -251,7 +253,7 @@ def quadratic_kappa(one: Sequence[int], other: Sequence[int], levels: int) -> fl
 
     Args:
         one: Scores 0 .. levels - 1 of one rater.
-        other: Of the other, in the same order.
+        other: The other method's scores, in the same order.
         levels: How many scores there are.
 
     Returns:

@@ -17,7 +17,7 @@ class Pair:
         prediction: Lesion mask.
         reference: Lesion mask on the same grid.
         lobes: Lobes on the same grid; None compares the whole volume.
-        part: Of a data list: ``training`` or ``validation``; else empty.
+        part: The data list's part, ``training`` or ``validation``; else empty.
     """
 
     name: str
@@ -31,7 +31,7 @@ def find_pairs(prediction: str | Path, reference: str | Path, lobes: str | Path 
     """Which files :func:`~DRAMLesionLib.training.evaluation.masks.evaluate` compares; the arguments are its own.
 
     Raises:
-        InputError: As there; all cases that lack a mask are named at once.
+        InputError: A mask is missing or can't be read; all cases that lack a mask are named at once.
     """
     prediction, reference = Path(prediction), Path(reference)
     for path in (prediction, reference, *([] if lobes is None else [Path(lobes)])):
@@ -40,11 +40,11 @@ def find_pairs(prediction: str | Path, reference: str | Path, lobes: str | Path 
     if is_volume_file(reference) and is_volume_file(prediction):
         return [Pair(stem(prediction), prediction, reference, None if lobes is None else Path(lobes))]
     wanted = _masks(reference)
-    found = {pair.name: pair.prediction for pair in _masks(prediction)}
+    predicted = {pair.name: pair.prediction for pair in _masks(prediction)}
     own = _lobes(lobes) if lobes is not None else {}
-    problems = [f"no mask of case {pair.name}" for pair in wanted if pair.name not in found]
+    problems = [f"no mask of case {pair.name}" for pair in wanted if pair.name not in predicted]
     if problems:
-        held = ", ".join(list(found)[:5]) + (", ..." if len(found) > 5 else "")
+        held = ", ".join(list(predicted)[:5]) + (", ..." if len(predicted) > 5 else "")
         raise InputError(
             f"{prediction}: {'; '.join(problems)} (it has {held}): call the masks as those of {reference}"
         )
@@ -53,7 +53,7 @@ def find_pairs(prediction: str | Path, reference: str | Path, lobes: str | Path 
             f"{lobes}: no lobes of case {', '.join(missing)}: call them NAME_lobes or NAME/lobes"
         )
     return [
-        Pair(pair.name, found[pair.name], pair.reference, own.get(pair.name, pair.lobes), pair.part)
+        Pair(pair.name, predicted[pair.name], pair.reference, own.get(pair.name, pair.lobes), pair.part)
         for pair in wanted
     ]
 
@@ -66,12 +66,12 @@ def _masks(path: Path) -> list[Pair]:
         raise InputError(
             f"{path}: is one file, the other is not: give two masks, or two folders or data lists"
         )
-    found = find_by_name(path, PATTERNS["label"]) or find_by_name(path, ("{name}",))
-    if not found:
+    files = find_by_name(path, PATTERNS["label"]) or find_by_name(path, ("{name}",))
+    if not files:
         raise InputError(
             f"{path}: no masks in this folder: call them NAME_lesion.nii.gz or NAME/lesion.nii.gz"
         )
-    return [Pair(name, file, file) for name, file in found.items()]
+    return [Pair(name, file, file) for name, file in files.items()]
 
 
 def _of_datalist(path: Path) -> list[Pair]:

@@ -22,10 +22,11 @@ import numpy as np
 
 from DRAMLesionLib.images.volume import read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off
+from DRAMLesionLib.lesions.networks.bundle import WEIGHTS
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import write_text
+from DRAMLesionLib.system.files import checksum, write_text
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.datalist import DataList, Scan, read_datalist, write_datalist
 from DRAMLesionLib.training.data.pseudo_labels import write_pseudo_labels
@@ -33,7 +34,6 @@ from DRAMLesionLib.training.engine import state_folder, train
 from DRAMLesionLib.training.evaluation.masks import ScanScore, score_masks
 from DRAMLesionLib.training.evaluation.study_masks import (
     LoadedScan,
-    checksum_of,
     lesion_map,
     load_row_model,
     threshold_of,
@@ -50,9 +50,9 @@ class Run:
 
     Attributes:
         row: The row.
-        seed: Of its training.
+        seed: The seed of the model's training.
         scores: One per scan, ``part`` is training or validation.
-        minutes: Of its training; None without one.
+        minutes: How long the model's training took; None without one.
     """
 
     row: StudyRow
@@ -177,8 +177,8 @@ def _facts(row: StudyRow, study: Study, seed: int, out: Path, scans: DataList) -
     """What scores depend on."""
     folder = model_folder(row, study, seed, out)
     names = [scan.name for scan in (*scans.training, *scans.validation)]
-    checksum = None if folder is None else checksum_of(folder)
-    return {"row": row.name, "mask": row.mask, "cut": row.cut, "model": checksum, "scans": names}
+    model_checksum = None if folder is None else checksum(folder / WEIGHTS)
+    return {"row": row.name, "mask": row.mask, "cut": row.cut, "model": model_checksum, "scans": names}
 
 
 def _kept_scores(path: Path, facts: dict[str, Any]) -> tuple[ScanScore, ...] | None:
@@ -228,9 +228,9 @@ def _score(
     scores = []
     for number, one in enumerate(loaded):
         progress("Segmenting", number / len(loaded))
-        found = lesion_map(row.mask, model, one, device, teacher)
-        take_speckle_off(found, one.lobes, cut, one.ct.spacing_mm)
-        mask = segment_lesion(found, one.lobes, cut)
+        values = lesion_map(row.mask, model, one, device, teacher)
+        take_speckle_off(values, one.lobes, cut, one.ct.spacing_mm)
+        mask = segment_lesion(values, one.lobes, cut)
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(mask, one.ct, folder / f"{one.scan.name}.nii.gz")
         scores.append(score_masks(mask, one.expert, one.lobes, name=one.scan.name, part=one.part))

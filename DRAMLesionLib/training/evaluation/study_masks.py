@@ -1,6 +1,5 @@
 """The maps that a study's rows cut, one function per kind of row."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from scipy import ndimage
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.mask import with_refined_dram
-from DRAMLesionLib.lesions.networks.bundle import WEIGHTS, load_any_model
+from DRAMLesionLib.lesions.networks.bundle import load_any_model
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.evaluation.study_recipe import StudyRow
-from DRAMLesionLib.training.tasks.cam_network import load_cam_model, segment_by_cam
+from DRAMLesionLib.training.tasks.cam_bundle import load_cam_model
+from DRAMLesionLib.training.tasks.cam_network import segment_by_cam
 
 THRESHOLD_HU = -600.0
 THRESHOLD_SIGMA = 1.5
@@ -29,7 +29,7 @@ class LoadedScan:
 
     Attributes:
         part: ``training`` or ``validation``.
-        scan: Its row.
+        scan: The scan's row of the data list.
         ct: The CT.
         lobes: uint8 (z, y, x), 1..5.
         expert: uint8 (z, y, x), 1 lesion, inside the lobes.
@@ -40,11 +40,6 @@ class LoadedScan:
     ct: Volume
     lobes: np.ndarray
     expert: np.ndarray
-
-
-def checksum_of(folder: Path) -> str:
-    """SHA-256 of a bundle's weights."""
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
 def load_row_model(mask: str, folder: Path, device: str = "cpu") -> Any:

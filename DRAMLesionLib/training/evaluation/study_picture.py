@@ -60,10 +60,10 @@ def _panels(row: StudyRow, study: Study, one: LoadedScan, out: Path, device: str
         panels.append((f"pseudo label ({row.name})", None, label[z]))
     other = teacher_folder(row, study, study.seeds[0], out)
     partner = None if other is None else load_row_model("dram", other, device)
-    found = lesion_map(row.mask, model, one, device, partner)
-    shown, cut = found[z].copy(), threshold_of(row, model)
-    take_speckle_off(found, one.lobes, cut, one.ct.spacing_mm)
-    mask = segment_lesion(found[z], one.lobes[z], cut) > 0
+    values = lesion_map(row.mask, model, one, device, partner)
+    shown, cut = values[z].copy(), threshold_of(row, model)
+    take_speckle_off(values, one.lobes, cut, one.ct.spacing_mm)
+    mask = segment_lesion(values[z], one.lobes[z], cut) > 0
     shows_map = row.mask in ("dram", "attention", "crf")
     panels.append((row.name, shown if shows_map else None, mask))
     return panels
@@ -81,12 +81,12 @@ def _draw(panels: Sequence[Panel], one: LoadedScan, z: int, path: Path) -> None:
     height, width = (n * s for n, s in zip(ct.shape, one.ct.spacing_mm[1:], strict=True))
     figure = Figure(figsize=(2.9 * columns, (2.9 * height / width + 0.25) * rows), dpi=110, facecolor="black")
     FigureCanvasAgg(figure)
-    for number, (title, found, mask) in enumerate(panels, 1):
+    for number, (title, values, mask) in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
         extent = (0.0, width, height, 0.0)
         axes.imshow(ct, cmap="gray", vmin=HU_SHOWN[0], vmax=HU_SHOWN[1], extent=extent)
-        if found is not None:
-            heat = np.ma.masked_less(found[box], 0.05)
+        if values is not None:
+            heat = np.ma.masked_less(values[box], 0.05)
             axes.imshow(
                 heat, cmap=map_colormap(), vmin=0, vmax=1, alpha=0.65, extent=extent, interpolation="nearest"
             )

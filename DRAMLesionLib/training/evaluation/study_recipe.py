@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.system.checked_values import read_settings
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
 from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
 from DRAMLesionLib.training.recipes.recipe import Recipe, recipe_from_dict
-from DRAMLesionLib.training.recipes.settings import read_settings
 
 MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
 """What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined
@@ -36,7 +36,7 @@ class StudyRow:
     """One method.
 
     Attributes:
-        name: Its row in the table.
+        name: The method's name in the table.
         mask: Which map is cut, one of :data:`MASKS`.
         recipe: How its model is trained; None where it has none, or another row's.
         model_of: The row whose model it reads; None for its own.

@@ -15,14 +15,10 @@ from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
-from DRAMLesionLib.training.recipes.settings import (
-    CamSettings,
-    DramSettings,
-    SegmentationSettings,
-    checked_values,
-)
+from DRAMLesionLib.training.recipes.settings import CamSettings, DramSettings, SegmentationSettings
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SECTIONS: dict[str, tuple[Any, Any]] = {
@@ -38,15 +34,15 @@ class Recipe:
     """A training.
 
     Attributes:
-        task: Its kind: a name in :data:`SECTIONS`.
+        task: The kind of training: a name in :data:`SECTIONS`.
         settings: The task's own settings: the recipe's section of that name.
         model: What the network expects, and its size.
-        name: Of the model that results.
-        version: Of the model that results.
+        name: The name of the model that results.
+        version: The version of the model that results.
         epochs: Times that each sample is seen.
         batch: Samples per step of the optimizer, over all processes; gradients accumulate where they don't fit together.
         learning_rate: Peak of the one-cycle schedule.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         clip: The gradient's norm is cut to this.
         ema: Decay of the weights' exponential moving average per step, which is then validated and saved; 0 is without.
         precision: ``float32``, ``bfloat16`` (autocast) or ``auto``: bfloat16 where the machine computes with it.
@@ -54,8 +50,8 @@ class Recipe:
         validate_every: Epochs between two validations; the last epoch always has one.
         early_stop: Validations without improvement of the task's weak metric after which training ends; the best
             weights are saved then. 0: never, and the last weights are saved.
-        seed: Of the weights, the order and the augmentation.
-        threads: Of torch on the CPU; 0 leaves it as it is.
+        seed: What the weights, the order and the augmentation depend on.
+        threads: Threads of torch on the CPU; 0 leaves their number as it is.
         start_from: A model whose weights are the start: a bundle's name or folder; None starts from random weights.
         data: For the model card: what it was trained on.
         licence: The terms of the weights.
@@ -83,7 +79,7 @@ class Recipe:
     licence: str = "not stated"
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON values, as the recipe's file has them."""
+        """The recipe as JSON values, as its file has them."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values[self.task] = asdict(values.pop("settings"))
         values["model"] = self.model.to_dict()

@@ -1,12 +1,10 @@
-"""The sections of a recipe, one dataclass for each kind of training, and how they are read and checked."""
+"""The sections of a recipe, one dataclass for each kind of training."""
 
-import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
-from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.checked_values import read_settings
 
 
 @dataclass(frozen=True)
@@ -135,20 +133,7 @@ class CamSettings:
         Raises:
             InputError: A key is unknown or wrong: it is named as ``where.key``.
         """
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: {values!r} is no section with settings")
-        allowed: dict[str, tuple[Any, ...]] = {
-            "stages": (1, 2, 3, 4, 5),
-            "classes": get_args(Classes),
-            "shown": get_args(Shown),
-            "balance": (False, True),
-        }
-        for key, value in values.items():
-            if key not in allowed:
-                raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(allowed)}")
-            if not any(value == choice and type(value) is type(choice) for choice in allowed[key]):
-                raise InputError(f"{where}.{key}: {value!r}: use one of {', '.join(map(str, allowed[key]))}")
-        return cls(**values)
+        return read_settings(cls, values, where, {"stages": (1, 5)})
 
     @property
     def count(self) -> int:
@@ -158,78 +143,3 @@ class CamSettings:
     def class_of(self, score: int) -> int:
         """The class of a lobe with a severity score of 0..5."""
         return score if self.classes == "score" else int(score > 0)
-
-
-Settings = TypeVar("Settings")
-
-
-def read_settings(
-    cls: type[Settings],
-    values: Any,
-    where: str,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    choices: Mapping[str, tuple[str, ...]] | None = None,
-) -> Settings:
-    """A dataclass of texts, numbers and truth values from a recipe's section.
-
-    Args:
-        cls: A dataclass; what ``values`` does not name has its default.
-        values: The section.
-        where: What errors name, for instance ``"dram.yaml: dram"``.
-        bounds: Lowest and highest value of numbers; 0 to 1e9 where a number has none.
-        choices: The allowed texts.
-
-    Raises:
-        InputError: A key is unknown or wrong: it is named as ``where.key``.
-    """
-    if not isinstance(values, dict):
-        raise InputError(f"{where}: {values!r} is no section with settings")
-    known = get_type_hints(cls)
-    for key in values:
-        if key not in known:
-            raise InputError(f"{where}.{key}: unknown key: use one of {', '.join(known)}")
-    return cls(**checked_values(cls, values, f"{where}.", bounds or {}, choices or {}))
-
-
-def checked_values(
-    cls: type,
-    values: Mapping[str, Any],
-    where: str,
-    bounds: Mapping[str, tuple[float, float]],
-    choices: Mapping[str, tuple[str, ...]],
-) -> dict[str, Any]:
-    """``values`` with the types that ``cls`` declares for them; see :func:`read_settings`."""
-    kinds = get_type_hints(cls)
-    return {
-        key: _checked(value, kinds[key], f"{where}{key}", bounds.get(key, (0, 1e9)), choices.get(key))
-        for key, value in values.items()
-    }
-
-
-def _checked(
-    value: Any, kind: Any, where: str, bounds: tuple[float, float], choices: tuple[str, ...] | None
-) -> Any:
-    if value is None and kind in (str | None, float | None):
-        return None
-    if get_origin(kind) is Literal:
-        kind, choices = str, get_args(kind)
-    if kind in (str, str | None):
-        if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{where}: {value!r} is no text")
-        if choices and value not in choices:
-            raise InputError(f"{where}: {value!r} is unknown: use one of {', '.join(choices)}")
-        return value
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise InputError(f"{where}: {value!r} is not true or false")
-        return value
-    if kind in (float, float | None) and isinstance(value, str):  # YAML reads 1e-3 as a text
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-    if not number or (kind is int and value not in (float("inf"), -float("inf")) and value != int(value)):
-        raise InputError(f"{where}: {value!r} is no {'whole ' if kind is int else ''}number")
-    low, high = bounds
-    if not low <= value <= high:
-        raise InputError(f"{where}: {value!r} is not between {low:g} and {high:g}")
-    return int(value) if kind is int else float(value)

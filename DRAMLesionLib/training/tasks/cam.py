@@ -19,7 +19,9 @@ from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import CamSettings
-from DRAMLesionLib.training.tasks.cam_network import CamNetwork, save_cam_model
+from DRAMLesionLib.training.tasks.cam_bundle import save_cam_model
+from DRAMLesionLib.training.tasks.cam_network import CamNetwork
+from DRAMLesionLib.training.tasks.card import cam_card
 from DRAMLesionLib.training.tasks.dram_samples import Variation
 
 __all__ = ["CamSample", "CamSettings", "CamTask"]
@@ -32,7 +34,7 @@ class CamSample:
     Attributes:
         image: float32 (1, z, y, x), 0..1, 0 outside the lobe.
         mask: bool (1, z, y, x): the lobe.
-        target: Its class.
+        target: The number of the lobe's class.
         name: For messages: the scan and the lobe.
     """
 
@@ -106,7 +108,7 @@ class CamTask:
             recipe.model,
             name=recipe.name,
             version=recipe.version,
-            card=self._card(figures),
+            card=cam_card(recipe, self._scans, len(self._samples), figures),
             licence=recipe.licence,
         )
 
@@ -133,25 +135,11 @@ class CamTask:
             ct = read_ct(scan.image)
             lobes = read_lobes(scan.lobes, ct, allow_missing=True)
             grid = lung_grid(ct.array, lobes.labels, ct.spacing_mm, description)
-            for found in lobe_samples(grid, description):
-                label = scan.weak_label(found.lobe)
+            for lobe in lobe_samples(grid, description):
+                label = scan.weak_label(lobe.lobe)
                 if label is not None:
-                    image, mask = (torch.from_numpy(a)[None] for a in (found.image, found.mask))
-                    name = f"{scan.name} {LOBES[found.lobe - 1].abbreviation}"
+                    image, mask = (torch.from_numpy(a)[None] for a in (lobe.image, lobe.mask))
+                    name = f"{scan.name} {LOBES[lobe.lobe - 1].abbreviation}"
                     samples.append(CamSample(image, mask, self._settings.class_of(label.score), name))
         progress(stage, 1.0)
         return samples
-
-    def _card(self, figures: dict[str, Any]) -> str:
-        recipe, settings = self._recipe, self._settings
-        shown = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in figures.items()
-        )
-        what = "six severity scores" if settings.classes == "score" else "lesion or none"
-        return (
-            f"# {recipe.name} {recipe.version}\n\nA class activation map, to compare the dRAM with. **Research use only, "
-            f"not for diagnosis.**\n\nClassification of lobes ({what}) by {settings.stages} stages of an encoder, on "
-            f"{len(self._samples)} lobes of {self._scans} scans; no voxel label was seen. Data: {recipe.data}. "
-            f"{recipe.epochs} epochs, seed {recipe.seed}; {shown}.\n"
-        )

@@ -4,11 +4,8 @@ A classification network says how bad each lobe is; the weights of its last laye
 voxel, show what made it say so (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016).
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,13 +18,10 @@ from DRAMLesionLib.lesions.networks.candidates import candidate_offset
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.lesions.networks.dram_network import Padding
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.pseudo_label import pseudo_label
 from DRAMLesionLib.training.recipes.settings import CamSettings
 
-METADATA, WEIGHTS, CARD = "configs/metadata.json", "models/model.safetensors", "docs/README.md"
 ACTIVATION = ("LeakyReLU", {"negative_slope": 0.1, "inplace": True})
 NORMALISATION = ("instance", {"affine": True})
 
@@ -39,7 +33,7 @@ class CamNetwork(nn.Module):
         """Build it with random weights.
 
         Args:
-            description: The U-Net's: its encoder has as many channels.
+            description: A U-Net's description: the encoder here has as many channels as the U-Net's.
             settings: Stages and classes.
         """
         super().__init__()
@@ -58,7 +52,7 @@ class CamNetwork(nn.Module):
 
         Args:
             image: (batch, 1, z, y, x), the HU window as 0..1, 0 outside the lobe.
-            mask: The same shape, bool or 0..1: the lobe.
+            mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
 
         Returns:
             (batch, classes).
@@ -103,9 +97,9 @@ class CamModel:
     """A loaded CAM model.
 
     Attributes:
-        name: Of the model.
+        name: The model's name.
         description: What the network expects; its threshold, CRF and attention are not used.
-        network: In eval mode.
+        network: The network in eval mode.
     """
 
     name: str
@@ -125,8 +119,17 @@ def predict_cam(
     flips: bool = True,
     progress: Progress = silent,
 ) -> np.ndarray:
-    """The class activation map of a CT, on the CT's grid. Arguments as
-    :func:`~DRAMLesionLib.lesions.dram.predict_dram`'s.
+    """The class activation map of a CT, on the CT's grid.
+
+    Args:
+        network: The classification network in eval mode.
+        description: What it expects.
+        hu: The CT, (z, y, x), HU.
+        labels: uint8 (z, y, x): lobes, 1..5.
+        spacing_mm: (z, y, x), mm.
+        device: Where the network is.
+        flips: Average with the map of the lobe mirrored left to right.
+        progress: Told after each lobe.
 
     Returns:
         float32 (z, y, x): in each lobe from 0 at its least to 1 at its greatest activation, 0 outside the lobes and in
@@ -140,13 +143,13 @@ def predict_cam(
     for sample in lobe_samples(grid, description):
         progress("Computing the CAM", (sample.lobe - 1) / len(LOBES))
         image, mask = (torch.from_numpy(a)[None, None].to(device) for a in (sample.image, sample.mask))
-        found = [network.activation(image, mask)]
+        views = [network.activation(image, mask)]
         if flips:
             activation, logits = network.activation(image.flip(-1), mask.flip(-1))
-            found.append((activation.flip(-1), logits))
-        if torch.stack([logits for _, logits in found]).mean(0).argmax() == 0:
+            views.append((activation.flip(-1), logits))
+        if torch.stack([logits for _, logits in views]).mean(0).argmax() == 0:
             continue
-        activation = torch.stack([activation for activation, _ in found]).mean(0)
+        activation = torch.stack([activation for activation, _ in views]).mean(0)
         values = activation[0, 0].cpu().numpy()[sample.mask]
         spread = max(float(np.ptp(values)), 1e-9)
         normalised = (values - values.min()) / spread
@@ -170,7 +173,7 @@ def segment_by_cam(
     """Lesion mask by the CAM, cut in each lobe by Otsu's threshold.
 
     Args:
-        model: Of :func:`load_cam_model`.
+        model: A model that :func:`~DRAMLesionLib.training.tasks.cam_bundle.load_cam_model` has loaded.
         ct: The CT.
         labels: uint8 (z, y, x): lobes, 1..5.
         device: Where the network is.
@@ -185,78 +188,3 @@ def segment_by_cam(
     )
     sick = [bool((cam[labels == lobe.value] > 0).any()) for lobe in LOBES]
     return pseudo_label(cam, labels, [None if s else 0 for s in sick], rule="otsu"), cam
-
-
-def save_cam_model(
-    folder: str | Path,
-    network: CamNetwork,
-    description: ModelDescription,
-    *,
-    name: str,
-    version: str,
-    card: str,
-    licence: str,
-) -> Path:
-    """Write a bundle in the layout of :mod:`~DRAMLesionLib.lesions.networks.bundle`, whole or not at all, weights in
-    float32.
-
-    Args:
-        folder: The bundle's folder.
-        network: Its weights and settings are written.
-        description: What it expects.
-        name: Of the model.
-        version: Of the bundle.
-        card: The model card, Markdown.
-        licence: The terms of the weights, as text.
-
-    Returns:
-        The folder.
-    """
-    from safetensors.torch import save_file
-
-    with staged_directory(folder) as staging:
-        for part in (METADATA, WEIGHTS, CARD):
-            (staging / part).parent.mkdir()
-        state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        save_file(state, staging / WEIGHTS)
-        metadata = {
-            "name": name,
-            "version": version,
-            "cam": asdict(network.settings),
-            "model": description.to_dict(),
-            "checksum": {WEIGHTS: _checksum(staging / WEIGHTS)},
-        }
-        (staging / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-        (staging / CARD).write_text(card, encoding="utf-8")
-        (staging / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
-    return Path(folder)
-
-
-def load_cam_model(folder: str | Path, device: torch.device | str = "cpu") -> CamModel:
-    """Load a CAM model; nothing in its bundle is executed and nothing is unpickled.
-
-    Raises:
-        InputError: A file is missing, damaged, or does not fit the others; names the file.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    metadata_path, weights = Path(folder) / METADATA, Path(folder) / WEIGHTS
-    try:
-        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
-        settings = CamSettings.from_dict(metadata["cam"], f"{metadata_path}: cam")
-        description = ModelDescription.from_dict(metadata["model"], f"{metadata_path}: model")
-        if _checksum(weights) != metadata["checksum"][WEIGHTS]:
-            raise InputError(f"{weights}: damaged model: another checksum: train the CAM model again")
-        network = CamNetwork(description.network, settings)
-        network.load_state_dict(load_file(weights))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{folder}: no CAM model, or a damaged one: {reason}: train it again") from error
-    return CamModel(str(metadata.get("name", "cam")), description, network.eval().to(device))
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

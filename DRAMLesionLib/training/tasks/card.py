@@ -40,6 +40,20 @@ def segmentation_card(recipe: Recipe, scans: int, figures: dict[str, Any]) -> st
     )
 
 
+def cam_card(recipe: Recipe, scans: int, lobes: int, figures: dict[str, Any]) -> str:
+    """The card of a trained CAM network, Markdown.
+
+    Args:
+        recipe: The recipe that the network was trained by.
+        scans: How many scans it saw.
+        lobes: How many lobes with a known percentage or score.
+        figures: The last epoch's losses and measures by name.
+    """
+    classes = "six severity scores" if recipe.settings.classes == "score" else "lesion or none"
+    stages = recipe.settings.stages
+    return _filled("cam_card.md", recipe, figures, scans=scans, lobes=lobes, classes=classes, stages=stages)
+
+
 def _filled(template: str, recipe: Recipe, figures: dict[str, Any], **values: Any) -> str:
     low, high = recipe.model.hu_window
     shown = ", ".join(

@@ -56,7 +56,9 @@ class DramTask:
         self._watched = load_samples(scans.validation, recipe.model, progress, "Reading the validation scans")
         if not self._samples:
             raise InputError(f"{data}: no lobe has a known percentage or score: give at least one")
-        self._healthy = [s for s in self._samples if s.label.is_healthy or s.label_at_most(HEALTHY_FRACTION)]
+        self._healthy = [
+            s for s in self._samples if s.label.is_healthy or s.label.known_range[1] <= HEALTHY_FRACTION
+        ]
         self._scans = len(scans.training)
         self._vary = Variation(recipe.seed)
         scores = [sample.label.score for sample in self._samples]
@@ -110,8 +112,7 @@ class DramTask:
             image, mask = (part[None].to(self._device) for part in (sample.image, sample.mask))
             logits, _ = dram_and_refined(self.network, image, mask, self._recipe.model)
             predicted = lobe_mean(torch.sigmoid(logits), mask).item()
-            low, high = sample.known_range
-            errors.append(100 * max(low - predicted, predicted - high, 0.0))
+            errors.append(100 * sample.label.distance(predicted))
         self.network.train()
         return {"mae_points": float(np.mean(errors))}
 
@@ -146,7 +147,7 @@ class DramTask:
             _, refined = dram_and_refined(self.network, image, mask, self._recipe.model)
             values = refined[mask].cpu()
             share = (values[None] > cuts[:, None]).float().mean(1)
-            low, high = sample.known_range
+            low, high = sample.label.known_range
             errors += torch.maximum(low - share, share - high).clamp_min(0)
         self.network.train(was_training)
         return round(float(cuts[errors.argmin()]), 2)
@@ -170,7 +171,7 @@ class DramTask:
     def _drawn_losses(
         self, logits: torch.Tensor, refined: torch.Tensor, mask: torch.Tensor, lesion: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Of a lobe with pasted lesions, whose voxels are known."""
+        """The losses of a lobe with pasted lesions, whose voxels are known, and their weighted sum."""
         target = lesion.float()
         entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
         parts = {
@@ -192,7 +193,10 @@ class DramTask:
         sample: TrainingSample,
         done: float,
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Of a lobe of which only a number is known. The map's shape matters once its amount is about right."""
+        """The losses of a lobe of which only a number is known, and their weighted sum.
+
+        The map's shape matters once its amount is about right.
+        """
         settings, dram = self._settings, torch.sigmoid(logits)
         parts = {
             "weak_loss": weak_loss(logits, mask, [sample.label], weights=self._weights),
@@ -224,8 +228,8 @@ class DramTask:
         return refinement_target(decided, self._candidates(sample), [sample.label], threshold=threshold)
 
     def _candidates(self, sample: TrainingSample) -> torch.Tensor:
-        found = candidates(sample.image[0].numpy(), sample.mask[0].numpy())
-        return torch.from_numpy(found)[None, None].to(self._device)
+        bright = candidates(sample.image[0].numpy(), sample.mask[0].numpy())
+        return torch.from_numpy(bright)[None, None].to(self._device)
 
     def _hu(self, image: Any) -> Any:
         low, high = self._recipe.model.hu_window

@@ -37,11 +37,11 @@ class CRFTraining:
 
         Args:
             refined: (batch, 1, z, y, x), 0..1.
-            hu: The same shape, HU.
-            mask: The same shape: the lobe.
+            hu: (batch, 1, z, y, x), the CT in HU.
+            mask: (batch, 1, z, y, x): the lobe.
 
         Returns:
-            The same shape, 0..1, without a gradient.
+            (batch, 1, z, y, x), 0..1, without a gradient.
         """
         return torch.sigmoid(self.layer_logits(refined, hu, mask))
 

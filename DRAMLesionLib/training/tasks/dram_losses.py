@@ -28,8 +28,8 @@ def percent_loss(logits: torch.Tensor, mask: torch.Tensor, fraction: torch.Tenso
     without a gradient.
 
     Args:
-        logits: (batch, 1, z, y, x) of the network.
-        mask: The same shape: the lobe.
+        logits: (batch, 1, z, y, x), the network's output.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
         fraction: (batch,), known lesion fraction, 0..1.
 
     Returns:
@@ -58,8 +58,8 @@ def interval_loss(
     :func:`percent_loss` where the range is a single value. An end at 0 or 1 is no end.
 
     Args:
-        logits: (batch, 1, z, y, x) of the network.
-        mask: The same shape: the lobe.
+        logits: (batch, 1, z, y, x), the network's output.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
         low: (batch,), least lesion fraction, 0..1.
         high: (batch,), largest lesion fraction, 0..1.
         space: ``logit`` or ``fraction``.
@@ -87,10 +87,10 @@ def weak_loss(
     below :data:`SMALLEST_FRACTION`. A range counts as in :func:`interval_loss`.
 
     Args:
-        logits: (batch, 1, z, y, x) of the network.
-        mask: The same shape: the lobe.
+        logits: (batch, 1, z, y, x), the network's output.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
         labels: One per lobe of the batch.
-        space: Of the interval loss.
+        space: Where the interval loss measures distances.
         weights: One per score 0..5, see :func:`class_weights`; None for 1.
 
     Returns:
@@ -110,7 +110,7 @@ def class_weights(scores: Iterable[int]) -> tuple[float, ...]:
     weights are scaled so that their mean over the given lobes is 1, and the learning rate keeps its meaning.
 
     Args:
-        scores: Of the training lobes, 0..5.
+        scores: Severity scores of the training lobes, 0..5.
 
     Returns:
         Six weights; a score that does not occur gets the largest. All 1 where there are no lobes.
@@ -131,7 +131,7 @@ def refinement_target(
 
     Args:
         dram: (batch, 1, z, y, x), 0..1: the map, or what the CRF made of it. No gradient flows through it.
-        candidates: The same shape, bool: inside the lobe and bright enough, see
+        candidates: (batch, 1, z, y, x), bool: inside the lobe and bright enough, see
             :func:`DRAMLesionLib.training.data.weak_label.candidates`.
         labels: One per lobe of the batch: a healthy lobe's target is empty.
         threshold: Values above it are lesion.
@@ -157,8 +157,8 @@ def refinement_loss(
 
     Args:
         refined: (batch, 1, z, y, x), 0..1.
-        target: The same shape, 0..1; it gets no gradient.
-        mask: The same shape: the lobe.
+        target: (batch, 1, z, y, x), 0..1; it gets no gradient.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
         smoothing: s, the weight of the map's own decision, 0..1.
 
     Returns:
@@ -181,7 +181,7 @@ def softness(dram: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     Args:
         dram: (batch, 1, z, y, x), 0..1.
-        mask: The same shape: the lobe.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
     """
     inside = dram * mask
     return _ratio((inside * (1 - dram)).flatten(1).sum(1), inside.flatten(1).sum(1))
@@ -192,7 +192,7 @@ def roughness(dram: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     Args:
         dram: (batch, 1, z, y, x), 0..1.
-        mask: The same shape: the lobe. Differences across its border do not count.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe. Differences across its border do not count.
     """
     variation = dram.new_zeros(dram.shape[0])
     inside = mask.to(dram.dtype)
@@ -245,7 +245,7 @@ def lobe_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     Args:
         values: (batch, 1, z, y, x), for instance the dRAM.
-        mask: The same shape, bool or 0..1: the lobe.
+        mask: (batch, 1, z, y, x), bool or 0..1: the lobe.
 
     Returns:
         (batch,): of the dRAM, the predicted lesion fraction 0..1 of the lobe. 0 where the mask is empty.

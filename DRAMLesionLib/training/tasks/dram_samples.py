@@ -35,16 +35,6 @@ class TrainingSample:
     name: str
     lesion: torch.Tensor | None = None
 
-    @property
-    def known_range(self) -> tuple[float, float]:
-        """Between which fractions (0..1) the lesion is known to lie; twice the same where the percentage is known."""
-        known = self.label.fraction
-        return (self.label.low, self.label.high) if known is None else (known, known)
-
-    def label_at_most(self, fraction: float) -> bool:
-        """Whether the lobe is known to have no more lesion than ``fraction`` (0..1)."""
-        return self.known_range[1] <= fraction
-
 
 def load_samples(
     scans: Sequence[Scan], description: ModelDescription, progress: Progress, stage: str
@@ -84,7 +74,7 @@ class Variation:
         """Prepare the transforms.
 
         Args:
-            seed: Of all variations.
+            seed: What all variations depend on, beside the epoch and the sample.
         """
         from monai.transforms import (
             Compose,
@@ -121,9 +111,9 @@ class Variation:
         """The variation of a sample in an epoch; the image is 0 outside the mask again.
 
         Args:
-            sample: As it was read.
-            epoch: From 1.
-            index: The sample's.
+            sample: The sample as it was read.
+            epoch: The epoch, from 1.
+            index: The number of the sample in its data list's order, from 0.
         """
         from monai.utils import convert_to_tensor
 

@@ -15,7 +15,7 @@ LEAST_OVERLAP = 0.8
 """Dice coefficient of a lobe's two outlines; below, the built-in lungs have failed there."""
 
 NEAREST_MM = 3.0
-"""Of the grid on which voxels outside all lobes look for the nearest one."""
+"""Spacing of the grid on which voxels outside all lobes look for the nearest one."""
 
 
 def in_built_in_lungs(ct: Volume, labels: np.ndarray) -> np.ndarray:
@@ -35,9 +35,9 @@ def in_built_in_lungs(ct: Volume, labels: np.ndarray) -> np.ndarray:
     if len(beyond[0]) and labels.any():
         result[beyond] = _nearest(labels, ct.spacing_mm, beyond)
     for lobe in LOBES:
-        given, found = labels == lobe.value, result == lobe.value
-        if 2 * np.count_nonzero(given & found) < LEAST_OVERLAP * (given.sum() + found.sum()):
-            result[found] = 0
+        given, built_in = labels == lobe.value, result == lobe.value
+        if 2 * np.count_nonzero(given & built_in) < LEAST_OVERLAP * (given.sum() + built_in.sum()):
+            result[built_in] = 0
             result[given] = lobe.value
     return result
 

@@ -33,13 +33,13 @@ class LungSample:
     """The lungs of one scan on the network's grid; arrays (z, y, x).
 
     Attributes:
-        name: Of the CT.
+        name: The CT's name.
         image: float32, the HU window as 0..1.
         labels: uint8, lobes 1..5.
         target: float32, 0..1: how much of the voxel is lesion; 0 everywhere without a label.
         weight: float32: 0 outside the lobes, 1 inside, more where a person painted.
         weak_labels: What is known of a lobe, by its value.
-        other: The same lungs in another outline, if there is one.
+        other: These lungs in another outline, if there is one.
     """
 
     name: str
@@ -86,7 +86,7 @@ def load_lungs(
     Raises:
         InputError: A file can't be read, or a label or edits have other values than they should.
     """
-    found = []
+    lungs = []
     for number, scan in enumerate(scans):
         progress(stage, number / len(scans))
         ct = read_ct(scan.image)
@@ -97,9 +97,9 @@ def load_lungs(
         if not np.array_equal(outlined, lobes.labels):
             other = _lung_sample(scan, ct, outlined, drawn, description, edit_weight)
             sample = replace(sample, other=other)
-        found.append(sample)
+        lungs.append(sample)
     progress(stage, 1.0)
-    return found
+    return lungs
 
 
 def _read_drawn(scan: Scan, ct: Volume) -> Drawn:

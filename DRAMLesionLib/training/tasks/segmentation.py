@@ -21,7 +21,7 @@ from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler
 from DRAMLesionLib.training.tasks.segmentation_losses import weighted_cross_entropy, weighted_dice_loss
 
 VALIDATION_OVERLAP = 0.25
-"""Of the sliding window while it only watches the training."""
+"""Overlap of the sliding window's patches, as a share of a side, while it only watches the training."""
 
 
 class SegmentationTask:
@@ -92,8 +92,8 @@ class SegmentationTask:
             torch.stack([getattr(sample, key) for sample in samples]).to(self._device)
             for key in ("image", "target", "weight")
         )
-        found = self.network(image)
-        stages = found.unbind(1) if found.ndim == 6 else (found,)
+        output = self.network(image)
+        stages = output.unbind(1) if output.ndim == 6 else (output,)
         total = image.new_zeros(())
         parts: dict[str, float] = {}
         for number, logits in enumerate(stages):
@@ -130,8 +130,8 @@ class SegmentationTask:
         )
 
     def _errors(self, lungs: LungSample) -> list[float]:
-        """Of each lobe of which something is known, in percentage points; 0 anywhere in the range of a score."""
-        found = predict_on_grid(
+        """The error of each lobe of which something is known, in percentage points; 0 anywhere in a score's range."""
+        probability = predict_on_grid(
             self.network,
             self._description,
             lungs.image.numpy(),
@@ -139,17 +139,13 @@ class SegmentationTask:
             flips=False,
             overlap=VALIDATION_OVERLAP,
         )
-        lesion = found > self._description.threshold
+        lesion = probability > self._description.threshold
         errors = []
         for lobe, known in lungs.weak_labels.items():
             inside = lungs.labels == lobe
             if not inside.any():
                 continue
-            fraction = float(lesion[inside].mean())
-            low, high = (
-                (known.low, known.high) if known.fraction is None else (known.fraction, known.fraction)
-            )
-            errors.append(100 * max(low - fraction, fraction - high, 0.0))
+            errors.append(100 * known.distance(float(lesion[inside].mean())))
         return errors
 
 

@@ -13,8 +13,8 @@ def weighted_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weight: t
 
     Args:
         logits: (batch, 1, z, y, x).
-        target: The same shape, 0..1: lesion, or its share of the voxel.
-        weight: The same shape, not negative.
+        target: What is lesion, in the logits' shape, 0..1: a share of the voxel.
+        weight: How much each voxel counts, in the logits' shape, not negative.
 
     Returns:
         A scalar; a sample without weight counts 0.
@@ -31,8 +31,8 @@ def weighted_dice_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch
 
     Args:
         logits: (batch, 1, z, y, x).
-        target: The same shape, 0..1.
-        weight: The same shape, not negative.
+        target: What is lesion, in the logits' shape, 0..1.
+        weight: How much each voxel counts, in the logits' shape, not negative.
 
     Returns:
         A scalar, 0..1.

@@ -56,7 +56,7 @@ def paste_lesions(
         spacing_mm: (z, y, x).
         hu_window: HU of 0 and of 1.
         rng: Where chance comes from.
-        style: Of the patches.
+        style: The patches' style.
 
     Returns:
         The image with patches, float32 0..1, unchanged outside the lobe; and where they are, bool (z, y, x).

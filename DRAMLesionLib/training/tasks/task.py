@@ -64,8 +64,8 @@ class Task(Protocol):
         """Write the bundle with its card.
 
         Args:
-            out: Its folder.
-            figures: Of the last epoch, with minutes and machine, for the card.
+            out: The bundle's folder.
+            figures: Losses and measures of the last epoch, with minutes and machine, for the card.
         """
         ...
 

@@ -190,7 +190,7 @@ def _plan(
 ) -> None:
     def make(world: World, folder: Path) -> Job:
         start()
-        from DRAMLesionPanel.training_plan import makePlan
+        from DRAMLesionPanel.train.plan import makePlan
 
         arguments = prepare(world, folder)
         return Job(lambda: makePlan(*arguments), words)
@@ -250,7 +250,7 @@ for _bad in ("", "../x", "a/b", "a\\b", "con?", ".hidden", "x.training", "x" * 2
 
     def _named(world: World, folder: Path, name: str = _bad) -> Job:
         start()
-        from DRAMLesionPanel.training_plan import checkName
+        from DRAMLesionPanel.train.plan import checkName
 
         return Job(lambda: checkName(name, {}), ("no name for a model",))
 

@@ -32,7 +32,8 @@ REMEDY = re.compile(rf"[:,;] (or |with lungmask, )?({_DO.replace(' ', '|')}|the 
 
 VALUE_RULE = re.compile(
     r"is no (whole )?number|is not between|is unknown|is no text|is not true or false|not positive|negative"
-    r"|is not \d+ number|is no section|whole number|\bnot (a whole number from )?0 to|Input should be"
+    r"|is not (\d+|some) number|is no section|is no table|whole number"
+    r"|\bnot (a whole number from )?0 to|Input should be"
 )
 """Or the rule that a value of a text file breaks, which is what to do."""
 

@@ -16,17 +16,16 @@ import SimpleITK as sitk
 from fuzzing import damaged, fuzz, mutated, reads, texts
 from hypothesis import strategies as st
 
-from DRAMLesionLib.batch.key import read_key
 from DRAMLesionLib.batch.listing import list_cases
 from DRAMLesionLib.batch.manifest import COLUMNS, MANIFEST_NAME, Manifest
+from DRAMLesionLib.batch.scan_numbers import read_scan_numbers
 from DRAMLesionLib.batch.work import read_record
-from DRAMLesionLib.correction.correct_case import _threshold
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.correction.store import SESSION_FILE
 from DRAMLesionLib.correction.strokes import Change
 from DRAMLesionLib.images.image_file import read_image
 from DRAMLesionLib.lesions.networks.bundle import load_any_model
-from DRAMLesionLib.results.folder import _read_summary
+from DRAMLesionLib.results.folder import _read_summary, threshold_of
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.case_table import read_table
 from DRAMLesionLib.training.data.datalist import read_datalist
@@ -142,7 +141,7 @@ def test_manifest_and_key(folder):
 
     fuzz(damaged(lines.encode()) | st.binary(max_size=200), read)
     key = folder / "key.csv"
-    fuzz(damaged(b"case,image,series\ncase0001,/a/b,1.2.3\n"), reads(key, lambda: read_key(folder)))
+    fuzz(damaged(b"case,image,series\ncase0001,/a/b,1.2.3\n"), reads(key, lambda: read_scan_numbers(folder)))
 
 
 def test_record_of_a_case(folder):
@@ -202,7 +201,7 @@ def test_summary_of_results(folder):
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
-        assert 0 < _threshold(folder / "dram.nii.gz") < 1
+        assert 0 < threshold_of(folder / "dram.nii.gz") < 1
         _read_summary(path)
 
     fuzz(texts(good), read)

@@ -23,6 +23,7 @@ from DRAMLesionLib.lesions.networks.final_description import (
 )
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.networks.windows import smaller_windows
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.phantom import make_phantom
@@ -141,7 +142,7 @@ def test_windows_are_told_to_the_reader_of_the_results(phantom, models):
     model = load_model(models / "a")
     limited(model.network.unet.conv_0, 33000, ERRORS["CPU"])
     finer = replace(model, description=replace(model.description, spacing_mm=(5.0, 5.0, 5.0)))
-    findings = find_lesions(phantom.ct, CaseModels(finer), crf=False)
+    findings = find_lesions(phantom.ct, CaseModels(finer), Options(crf=False))
     assert any("memory was short" in warning for warning in findings.record["warnings"])
 
 
@@ -150,7 +151,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
     def fail(*_arguments, **_named):
         raise error
 
-    monkeypatch.setattr("DRAMLesionLib.lesions.find.find_lesions", fail)
+    monkeypatch.setattr("DRAMLesionLib.case.find_lesions", fail)
     monkeypatch.setattr("DRAMLesionLib.system.memory.obtainable_gib", lambda: 0.9)
     path = phantoms / "0" / "ct.nii.gz"
     with pytest.raises(NotEnoughMemory) as caught:

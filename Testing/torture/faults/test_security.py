@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from DRAMLesionLib.cli import app
 from DRAMLesionLib.correction.session import CorrectionSession
+from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.networks.bundle import METADATA, WEIGHTS, save_model
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.lesions.networks.final_description import (
@@ -25,8 +27,10 @@ from DRAMLesionLib.lesions.networks.final_description import (
     SegmentationNetworkDescription,
 )
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.run_models import load_case_models
-from DRAMLesionLib.results.arrays import unpack
+from DRAMLesionLib.phantom import make_phantom
+from DRAMLesionLib.results.arrays import FOR_SCENE, WORDS, read_arrays, write_arrays
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.checkpoint import Learner, load_checkpoint
 from DRAMLesionLib.training.data.accepted_case import save_accepted_case
@@ -137,6 +141,13 @@ def hostile(tmp_path) -> dict[str, bytes]:
     return {name: data.getvalue() for name, data in made.items()} | {"pickle": pickle.dumps(evil)}
 
 
+def small_findings(name: str) -> Findings:
+    made = make_phantom((32, 28, 24), (11, 11, 12), seed=0)
+    table = quantify(made.ct.array, made.lobes, made.lesion, made.ct.spacing_mm)
+    ct, dram = replace(made.ct, name=name), made.lesion.astype(np.float32)
+    return Findings(ct, made.lobes, dram, made.lesion, table, {})
+
+
 KINDS = ("torch", "old torch", "zip", "npy", "npz", "pickle")
 
 
@@ -187,9 +198,11 @@ def test_hostile_checkpoints_sessions_and_arrays_are_refused(phantoms, hostile, 
     with pytest.raises(InputError):
         CorrectionSession.load(tmp_path / "session")
 
-    (tmp_path / "input.npz").write_bytes(hostile[kind])
-    with pytest.raises((ValueError, KeyError, OSError)):
-        unpack(tmp_path / "input.npz")
+    for name in (WORDS, "ct.npy", "dram.npy"):
+        write_arrays(small_findings("ct"), tmp_path / "arrays", FOR_SCENE)
+        (tmp_path / "arrays" / name).write_bytes(hostile[kind])
+        with pytest.raises(InputError):
+            read_arrays(tmp_path / "arrays", mapped=True)
     assert not (tmp_path / "trace").exists(), "it was executed"
 
 
@@ -232,18 +245,8 @@ def test_names_of_cases_stay_in_their_folder(phantoms, tmp_path, name):
     done = CliRunner().invoke(app, ["batch", str(table), str(outside / "out"), "--no-scene"])
     assert done.exit_code == 2, done.output
 
-    from dataclasses import replace
-
-    from DRAMLesionLib.lesions.findings import Findings
-    from DRAMLesionLib.lesions.quantify import quantify
-    from DRAMLesionLib.phantom import make_phantom
-
-    made = make_phantom((32, 28, 24), (11, 11, 12), seed=0)
-    table_of = quantify(made.ct.array, made.lobes, made.lesion, made.ct.spacing_mm)
-    findings = Findings(
-        replace(made.ct, name=name), made.lobes, made.lesion.astype(np.float32), made.lesion, table_of, {}
-    )
-    case = save_accepted_case(outside / "training", findings, made.lesion)
+    findings = small_findings(name)
+    case = save_accepted_case(outside / "training", findings, findings.lesion)
     assert case.parent == outside / "training"
     assert {path.name for path in tmp_path.iterdir()} == {"outside", "cases.csv"}
 

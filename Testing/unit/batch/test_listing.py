@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from DRAMLesionLib.batch.key import read_key, write_key
 from DRAMLesionLib.batch.listing import list_cases, safe_name
+from DRAMLesionLib.batch.scan_numbers import read_scan_numbers, write_scan_numbers
 from DRAMLesionLib.system.errors import InputError
 
 
@@ -164,9 +164,9 @@ def test_numbers_stay_when_patients_come(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     write_series(source / "M", "1.2.1")
     first = list_cases(source).cases
-    write_key(out, first)
+    write_scan_numbers(out, first)
     write_series(source / "A", "1.2.2")
-    both = {case.image: case.name for case in list_cases(source, known=read_key(out)).cases}
+    both = {case.image: case.name for case in list_cases(source, known=read_scan_numbers(out)).cases}
     assert both == {str(source / "M"): "case0001", str(source / "A"): "case0002"}
     assert (out / "key.csv").stat().st_mode & 0o077 == 0
     rows = list(csv.DictReader((out / "key.csv").open()))

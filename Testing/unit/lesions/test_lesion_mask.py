@@ -10,6 +10,7 @@ from scipy import ndimage
 from DRAMLesionLib.lesions import mask as mask_module
 from DRAMLesionLib.lesions.find import find_lesions
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.run_models import load_case_models
 from DRAMLesionLib.phantom import make_phantom
 
@@ -103,7 +104,7 @@ def test_the_main_job_smooths_what_it_cuts_and_leaves_the_heatmap(monkeypatch, m
     found = {}
     for edge_mm in (0.01, 9.0):
         monkeypatch.setattr(mask_module, "EDGE_MM", edge_mm)
-        found[edge_mm] = find_lesions(made.ct, models, crf=False)
+        found[edge_mm] = find_lesions(made.ct, models, Options(crf=False))
     for one in found.values():
         cut = one.refined if one.probability is None else one.probability
         settings = one.record["settings"]

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 import DRAMLesionLib
 from DRAMLesionLib.images.volume import Volume, from_image, to_image, write_volume
-from DRAMLesionLib.lungs.lobes import LOBES, TERMINOLOGY_CONTEXT, lobe_by_name, lobe_by_terminology
+from DRAMLesionLib.lungs.lobes import LOBES, TERMINOLOGY_CONTEXT, lobe_by_name, lobe_by_terminology, lobe_of
 from DRAMLesionLib.lungs.read_lobes import BUILT_IN, find_lobes, read_lobes
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
@@ -63,6 +63,19 @@ def test_table() -> None:
         ("right lower lobe of the lung", "RLL"),
         ("lung_lower_lobe_left", "LLL"),
         ("rul", "RUL"),
+        ("lung_upper_left", "LUL"),
+        ("LUL 1", "LUL"),
+        ("upper left lung", "LUL"),
+        ("Left upper lobe segment", "LUL"),
+        ("left lower lobe (approximate)", "LLL"),
+        ("LeftLowerLobe", "LLL"),
+        ("RT UPPER LOBE", "RUL"),
+        ("right mid lobe mask", "RML"),
+        ("Lower lobe of right lung (RLL)", "RLL"),
+        ("superior segment of left lower lobe", None),
+        ("anterior segment of right upper lobe", None),
+        ("LUL LLL", None),
+        ("LUL nodule", None),
         ("left lung", None),
         ("left upper lobe lesion", None),
         ("upper abdomen left", None),
@@ -72,6 +85,14 @@ def test_table() -> None:
 def test_names(name: str, abbreviation: str | None) -> None:
     lobe = lobe_by_name(name)
     assert (lobe.abbreviation if lobe else None) == abbreviation
+
+
+def test_a_segment_is_known_by_name_then_identifier_then_terminology() -> None:
+    upper, lower = LOBES[0], LOBES[1]
+    assert lobe_of("left upper lobe", "LLL", lower.terminology) is upper
+    assert lobe_of("Segment_3", "lung_upper_left", lower.terminology) is upper
+    assert lobe_of("Segment_3", "Segment_3", lower.terminology) is lower
+    assert lobe_of("Segment_3", "Segment_3", "") is None
 
 
 def test_terminology_file_has_the_codes_and_colours_of_the_table() -> None:

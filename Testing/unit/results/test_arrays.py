@@ -11,7 +11,7 @@ from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
-from DRAMLesionLib.results.arrays import WORDS, read_handover, write_handover
+from DRAMLesionLib.results.arrays import FOR_SCENE, WORDS, read_arrays, reading_arrays, write_arrays
 from DRAMLesionLib.system.errors import InputError
 
 SHAPE = (6, 7, 8)
@@ -31,7 +31,7 @@ def findings() -> Findings:
 
 
 def read(folder, ct, lobes=None) -> tuple[list[str], Findings]:
-    steps, names = read_handover(folder, ct, lobes), []
+    steps, names = reading_arrays(folder, ct, lobes), []
     while True:
         try:
             names.append(next(steps))
@@ -40,33 +40,33 @@ def read(folder, ct, lobes=None) -> tuple[list[str], Findings]:
 
 
 def test_what_is_written_is_read(findings, tmp_path):
-    write_handover(findings, tmp_path / "out")
-    names, found = read(tmp_path / "out", findings.ct)
+    write_arrays(findings, tmp_path / "out")
+    names, given = read(tmp_path / "out", findings.ct)
     assert names == ["lobes", "dram", "lesion", "refined", "probability"]
     for name in ("dram", "lesion", "refined"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(findings, name))
-    np.testing.assert_array_equal(found.lobes.labels, findings.lobes.labels)
-    assert found.probability is None and found.lobes.approximate and found.lobes.source == "planes"
-    assert found.quantification == findings.quantification and found.record == findings.record
+        np.testing.assert_array_equal(getattr(given, name), getattr(findings, name))
+    np.testing.assert_array_equal(given.lobes.labels, findings.lobes.labels)
+    assert given.probability is None and given.lobes.approximate and given.lobes.source == "planes"
+    assert given.quantification == findings.quantification and given.record == findings.record
 
 
 def test_an_older_probability_does_not_pass_for_a_new_one(findings, tmp_path):
-    write_handover(replace(findings, probability=findings.dram), tmp_path)
-    write_handover(findings, tmp_path)
+    write_arrays(replace(findings, probability=findings.dram), tmp_path)
+    write_arrays(findings, tmp_path)
     assert read(tmp_path, findings.ct)[1].probability is None
 
 
 def test_lobes_of_the_caller_come_first(findings, tmp_path):
-    write_handover(findings, tmp_path)
+    write_arrays(findings, tmp_path)
     own = LobeMap(findings.lobes.labels, False, "mine")
-    names, found = read(tmp_path, findings.ct, own)
-    assert "lobes" not in names and found.lobes is own and found.record["settings"]["lobes"] == "mine"
+    names, given = read(tmp_path, findings.ct, own)
+    assert "lobes" not in names and given.lobes is own and given.record["settings"]["lobes"] == "mine"
     assert findings.record["settings"]["lobes"] == "planes"
 
 
 @pytest.mark.parametrize("words", ["", "[]", json.dumps({"record": {}})])
 def test_damaged_words(findings, tmp_path, words):
-    write_handover(findings, tmp_path)
+    write_arrays(findings, tmp_path)
     (tmp_path / WORDS).write_text(words)
     with pytest.raises(InputError, match=WORDS):
         read(tmp_path, findings.ct)
@@ -83,7 +83,7 @@ def test_damaged_words(findings, tmp_path, words):
     ],
 )
 def test_damaged_arrays(findings, tmp_path, array, what):
-    write_handover(findings, tmp_path)
+    write_arrays(findings, tmp_path)
     np.save(tmp_path / "dram.npy", array, allow_pickle=True)
     with pytest.raises(InputError, match=r"dram\.npy") as caught:
         read(tmp_path, findings.ct)
@@ -91,7 +91,16 @@ def test_damaged_arrays(findings, tmp_path, array, what):
 
 
 def test_a_missing_array(findings, tmp_path):
-    write_handover(findings, tmp_path)
+    write_arrays(findings, tmp_path)
     (tmp_path / "lesion.npy").unlink()
     with pytest.raises(InputError, match=r"lesion\.npy: can't be read"):
         read(tmp_path, findings.ct)
+
+
+def test_the_scenes_process_gets_the_ct_and_no_map_that_it_does_not_show(findings, tmp_path):
+    write_arrays(replace(findings, probability=findings.dram), tmp_path / "out", FOR_SCENE)
+    given = read_arrays(tmp_path / "out", mapped=True)
+    np.testing.assert_array_equal(given.ct.array, findings.ct.array)
+    assert (given.ct.geometry, given.ct.spacing_mm) == (findings.ct.geometry, findings.ct.spacing_mm)
+    assert given.refined is None and given.probability is None
+    assert given.quantification == findings.quantification and given.record == findings.record

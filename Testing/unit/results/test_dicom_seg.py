@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -253,7 +254,7 @@ def test_segment_writes_it_beside_the_results_and_a_later_run_takes_it_away(tmp_
     ct = read_ct(write_series(tmp_path / "ct" / "a"))
     write_series(tmp_path / "ct" / "b")  # another reconstruction on the same grid
     uid = pydicom.dcmread(tmp_path / "ct" / "a" / "00.dcm").SeriesInstanceUID
-    monkeypatch.setattr(case, "load_case_models", lambda *given: None)
+    monkeypatch.setattr(case, "load_case_models", lambda *given: SimpleNamespace(device="cpu"))
     monkeypatch.setattr(case, "find_lesions", lambda ct, *given, **more: find(ct))
     command = ["segment", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--no-scene"]
     command += ["--series", uid]
@@ -297,5 +298,5 @@ def test_without_highdicom_one_line_says_what_to_install(tmp_path, monkeypatch):
 
     ct = read_ct(write_series(tmp_path / "ct"))
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(InputError, match=r"pip install 'dramlesion\[dicom\]'"):
+    with pytest.raises(InputError, match=r"pip install 'highdicom>=0\.25'"):
         dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")

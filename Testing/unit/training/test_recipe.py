@@ -46,7 +46,7 @@ def test_there_is_a_recipe_for_each_shipped_stage():
         ("dram: {priors_from: 2}", "dram.priors_from: 2 is not between 0 and 1"),
         ("dram: {softness: 1}", "dram.softness: unknown key: use one of softness_weight"),
         ("dram: {softness_weight: high}", "dram.softness_weight: 'high' is no number"),
-        ("dram: 3", "dram: 3 is no section"),
+        ("dram: 3", "dram: 3 is no table of settings"),
         ("softness_weight: 0.3", "softness_weight: unknown key"),
         ("model: {spacing_mm: [1, 1]}", "model.spacing_mm"),
         ("model: {hu_window: [0, -1000]}", "model.hu_window"),

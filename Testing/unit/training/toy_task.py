@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from DRAMLesionLib.system.checked_values import read_settings
 from DRAMLesionLib.training.recipes.recipe import SECTIONS
-from DRAMLesionLib.training.recipes.settings import read_settings
 from DRAMLesionLib.training.tasks.kinds import TASKS
 
 

@@ -255,7 +255,7 @@ def test_no_copies_of_18_times_the_channels_are_kept():
         ({"grid": [3, 3]}, "attention.grid"),
         ({"grid": "half"}, "attention.grid"),
         ({"size": 3}, "attention.size"),
-        ([8], "attention: is no table"),
+        ([8], "attention: [8] is no table"),
     ],
 )
 def test_a_wrong_setting_is_named(values, named):

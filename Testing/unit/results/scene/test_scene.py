@@ -254,8 +254,20 @@ def test_a_segment_on_another_grid_is_resampled(application, findings):
 
 
 @needs_slicer
-@pytest.mark.parametrize("naming", ["name", "total_segmentator", "terminology", "anatomical"])
-def test_lobes_are_recognised_in_a_segmentation(application, findings, naming):
+@pytest.mark.parametrize(
+    "naming",
+    [
+        "name",
+        "total_segmentator",
+        "terminology",
+        "anatomical",
+        "without lobe",
+        "numbered",
+        "plain",
+        "segment",
+    ],
+)
+def test_lobes_are_recognised_in_a_segmentation_as_in_a_file(application, findings, naming):
     node = scene_nodes.add_findings(application.scene, findings).lobes
     segmentation = node.GetSegmentation()
     for number, lobe in enumerate(LOBES):
@@ -265,6 +277,10 @@ def test_lobes_are_recognised_in_a_segmentation(application, findings, naming):
             "total_segmentator": lobe.total_segmentator,
             "terminology": f"Segment_{number}",
             "anatomical": f"{level} lobe of {lobe.side} lung",
+            "without lobe": lobe.total_segmentator.replace("_lobe", ""),
+            "numbered": f"{lobe.abbreviation} 1",
+            "plain": f"{lobe.name.split()[1]} {lobe.side} lung",
+            "segment": f"{lobe.name.capitalize()} segment",
         }
         copy = segmentation.GetSegment(lobe.abbreviation)
         copy.SetName(called[naming])
@@ -471,7 +487,7 @@ def test_stopping_and_lateness_leave_nothing(tmp_path, findings):
 
 def test_without_slicer_core_the_reason_says_what_to_install(tmp_path, findings, monkeypatch):
     monkeypatch.setattr(process, "is_available", lambda: False)
-    with pytest.raises(available.SceneUnavailable, match="pip install slicer-core"):
+    with pytest.raises(available.SceneUnavailable, match="pip install 'slicer-core>="):
         process.write_scene_folder(findings, tmp_path)
     assert names(tmp_path) == []
 

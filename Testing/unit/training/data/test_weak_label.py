@@ -91,3 +91,18 @@ def test_an_empty_lobe_has_no_candidates():
     lobe = LobeSample(1, np.ones((2, 2, 2), np.float32), np.zeros((2, 2, 2), bool), (slice(0, 2),) * 3)
     assert candidate_fraction(lobe) == 0
     assert not candidates(lobe.image, lobe.mask).any()
+
+
+@pytest.mark.parametrize(
+    ("label", "fraction", "distance"),
+    [
+        (WeakLabel.from_percent(20), 0.25, 0.05),
+        (WeakLabel.from_percent(20), 0.05, 0.15),
+        (WeakLabel.from_score(2), 0.05, 0.0),
+        (WeakLabel.from_score(2), 0.2, 0.0),
+        (WeakLabel.from_score(2), 0.02, 0.03),
+        (WeakLabel.from_score(2), 0.45, 0.2),
+    ],
+)
+def test_the_distance_counts_from_a_percentage_and_from_the_ends_of_a_score(label, fraction, distance):
+    assert label.distance(fraction) == pytest.approx(distance)

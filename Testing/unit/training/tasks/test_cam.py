@@ -8,20 +8,14 @@ import SimpleITK as sitk
 import torch
 
 from DRAMLesionLib.images.volume import Volume, from_image
+from DRAMLesionLib.lesions.networks.bundle import WEIGHTS
+from DRAMLesionLib.lesions.networks.bundle_folders import METADATA
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.recipes.settings import CamSettings
-from DRAMLesionLib.training.tasks.cam_network import (
-    METADATA,
-    WEIGHTS,
-    CamModel,
-    CamNetwork,
-    load_cam_model,
-    predict_cam,
-    save_cam_model,
-    segment_by_cam,
-)
+from DRAMLesionLib.training.tasks.cam_bundle import load_cam_model, save_cam_model
+from DRAMLesionLib.training.tasks.cam_network import CamModel, CamNetwork, predict_cam, segment_by_cam
 
 SMALL = NetworkDescription((4, 4, 4, 4, 4, 4))
 SPACING = (2.5, 2.5, 2.5)
@@ -189,16 +183,16 @@ def test_a_damaged_bundle_is_refused(bundle):
     content = bytearray((bundle / WEIGHTS).read_bytes())
     content[-1] ^= 1
     (bundle / WEIGHTS).write_bytes(content)
-    with pytest.raises(InputError, match="checksum"):
+    with pytest.raises(InputError, match="SHA-256"):
         load_cam_model(bundle)
     (bundle / WEIGHTS).unlink()
-    with pytest.raises(InputError, match="no CAM model"):
+    with pytest.raises(InputError, match="model without weights"):
         load_cam_model(bundle)
     metadata = json.loads((bundle / METADATA).read_text())
     (bundle / METADATA).write_text(json.dumps(metadata | {"cam": {"stages": 9}}))
     with pytest.raises(InputError, match=r"cam\.stages"):
         load_cam_model(bundle)
-    (bundle / METADATA).write_text("[]")
+    (bundle / METADATA).write_text("{}")
     with pytest.raises(InputError, match="no CAM model"):
         load_cam_model(bundle)
 
@@ -248,5 +242,5 @@ def test_a_training_writes_a_model_that_loads(data_list, tmp_path):
     out = train(recipe(stages=2), data_list, tmp_path / "cam", device="cpu", log=events.append)
     model = load_cam_model(out)
     assert model.network.settings.stages == 2
-    assert "4 lobes of 1 scans" in (out / "docs/README.md").read_text()
+    assert "| 4 lobes of 1 scans |" in (out / "docs/README.md").read_text()
     assert any("validation_cross_entropy" in event for event in events)

@@ -194,7 +194,8 @@ def test_calibration_takes_the_cut_that_fits_the_weak_labels(datalist, tmp_path,
     shares = np.array([0.15, 0.02, 0.0])
     cuts = np.linspace(0.05, 0.95, 91)
     errors = [
-        np.abs(shares - (1 - c)).sum() + max(0.05 - (1 - c), (1 - c) - task._samples[2].known_range[1], 0)
+        np.abs(shares - (1 - c)).sum()
+        + max(0.05 - (1 - c), (1 - c) - task._samples[2].label.known_range[1], 0)
         for c in cuts
     ]
     assert cut == pytest.approx(cuts[int(np.argmin(errors))], abs=0.011)
@@ -208,6 +209,6 @@ def test_validation_counts_a_score_by_its_range(datalist, monkeypatch):
         return logits, torch.sigmoid(logits)
 
     monkeypatch.setattr("DRAMLesionLib.training.tasks.dram.dram_and_refined", flat)
-    low, high = task._watched[2].known_range
+    low, high = task._watched[2].label.known_range
     outside = 100 * max(low - 0.1, 0.1 - high, 0)
     assert task.validate()["mae_points"] == pytest.approx((5 + 8 + outside + 10) / 4, abs=1e-3)

@@ -14,6 +14,10 @@ EVENTS_NAME = "events.jsonl"
 LOG_NAME = "log.txt"
 
 
+class RunFailed(Exception):
+    """A run ended with an error; the message is one line for the user."""
+
+
 class LibraryProcess:
     """``python -m DRAMLesionLib ARGUMENTS --json``, whose lines are events.
 

@@ -19,7 +19,7 @@ from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.results import DEFAULT_THRESHOLD, findResults, thresholdOf
+from DRAMLesionPanel.results.nodes import DEFAULT_THRESHOLD, findResults, thresholdOf
 
 REMEMBERED = 20
 """Refinements that can be recognised as undone."""

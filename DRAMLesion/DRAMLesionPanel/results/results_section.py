@@ -7,9 +7,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
-from DRAMLesionPanel import results as shown
-from DRAMLesionPanel.results import Results
-from DRAMLesionPanel.steps import Steps, finish
+from DRAMLesionPanel.results import nodes as shown
+from DRAMLesionPanel.results.nodes import Results
+from DRAMLesionPanel.shared.steps import Steps, finish
 
 SCORE_COLUMN = "Severity score"
 
@@ -109,7 +109,7 @@ class ResultsSection:
 
     def saveReport(self, results: Results, path: str) -> None:
         """Write the report with the results as they are now, as HTML or, where the name ends so, as PDF."""
-        from DRAMLesionPanel.report_file import saveReport
+        from DRAMLesionPanel.results.report_file import saveReport
 
         with self._panel.reported(waitCursor=True):
             saveReport(self._panel.logic.currentFindings(results), path)

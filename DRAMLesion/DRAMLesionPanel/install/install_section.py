@@ -5,8 +5,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionPanel.installation import PackageSource, PackageState, PipProgress, installRequirements
-from DRAMLesionPanel.pip_report import PipLog
+from DRAMLesionPanel.install.packages import PackageSource, PackageState, PipProgress, installRequirements
+from DRAMLesionPanel.install.pip_report import PipLog
 
 
 class InstallSection:

@@ -19,9 +19,9 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionPanel.results import Results, cutMapOf, readingFindings, thresholdOf
-from DRAMLesionPanel.steps import Steps
-from DRAMLesionPanel.strokes import readStrokes, voxelsOf, writeStrokes
+from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, thresholdOf
+from DRAMLesionPanel.results.saved_strokes import readStrokes, voxelsOf, writeStrokes
+from DRAMLesionPanel.shared.steps import Steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,22 +13,18 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.results.arrays import read_handover
+from DRAMLesionLib.results.arrays import reading_arrays
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.child_process import LibraryProcess
-from DRAMLesionPanel.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
-from DRAMLesionPanel.results import Results
-from DRAMLesionPanel.steps import Steps
+from DRAMLesionPanel.results.nodes import Results
+from DRAMLesionPanel.segment.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
+from DRAMLesionPanel.shared.child_process import LibraryProcess, RunFailed
+from DRAMLesionPanel.shared.steps import Steps
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
 STEPS_TO_ARRIVE = 12
 """About so many: for the progress bar."""
-
-
-class RunFailed(Exception):
-    """A run ended with an error; the message is one line for the user."""
 
 
 class SegmentRun:
@@ -174,7 +170,7 @@ class SegmentRun:
         self._clean()
 
     def _arriving(self) -> Steps[Results]:
-        findings = yield from read_handover(self._folder / "out", self._ct, self._lobes)
+        findings = yield from reading_arrays(self._folder / "out", self._ct, self._lobes)
         self.inScene = True
         return (yield from self._deliver(findings, self._ctNode))
 

@@ -7,8 +7,8 @@ What all of them must keep to (Slicer's own packages, a proxy, a folder of wheel
 variables for the time of the call: neither PyTorchUtils nor pip_ensure takes pip's options, and a proxy's password on
 a command line could be read by others.
 
-Without a window: ``Slicer --no-main-window --python-code "from DRAMLesionPanel.installation import installRequirements;
-installRequirements()"``, or the same in ``PythonSlicer -c`` with the module's folder on its path.
+Without a window: ``Slicer --no-main-window --python-code "from DRAMLesionPanel.install.packages import
+installRequirements; installRequirements()"``, or the same in ``PythonSlicer -c`` with the module's folder on its path.
 """
 
 import importlib
@@ -39,9 +39,9 @@ from DRAMLesionLib.system.requirements import (
     requirement,
     state_of_packages,
 )
-from DRAMLesionPanel.pip_report import PipLog, explain
+from DRAMLesionPanel.install.pip_report import PipLog, explain
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
 REQUESTER = "DRAMLesion"
 
 

@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.nodes import ROLE_ATTRIBUTE
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel import total_segmentator
-from DRAMLesionPanel.child_process import LibraryProcess
-from DRAMLesionPanel.training_plan import DEFAULT_FINAL, kindOf, knownModels
+from DRAMLesionPanel.segment import total_segmentator
+from DRAMLesionPanel.shared.child_process import LibraryProcess
+from DRAMLesionPanel.shared.models import DEFAULT_FINAL, kindOf, knownModels
 
 POLL_MS = 200
 PLANES, TOTAL_SEGMENTATOR = "planes", "TotalSegmentator"

@@ -14,11 +14,11 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel import training_job as jobs
-from DRAMLesionPanel.child_process import EventFile, startPython
-from DRAMLesionPanel.segment_run import RunFailed
-from DRAMLesionPanel.training_plan import Plan, checkName, freeName, knownModels
-from DRAMLesionPanel.training_progress import TrainingProgress
+from DRAMLesionPanel.shared.child_process import EventFile, RunFailed, startPython
+from DRAMLesionPanel.shared.models import knownModels
+from DRAMLesionPanel.train import job as jobs
+from DRAMLesionPanel.train.plan import Plan, checkName, freeName
+from DRAMLesionPanel.train.progress import TrainingProgress
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -27,7 +27,7 @@ class TrainingRun:
     """A training that goes on in a process of its own, begun here or by another Slicer.
 
     Attributes:
-        folder: The job's, see :mod:`DRAMLesionPanel.training_job`.
+        folder: The job's, see :mod:`DRAMLesionPanel.train.job`.
         job: What is done.
         progress: Where it stands.
         error: One line for the user, once it has failed.
@@ -267,10 +267,10 @@ def _launch(folder: Path) -> TrainingRun:
     (folder / jobs.STOP).unlink(missing_ok=True)
     # What an earlier process of this job reported stays: loss and validation go on.
     process = startPython(
-        ["-m", "DRAMLesionPanel.training_job", str(folder)],
+        ["-m", "DRAMLesionPanel.train.job", str(folder)],
         folder / jobs.EVENTS,
         folder / jobs.LOG,
         append=True,
-        paths=(str(Path(__file__).resolve().parents[1]),),
+        paths=(str(Path(__file__).resolve().parents[2]),),
     )
     return TrainingRun(folder, process)

@@ -8,10 +8,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.training_closing import ClosingWatch
-from DRAMLesionPanel.training_curve import drawTraining
-from DRAMLesionPanel.training_plan import RECIPES, Plan, freeName, knownModels, makePlan, readRecipe
-from DRAMLesionPanel.training_run import TrainingRun, findRunning, unfinished
+from DRAMLesionPanel.shared.models import knownModels
+from DRAMLesionPanel.train.closing import ClosingWatch
+from DRAMLesionPanel.train.curve import drawTraining
+from DRAMLesionPanel.train.plan import RECIPES, Plan, freeName, makePlan, readRecipe
+from DRAMLesionPanel.train.run import TrainingRun, findRunning, unfinished
 
 POLL_MS = 250
 

@@ -18,8 +18,8 @@ from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.steps import Steps, finish
-from DRAMLesionPanel.strokes import STROKES_ATTRIBUTE
+from DRAMLesionPanel.results.saved_strokes import STROKES_ATTRIBUTE
+from DRAMLesionPanel.shared.steps import Steps, finish
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
 """Of the lesion segmentation: model, settings, versions and times as JSON."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from DRAMLesionPanel.training_job import LABELLING, TRAINING
+from DRAMLesionPanel.train.job import LABELLING, TRAINING
 
 VALIDATION = "validation_"
 BINS = 150

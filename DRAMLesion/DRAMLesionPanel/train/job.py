@@ -1,6 +1,6 @@
 """A training from data list to model, in a process of its own that may outlive Slicer.
 
-``python -m DRAMLesionPanel.training_job FOLDER`` does the work, and goes on with it where an earlier process stopped.
+``python -m DRAMLesionPanel.train.job FOLDER`` does the work, and goes on with it where an earlier process stopped.
 FOLDER lies beside the model that results, and holds all that is needed::
 
     job.json          see :class:`Job`
@@ -89,7 +89,11 @@ def isRunning(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
-    """Hold a lock that ends with its process, however that ends; yield whether it was to be had."""
+    """Hold a lock that ends with its process, however that ends; yield whether it was to be had.
+
+    The package filelock does the same, but Slicer does not bring it, and the panel looks at trainings before anything
+    is installed.
+    """
     with path.open("a+b") as file:
         end = time.monotonic() + patience
         while not (mine := _take(file)) and time.monotonic() < end:

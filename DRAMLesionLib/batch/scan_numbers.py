@@ -1,4 +1,4 @@
-"""The key of a batch: which case is which scan. The only file that holds inputs' paths; keep it private."""
+"""Which case of a batch is which scan: ``key.csv``, the only file that holds inputs' paths; keep it private."""
 
 import csv
 import io
@@ -9,17 +9,17 @@ from DRAMLesionLib.batch.listing import Case
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
 
-KEY_NAME = "key.csv"
+FILE_NAME = "key.csv"
 _COLUMNS = ("case", "image", "series")
 
 
-def read_key(out: Path) -> dict[tuple[str, str], str]:
-    """The names that scans have, by image and series; empty where there is no key.
+def read_scan_numbers(out: Path) -> dict[tuple[str, str], str]:
+    """The names that scans have, by image and series; empty where no batch has numbered any.
 
     Raises:
-        InputError: It is damaged. Without it scans would get other numbers than their results have.
+        InputError: The file is damaged. Without it scans would get other numbers than their results have.
     """
-    path = out / KEY_NAME
+    path = out / FILE_NAME
     if not path.is_file():
         return {}
     try:
@@ -36,16 +36,16 @@ def read_key(out: Path) -> dict[tuple[str, str], str]:
     }
 
 
-def write_key(out: Path, cases: Iterable[Case]) -> None:
-    """Write the key, readable by its owner alone; scans of earlier runs stay in it.
+def write_scan_numbers(out: Path, cases: Iterable[Case]) -> None:
+    """Write the file, readable by its owner alone; scans of earlier runs stay in it.
 
     Raises:
         OutputError: It can't be written.
     """
-    names = read_key(out) | {(case.image, case.series or ""): case.name for case in cases}
+    names = read_scan_numbers(out) | {(case.image, case.series or ""): case.name for case in cases}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows((name, image, series) for (image, series), name in names.items())
-    with atomic_file(out / KEY_NAME, private=True) as temporary:
+    with atomic_file(out / FILE_NAME, private=True) as temporary:
         temporary.write_text(buffer.getvalue(), encoding="utf-8")

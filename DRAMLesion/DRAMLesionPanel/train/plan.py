@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import DRAMLesionLib
-from DRAMLesionLib.lesions.networks.bundle_folders import bundle_folders, bundle_metadata, find_bundles
+from DRAMLesionLib.lesions.networks.bundle_folders import bundle_metadata
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
 from DRAMLesionLib.training.data.datalist import DataList, read_datalist, spread
+from DRAMLesionPanel.shared.models import DEFAULT_DRAM, DEFAULT_FINAL, folderOf, kindOf
 
 DATALIST = "datalist.json"
 RECIPES = ("dram", "final", "fine-tune")
 """Those the panel offers; a recipe's file may be given instead."""
-
-DEFAULT_DRAM, DEFAULT_FINAL = "dram-covid", "segmentation-covid"
-"""The models that ship. Their library module has these names, too, but imports torch."""
 
 CASES_TO_WATCH_SOME, WATCHED = 5, 0.2
 """Of a training folder with that many accepted cases a part is set aside, to see where the training goes."""
@@ -148,15 +146,6 @@ def findFinal(model: str | None, default: str = DEFAULT_FINAL) -> str:
     )
 
 
-def kindOf(model: str) -> str | None:
-    """``dram`` or ``segmentation``; None where there is no such model, or it is damaged."""
-    try:
-        metadata = bundle_metadata(_folderOf(model))
-    except InputError:
-        return None
-    return next((kind for kind in ("dram", "segmentation") if kind in metadata), None)
-
-
 def checkName(name: str, taken: Mapping[str, Path]) -> None:
     """Check the name of a new model.
 
@@ -190,26 +179,17 @@ def freeName(recipe: str, taken: set[str]) -> str:
     return f"{stem}-{number}"
 
 
-def knownModels() -> dict[str, Path]:
-    """All models by name."""
-    return find_bundles(bundle_folders())
-
-
-def _folderOf(model: str) -> Path:
-    return knownModels().get(model, Path(model))
-
-
 def _labeller(model: str | None, start: str) -> str:
     """Name of the dRAM model that labels: the chosen one, that of the network to start from, or the default one."""
     if model and kindOf(model) == "dram":
         return model
-    beside = bundle_metadata(_folderOf(start))["segmentation"].get("dram_model") if start else None
+    beside = bundle_metadata(folderOf(start))["segmentation"].get("dram_model") if start else None
     return beside or DEFAULT_DRAM
 
 
 def _startingFrom(start: str) -> dict[str, Any]:
     """The keys of a recipe that starts from a final network: its own size, and its terms, which the weights keep."""
-    folder = _folderOf(start)
+    folder = folderOf(start)
     metadata = bundle_metadata(folder)
     changes: dict[str, Any] = {"start_from": start, "model": metadata["segmentation"]}
     changes["data"] = f"corrected cases, starting from {metadata.get('name', start)} " + (

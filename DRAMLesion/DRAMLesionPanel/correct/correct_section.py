@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionPanel.correction import Correction
-from DRAMLesionPanel.results import Results
+from DRAMLesionPanel.correct.correction import Correction
+from DRAMLesionPanel.results.nodes import Results
 
 EDITOR_TAG = "DRAMLesion"
 EFFECTS = ["Paint", "Erase", "Scissors"]

@@ -14,7 +14,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from DRAMLesionPanel.child_process import killTree
+from DRAMLesionPanel.shared.child_process import killTree
 
 STRUCTURES = (
     "lung_upper_lobe_left",

@@ -10,11 +10,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DRAMLesionPanel.training_progress import TrainingProgress
+from DRAMLesionPanel.shared import colors
+from DRAMLesionPanel.train.progress import TrainingProgress
 
 PANE_HEIGHT, HEAD, FOOT, MARGIN = 104, 20, 18, 4
-LOSS_COLOR, VALIDATION_COLOR = "#3078c8", "#c86414"
-"""Readable on light and dark windows, and apart for colour-blind eyes."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -26,10 +25,10 @@ def drawTraining(label: Any, progress: TrainingProgress) -> None:
     if not loss:
         label.clear()
         return
-    panes = [(_("Loss"), loss, LOSS_COLOR, "{:.3g}")]
+    panes = [(_("Loss"), loss, colors.LOSS, "{:.3g}")]
     watched = [(float(epoch), value) for epoch, value in sorted(progress.validations.items())]
     if watched:
-        panes.append((_("Validation: error of a lobe's percentage"), watched, VALIDATION_COLOR, "{:.2f}"))
+        panes.append((_("Validation: error of a lobe's percentage"), watched, colors.VALIDATION, "{:.2f}"))
     width, height = max(240, label.width), PANE_HEIGHT * len(panes) + FOOT
     ratio = label.devicePixelRatioF()
     picture = qt.QPixmap(round(width * ratio), round(height * ratio))

@@ -1,0 +1,1 @@
+"""Correcting a lesion by painting, in the panel and in the Segment Editor."""

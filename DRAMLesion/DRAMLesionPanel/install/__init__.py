@@ -1,0 +1,1 @@
+"""Installing the Python packages that Slicer does not bring."""

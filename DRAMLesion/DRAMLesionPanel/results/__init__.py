@@ -1,0 +1,1 @@
+"""Results in the scene, the section that shows them, and the report."""

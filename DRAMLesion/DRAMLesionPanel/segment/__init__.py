@@ -1,0 +1,1 @@
+"""Choosing the CT and running the segmentation."""

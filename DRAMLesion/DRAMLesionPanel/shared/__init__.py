@@ -1,0 +1,1 @@
+"""What the sections share: child processes, long work in steps, the choices kept in the scene."""

@@ -1,0 +1,1 @@
+"""Training models from the panel, in a process that may outlive Slicer."""

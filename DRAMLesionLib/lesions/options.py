@@ -1,0 +1,44 @@
+"""What a user may choose for a CT, in one value that travels from the command line to the last step."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one CT is segmented, and what is written.
+
+    Attributes:
+        lobes: A label map or segmentation of the five lobes on the CT's grid; None finds approximate ones.
+        series: UID of the DICOM series, where the folder holds several.
+        model: A bundle's folder or name, of either kind; None is the default model.
+        method: ``final`` or ``dram``; None: see :func:`~DRAMLesionLib.lesions.run_models.load_case_models`.
+        device: ``auto``, ``cpu``, ``cuda:N`` or ``mps``: see :func:`~DRAMLesionLib.system.device.find_device`.
+        crf: Sharpen the map by the dense CRF.
+        allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
+        with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
+        dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references the CT, which has to be DICOM.
+        keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
+            which belongs to the patient's study and names both, as the standard asks.
+    """
+
+    lobes: str | Path | None = None
+    series: str | None = None
+    model: str | Path | None = None
+    method: str | None = None
+    device: str = "auto"
+    crf: bool = True
+    allow_missing_lobes: bool = False
+    with_scene: bool = True
+    dicom_seg: bool = False
+    keep_identifiers: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choices that differ from the defaults, as JSON values: ``Options(**values)`` is the way back."""
+        chosen = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if getattr(self, one.name) != one.default
+        }
+        return {name: str(value) if isinstance(value, Path) else value for name, value in chosen.items()}

@@ -1,0 +1,29 @@
+"""HTML pages from the library's Jinja templates."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from DRAMLesionLib.system.package import PACKAGE
+
+
+def render_page(
+    template: str, values: Mapping[str, Any], filters: Mapping[str, Callable[..., Any]] | None = None
+) -> str:
+    """The text of a page: a template of ``DRAMLesionLib/templates`` with its values filled in and escaped.
+
+    Args:
+        template: The template's file name, such as ``report.html.j2``.
+        values: What the template names; a name that it lacks is an error.
+        filters: Functions that the template applies by ``value | name``.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(PACKAGE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters or {})
+    return environment.get_template(template).render(values)
