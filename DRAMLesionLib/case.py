@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.images.volume import read_ct, without_identifiers
+from DRAMLesionLib.images.volume import read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.find import find_lesions
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.options import Options
+from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
+from DRAMLesionLib.lesions.steer import steer_to
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_seg import check_source
-from DRAMLesionLib.results.folder import write_findings
+from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_findings, write_findings
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
@@ -84,6 +86,53 @@ def segment_to_arrays(
         return findings
 
 
+def steer_case(
+    results: str | Path,
+    source: str | Path,
+    reading: Reading,
+    *,
+    edits: str | Path | None = None,
+    series: str | None = None,
+    with_scene: bool = True,
+    keep_identifiers: bool = False,
+    progress: Progress = silent,
+) -> Findings:
+    """Cut the mask of a results folder anew as a reader says, and write all results again, all of them or none.
+
+    Args:
+        results: The folder that ``segment`` wrote. Its maps stay as they are, so it can be steered again.
+        source: The CT that the results were made from: a file or a DICOM folder.
+        reading: The reader's numbers. Lobes that they leave keep the mask and the number that they have.
+        edits: Painted voxels on the CT's grid, which always hold: 1 lesion, 2 not lesion. None for none.
+        series: UID of the DICOM series, where the folder holds several.
+        with_scene: Write ``scene.mrb`` and its pictures anew where slicer-core is installed; else an older scene goes.
+        keep_identifiers: Results may show the name of a DICOM folder.
+        progress: Told the stage and how much of it is done.
+
+    Returns:
+        The findings without refined map and probability, which lie in files.
+
+    Raises:
+        InputError: Something that was given can't be used, or does not belong together; nothing was written.
+    """
+    watch = Stopwatch()
+    progress("Reading the CT", 0.0)
+    ct = read_ct(source, series=series)
+    if not keep_identifiers:
+        ct = without_identifiers(ct)
+    findings = read_findings(results, ct)
+    check_same_ct(results, findings)
+    dicom_folder = check_source(source, series) if (Path(results) / DICOM_SEG).is_file() else None
+    painted = None if edits is None else read_on_grid(edits, ct, "edits")
+    with watch.stage("steer"):
+        progress("Steering the mask", 0.0)
+        findings = steer_to(findings, reading, painted)
+    findings.record["seconds"] = {**findings.record.get("seconds", {}), **watch.seconds}
+    return write_findings(
+        findings, results, with_scene=with_scene, dicom_folder=dicom_folder, progress=progress
+    )
+
+
 @contextmanager
 def _ready_to_find(
     source: str | Path, options: Options, models: CaseModels | None, progress: Progress, watch: Stopwatch
@@ -100,4 +149,10 @@ def _ready_to_find(
         ct = without_identifiers(ct)
     loaded, device = models, models.device
     with shortage_explained(str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
-        yield lambda: find_lesions(ct, loaded, options, progress=progress, watch=watch)
+        yield lambda: _steered(
+            find_lesions(ct, loaded, options, progress=progress, watch=watch), options.reading
+        )
+
+
+def _steered(findings: Findings, reading: Reading | None) -> Findings:
+    return steer_to(findings, reading) if reading else findings

@@ -16,13 +16,13 @@ from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.dicom_seg import dicom_seg
 from DRAMLesionLib.commands.doctor import doctor
 from DRAMLesionLib.commands.evaluate import evaluate
-from DRAMLesionLib.commands.export_nnunet import export_nnunet
 from DRAMLesionLib.commands.export_onnx import export_onnx
-from DRAMLesionLib.commands.import_nnunet import import_nnunet
+from DRAMLesionLib.commands.nnunet import export_nnunet, import_nnunet
 from DRAMLesionLib.commands.phantom import phantom
 from DRAMLesionLib.commands.pseudo_label import pseudo_label
 from DRAMLesionLib.commands.refine import refine
 from DRAMLesionLib.commands.segment import segment
+from DRAMLesionLib.commands.steer import steer
 from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 
 for command in (
     segment,
+    steer,
     batch,
     phantom,
     refine,

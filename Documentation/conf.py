@@ -6,6 +6,7 @@ The reference is read from the source text (sphinx-autoapi): nothing of the libr
 neither torch nor any other package of it.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -49,7 +50,8 @@ PAGES_ELSEWHERE = {
     "changelog": "CHANGELOG.md",
 }
 """Pages that stand where a reader of the repository looks for them."""
-ON_THE_WEB = "https://github.com/DRAMLesion/SlicerDRAMLesion/blob/main"
+_ENTRY = json.loads((REPOSITORY / "DRAMLesion.json").read_text(encoding="utf-8"))
+ON_THE_WEB = f"{_ENTRY['scm_url'].removesuffix('.git')}/blob/{_ENTRY['scm_revision']}"
 """What else of the repository the pages link to."""
 
 

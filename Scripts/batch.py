@@ -195,6 +195,25 @@ class _Running:
             shutil.rmtree(self._inputs, ignore_errors=True)
 
 
+_VIEWS: list[Any] = []
+"""The logics of slice views that were added: they live as long as the program."""
+
+
+def add_slice_views() -> None:
+    """Add the usual slice views where there are none: without a main window Slicer makes none, and a scene that is saved
+    then would open with empty views.
+    """
+    import slicer
+
+    from DRAMLesionLib.results.scene.headless import SLICE_VIEWS, slice_view
+
+    if slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        return
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(slicer.mrmlScene, True)
+    logic = slicer.app.applicationLogic()
+    _VIEWS[:] = [slice_view(slicer.mrmlScene, logic, *view) for view in SLICE_VIEWS.items()]
+
+
 def _ids() -> set[str]:
     import slicer
 
@@ -210,10 +229,13 @@ def write_scene(results: Any, path: Path, others: list[Any]) -> None:
     """
     import slicer
 
+    add_slice_views()
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         composite.SetBackgroundVolumeID(results.ctNode.GetID())
         composite.SetForegroundVolumeID(results.heatmapNode.GetID())
         composite.SetForegroundOpacity(0.5)
+    for view in _VIEWS:
+        view.FitSliceToBackground()
     kept = [node for node in others if node.GetSaveWithScene()]
     for node in kept:
         node.SetSaveWithScene(False)

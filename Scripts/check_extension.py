@@ -1,8 +1,10 @@
 """Checks what the reviewers and scripts of Slicer's Extensions Index check, before they do, and without a network.
 
     python Scripts/check_extension.py [REPOSITORY]
+    python Scripts/check_extension.py --addresses
 
-One line per finding; the exit code is 1 if there is any.
+One line per finding; the exit code is 1 if there is any. With ``--addresses``, every place that names the repository's
+address on the web: what to change when it moves.
 """
 
 import ast
@@ -16,6 +18,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 NAME = "DRAMLesion"
+PLACEHOLDER = "https://github.com/DRAMLesion/SlicerDRAMLesion"
+"""The address until there is a public repository. The one that counts is ``scm_url`` of the catalogue's entry: wherever
+an address of the extension stands, it has to be that one."""
+ADDRESS = re.compile(r"https://(?:raw\.githubusercontent|github)\.com/[\w.-]+/Slicer\w*DRAM\w*")
+SPEAK_OF_OTHER_ADDRESSES = ("Testing/", "Scripts/check_extension.py")
 CATEGORY = "Segmentation"
 SCHEMA = re.compile(
     r"https://raw\.githubusercontent\.com/Slicer/Slicer/main/Schemas/"
@@ -48,7 +55,18 @@ LICENSES = ("LICENSE", "LICENSE.txt")
 LARGEST_MB = 100.0
 """Of a clone with its whole history."""
 
-IN_SLICER = {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "SimpleITK", "packaging", "SegmentEditorEffects"}
+IN_SLICER = {
+    "slicer",
+    "vtk",
+    "qt",
+    "ctk",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "packaging",
+    "pydicom",
+    "SegmentEditorEffects",
+}
 """What a file that Slicer reads at its start may import: Slicer itself and what it brings."""
 
 WORK = re.compile(
@@ -61,12 +79,18 @@ STATEMENT_CALLS = ("sys.path.insert",)
 """Calls for their effect alone that a file may make while it is imported."""
 
 
-def main(repository: Path) -> int:
-    """Print the findings; returns the exit code."""
+def main(repository: Path, *, addresses_alone: bool = False) -> int:
+    """Print the findings, or every place with the repository's address; returns the exit code."""
+    places = list(addresses(repository, repository_files(repository)))
+    if addresses_alone:
+        print(*(f"{file}:{line}: {address}" for file, line, address in places), sep="\n")
+        return 0
     found = [*findings(repository)]
     print(*found, sep="\n", end="\n" if found else "")
     if not found:
         print(f"{NAME} keeps the rules of the Extensions Index.")
+    if entry_address(repository) == PLACEHOLDER:
+        print(f"Its address is a placeholder, in {len(places)} places: see them with --addresses")
     return 1 if found else 0
 
 
@@ -76,6 +100,7 @@ def findings(repository: Path) -> Iterator[str]:
     yield from check_entry(repository)
     yield from check_cmake(repository)
     yield from check_old_description(repository)
+    yield from check_addresses(repository, files)
     yield from check_texts(repository)
     yield from check_line_ends(repository, files)
     yield from check_size(clone_size_mb(repository, files))
@@ -191,6 +216,30 @@ def check_old_description(repository: Path) -> Iterator[str]:
     for key, other in (("category", "category"), ("scmurl", "scm_url"), ("scmrevision", "scm_revision")):
         if found.get(key) != entry.get(other):
             yield f"{path.name}: {key} is not the {other} of {NAME}.json"
+
+
+def entry_address(repository: Path) -> str:
+    """Where the repository is on the web, by the catalogue's entry."""
+    return str(_entry(repository).get("scm_url", "")).removesuffix(".git")
+
+
+def addresses(repository: Path, files: list[Path]) -> Iterator[tuple[str, int, str]]:
+    """Each place in a text file that names an address of the extension: the file, the line from 1, and the address."""
+    for path in files:
+        name = path.relative_to(repository).as_posix()
+        content = path.read_bytes()
+        if name.startswith(SPEAK_OF_OTHER_ADDRESSES) or b"\0" in content[:8000]:
+            continue
+        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+            yield from ((name, number, match[0]) for match in ADDRESS.finditer(line))
+
+
+def check_addresses(repository: Path, files: list[Path]) -> Iterator[str]:
+    """One address wherever the extension's is named."""
+    right = entry_address(repository)
+    for name, number, address in addresses(repository, files):
+        if address.replace("raw.githubusercontent.com", "github.com") != right:
+            yield f"{name}:{number}: {address} is not the address of {NAME}.json: {right}"
 
 
 def check_texts(repository: Path) -> Iterator[str]:
@@ -364,4 +413,6 @@ def _entry(repository: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1]).resolve()))
+    words = [word for word in sys.argv[1:] if word != "--addresses"]
+    where = Path(words[0] if words else Path(__file__).parents[1]).resolve()
+    sys.exit(main(where, addresses_alone="--addresses" in sys.argv))

@@ -121,8 +121,9 @@ class Panel:
         self.logic.forget()
         self.parameters = None
 
-    def cleanup(self) -> None:
-        """The panel goes away."""
+    def cleanup(self, quitting: bool = False) -> None:
+        """The panel goes away, because Slicer ends or because the module is loaded anew."""
+        self.correct.leave()
         self.closeScene()
         self.inputs.cleanup()
-        self.train.cleanup()
+        self.train.cleanup(quitting)

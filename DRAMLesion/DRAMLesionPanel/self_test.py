@@ -61,6 +61,19 @@ class SelfTest:
         self.runsAgain(volumeNode, results)
         self.trains()
 
+    def runWithoutPackages(self) -> None:
+        """Run the cases that need no package but Slicer's own, on the phantom's true lesion."""
+        from DRAMLesionLib.lesions.findings import Findings
+        from DRAMLesionLib.lesions.quantify import quantify
+
+        phantom = self.phantom
+        dram = phantom.lesion.astype(np.float32)
+        table = quantify(phantom.ct.array, phantom.lobes, phantom.lesion, phantom.ct.spacing_mm, dram)
+        findings = Findings(phantom.ct, phantom.lobes, dram, phantom.lesion, table)
+        results = self.logic.panelLogic.deliver(findings, self.phantomNode())
+        self.case.assertEqual(results.tableNode.GetNumberOfRows(), 8)
+        self.refinesAndUndoes(results)
+
     def phantomNode(self) -> Any:
         """The phantom's CT in the scene."""
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phantom")

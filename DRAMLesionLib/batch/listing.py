@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from DRAMLesionLib.images.dicom.tree import MIN_SLICES, could_be_dicom, find_series
 from DRAMLesionLib.images.paths import is_volume_file, stem
@@ -35,12 +36,15 @@ class Case:
         image: An image file, a DICOM folder, or one DICOM file.
         lobes: A file or folder of lobes; None finds approximate ones.
         series: UID of the series, where a folder holds several.
+        reading: A reader's numbers as the fields of :class:`~DRAMLesionLib.lesions.reading.Reading` by name; None where
+            nothing is said of the case.
     """
 
     name: str
     image: str
     lobes: str | None = None
     series: str | None = None
+    reading: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 from DRAMLesionLib.batch import pools
 from DRAMLesionLib.batch.listing import Listing, list_cases
 from DRAMLesionLib.batch.manifest import Manifest
+from DRAMLesionLib.batch.readings import with_readings
 from DRAMLesionLib.batch.scan_numbers import read_scan_numbers, write_scan_numbers
 from DRAMLesionLib.batch.tables import write_volumes
 from DRAMLesionLib.batch.work import (
@@ -126,6 +127,9 @@ class BatchOptions:
         keep_identifiers: Let names and results show the inputs' folders and files.
         timeout_s: Stop a case that takes longer; 0: none.
         with_report: Write the batch's report.
+        readings: A table of readers' percentages or scores that steer the masks: see
+            :func:`~DRAMLesionLib.batch.readings.with_readings`.
+        who: The reader of that table.
         segmenter: The module that segments a case: see :class:`~DRAMLesionLib.batch.work.Job`.
     """
 
@@ -136,6 +140,8 @@ class BatchOptions:
     keep_identifiers: bool = False
     timeout_s: float = 0.0
     with_report: bool = True
+    readings: str | Path | None = None
+    who: str = ""
     segmenter: str = SEGMENTER
 
 
@@ -188,6 +194,8 @@ def segment_batch(
         keep_identifiers=batch.keep_identifiers,
         progress=progress,
     )
+    if batch.readings is not None:
+        listing = with_readings(listing, batch.readings, batch.who)
     opened, job, notes = _opened(
         _job(out, batch, options), workers or Workers(), open_pool, len(listing.cases)
     )

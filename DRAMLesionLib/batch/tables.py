@@ -6,7 +6,7 @@ from pathlib import Path
 
 from DRAMLesionLib.batch.work import CASES
 from DRAMLesionLib.results.folder import TABLE
-from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN, read_table
+from DRAMLesionLib.results.table import ALL_COLUMNS, read_table
 from DRAMLesionLib.system.files import atomic_file
 
 VOLUMES_NAME = "volumes.csv"
@@ -23,16 +23,17 @@ def write_volumes(out: Path, names: Iterable[str]) -> int:
         How many cases are in it.
     """
     count = 0
-    columns = [*COLUMNS, LOBES_COLUMN]
     with (
         atomic_file(out / VOLUMES_NAME) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["case", *columns])
+        writer.writerow(["case", *ALL_COLUMNS])
         for name in names:
             try:
-                rows = [[row[column] for column in columns] for row in read_table(out / CASES / name / TABLE)]
+                rows = [
+                    [row[column] for column in ALL_COLUMNS] for row in read_table(out / CASES / name / TABLE)
+                ]
             except (OSError, KeyError):
                 continue
             writer.writerows([name, *row] for row in rows)

@@ -125,6 +125,8 @@ def do_case(
             options["lobes"] = inputs.lobes
         if inputs.series is not None:
             options["series"] = inputs.series
+        if case.reading is not None:
+            options["reading"] = case.reading
         segment(inputs.image, folder, progress=progress, **options)
 
     reset_peak_memory()
@@ -231,7 +233,7 @@ def made_with(case: Case, job: Job, model_checksum: str) -> str:
     """Stands for all that a case's results follow from; on which device they were computed does not count."""
     options = {key: value for key, value in job.options.items() if key != "device"}
     parts = [DRAMLesionLib.__version__, job.segmenter, options, model_checksum, job.keep_identifiers]
-    text = json.dumps([*parts, fingerprint(case)], sort_keys=True, default=str)
+    text = json.dumps([*parts, fingerprint(case), case.reading], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

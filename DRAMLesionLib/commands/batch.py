@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Device, Json, MissingLobes
+from DRAMLesionLib.commands.options import Debug, Device, Json, MissingLobes, Who
 
 if TYPE_CHECKING:
     from DRAMLesionLib.batch import BatchResult, CaseEvent
@@ -57,6 +57,13 @@ def batch(
     method: Annotated[
         str | None, typer.Option(help="What makes the masks: final (network) or dram (the map, cut).")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", help="Readers' numbers, which the masks follow: the table that datalist takes."
+        ),
+    ] = None,
+    who: Who = "",
     device: Device = "auto",
     no_crf: Annotated[bool, typer.Option("--no-crf", help="Leave the maps unrefined.")] = False,
     no_scene: Annotated[
@@ -81,7 +88,9 @@ def batch(
             allow_missing_lobes=allow_missing_lobes,
             with_scene=not no_scene,
         )
-        how = BatchOptions(lobes, images, resume, retry_poisoned, keep_identifiers, 60 * timeout)
+        how = BatchOptions(
+            lobes, images, resume, retry_poisoned, keep_identifiers, 60 * timeout, readings=table, who=who
+        )
         result = segment_batch(
             source,
             out,

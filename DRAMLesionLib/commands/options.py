@@ -1,9 +1,12 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.lesions.reading import Reading
 
 Json = Annotated[bool, typer.Option("--json", help="Progress, result and errors as JSON lines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -16,6 +19,39 @@ Lobes = Annotated[
 KeepIdentifiers = Annotated[
     bool, typer.Option("--keep-identifiers", help="Results may show the name of a DICOM folder.")
 ]
+Percent = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LUL,LLL,RUL,RML,RLL",
+        help="A reader's lesion percentages, 16,65,13,4,54: the mask follows; - leaves a lobe.",
+    ),
+]
+Score = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LUL,LLL,RUL,RML,RLL",
+        help="A reader's severity scores, 2,4,2,1,4, likewise; - leaves a lobe.",
+    ),
+]
+Who = Annotated[str, typer.Option(metavar="NAME", help="Who gave the numbers, for the record.")]
 MissingLobes = Annotated[
     bool, typer.Option("--allow-missing-lobes", help="Accept a lobe without voxels (after a lobectomy).")
 ]
+
+
+def reading_of(percent: str | None, score: str | None, who: str) -> "Reading | None":
+    """A reader's numbers from the options ``--percent``, ``--score`` and ``--who``; None where no lobe has any.
+
+    Raises:
+        InputError: They are not five numbers of the right size, or ``--who`` is given alone.
+    """
+    from DRAMLesionLib.lesions.reading import Reading, parse_numbers
+    from DRAMLesionLib.system.errors import InputError
+
+    given = {
+        kind: parse_numbers(kind, text) for kind, text in (("percent", percent), ("score", score)) if text
+    }
+    reading = Reading(**given, who=who)  # type: ignore[arg-type]
+    if who and not reading:
+        raise InputError("--who: names a reader without numbers: give --percent or --score, too")
+    return reading or None

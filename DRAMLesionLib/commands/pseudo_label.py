@@ -38,4 +38,4 @@ def pseudo_label(
             data, model, out, settings, resume=resume, device=device, progress=reporter.progress
         )
         reporter.result({"data": str(made)})
-        reporter.note(f"Data list with labels: {made}: train with Training/final.yaml --data {made}")
+        reporter.note(f"Data list with labels: {made}: train with: train final --data {made}")

@@ -14,6 +14,10 @@ from DRAMLesionLib.commands.options import (
     Lobes,
     MissingLobes,
     Out,
+    Percent,
+    Score,
+    Who,
+    reading_of,
 )
 
 
@@ -37,6 +41,9 @@ def segment(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write lesion.dcm, a DICOM Segmentation, too; INPUT is DICOM.")
     ] = False,
+    percent: Percent = None,
+    score: Score = None,
+    who: Who = "",
     allow_missing_lobes: MissingLobes = False,
     keep_identifiers: KeepIdentifiers = False,
     handover: Annotated[
@@ -68,6 +75,7 @@ def segment(
             with_scene=not no_scene,
             dicom_seg=dicom_seg,
             keep_identifiers=keep_identifiers,
+            reading=reading_of(percent, score, who),
         )
         run = segment_to_arrays if handover else segment_case
         findings = run(source, out, options, progress=reporter.progress)
@@ -77,10 +85,10 @@ def segment(
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             if not handover:
-                _tell_files(reporter, out)
+                tell_files(reporter, out)
 
 
-def _tell_files(reporter: Reporter, out: Path) -> None:
+def tell_files(reporter: Reporter, out: Path) -> None:
     """Say which files there are, and with which to start."""
     from DRAMLesionLib.results.folder import REPORT, results_in
 

@@ -10,7 +10,9 @@ from DRAMLesionLib.commands.options import Debug, Device, Json, Out
 
 
 def study(
-    recipe: Annotated[Path, typer.Argument(metavar="STUDY", help="YAML file, such as Training/study.yaml.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="The study that ships, study, or a YAML file.")
+    ],
     data: Annotated[
         Path,
         typer.Option("--data", help="Data list; each row has the experts' mask as label, to compare with."),

@@ -10,7 +10,10 @@ from DRAMLesionLib.commands.options import Debug, Device, Json, Out
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file, such as Training/dram.yaml.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(metavar="RECIPE", help="A recipe that ships, such as dram or final, or a YAML file."),
+    ],
     data: Annotated[Path, typer.Option("--data", help="Data list: JSON with images, lobes and percentages.")],
     out: Out,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,

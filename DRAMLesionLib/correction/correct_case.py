@@ -76,7 +76,11 @@ def correct_case(
         ct, lobes, lesion_map, painted, progress, crf=crf, threshold=threshold, provenance=provenance
     )
     table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
-    record: dict[str, Any] = {"settings": provenance, "versions": versions(), "warnings": list(ct.warnings)}
+    record: dict[str, Any] = {
+        "settings": provenance,
+        "versions": versions(),
+        "warnings": [*ct.warnings, *lobes.warnings],
+    }
     findings = Findings(ct, lobes, refined.probability, refined.label, table, record)
     with staged_directory(out, last=SUMMARY) as folder:
         progress("Writing the results", 0.0)

@@ -49,3 +49,13 @@ def bounding_box(mask: np.ndarray) -> Box:
         occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     return sides[0], sides[1], sides[2]
+
+
+def hull(*boxes: Box) -> Box:
+    """The smallest box that holds all the given ones; those without voxels don't count while others have some."""
+    filled = [box for box in boxes if all(side.start < side.stop for side in box)] or list(boxes[:1])
+    sides = [
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*filled, strict=True)
+    ]
+    return sides[0], sides[1], sides[2]

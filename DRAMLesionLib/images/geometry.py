@@ -1,6 +1,6 @@
 """Where an image's voxels lie, and which of its axes are the patient's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 CORNER_TOLERANCE = 0.1
 """Two grids are the same when no corner lies further apart than this part of a voxel."""
+ROUNDED_SKEW = 1e-6, 0.01
+"""Cosines between axes: below the first they are at right angles, up to the second they were so before rounding."""
 SPACING_TOLERANCE = 1e-3
 """Two spacings are the same when they differ by at most this part."""
 
@@ -71,6 +73,17 @@ class Geometry:
             (float(origin[0]), float(origin[1]), float(origin[2])),
             tuple(float(value) for value in direction.ravel()),
         )
+
+    def perpendicular(self) -> "Geometry":
+        """The same grid with axes at right angles: the nearest rotation in place of directions that were rounded."""
+        left, _, right = np.linalg.svd(np.reshape(self.direction, (3, 3)))
+        return replace(self, direction=tuple(float(value) for value in (left @ right).ravel()))
+
+    @property
+    def skew(self) -> float:
+        """How far the axes are from right angles: the largest cosine between two of them."""
+        axes = np.reshape(self.direction, (3, 3))
+        return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
     def difference(
         self,

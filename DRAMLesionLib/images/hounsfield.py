@@ -11,6 +11,12 @@ PADDING_HU = -1100
 """What lies below was not scanned: scanners fill the corners outside of their round field of view with -2000 or -3024."""
 
 
+PADDED_HU = -2000
+"""The HU of what was not scanned, where a file's own value for it is no HU below air."""
+
+HIGHEST_HU = 31743
+"""No scanner's scale reaches further: extended ones end at 30719. What lies above was written without its sign."""
+
 NEGATIVE_SHARE = 0.002
 """Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
 

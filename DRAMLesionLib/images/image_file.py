@@ -1,41 +1,36 @@
 """Image files: read whole or refused with one clear line."""
 
 import contextlib
+import locale
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from DRAMLesionLib.images.geometry import Geometry
+from DRAMLesionLib.images.geometry import ROUNDED_SKEW, Geometry
 from DRAMLesionLib.images.paths import FORMATS_TEXT, check_file, is_volume_file
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import suffixes
 from DRAMLesionLib.system.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
 
-def read_header(path: str | Path, image_io: str = "") -> "sitk.ImageFileReader":
+def read_header(path: str | Path) -> "sitk.ImageFileReader":
     """The reader of an image file, with size, geometry and tags known and no voxel read.
 
     Args:
         path: The file.
-        image_io: The name of ITK's reader for it, where the suffix does not tell.
 
     Raises:
         InputError: The file is missing, empty, of another format or has a corrupt header.
     """
-    import SimpleITK as sitk
-
     path = check_file(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(image_io)
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path}: {short_reason(error)}") from error
-    return reader
+    with _readable(path) as name:
+        return _information(path, name)
 
 
 def read_image(path: str | Path) -> "sitk.Image":
@@ -44,9 +39,12 @@ def read_image(path: str | Path) -> "sitk.Image":
     ITK fills what is missing from a cut-off NIfTI file with whatever the memory held, turns NaN into 0 there, and
     takes damaged MetaImage and NRRD data as it comes, all without a word. So files are checked first.
 
+    Returns:
+        The image. Axes of a 3-D image that rounding has put off their right angles are at right angles.
+
     Raises:
         InputError: The file is missing, empty, of another format, truncated or corrupt; a NIfTI file also for NaN or
-            infinite values and for a spacing that is no positive number.
+            infinite values, for a spacing that is no positive number, and for two places in one header.
     """
     path = check_file(path)
     if not is_volume_file(path):
@@ -54,14 +52,85 @@ def read_image(path: str | Path) -> "sitk.Image":
     from DRAMLesionLib.images.image_checks import check_whole
 
     check_whole(path)
-    reader = read_header(path)
+    with _readable(path) as name:
+        reader = _information(path, name)
+        try:
+            with quiet(), c_numbers():
+                image = reader.Execute()
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise InputError(f"{path}: {short_reason(error)}") from error
+    if image.GetDimension() == 3:
+        geometry = Geometry.from_image(image)
+        if ROUNDED_SKEW[0] < geometry.skew <= ROUNDED_SKEW[1]:
+            image.SetDirection(geometry.perpendicular().direction)
+    return image
+
+
+def _information(path: Path, name: str) -> "sitk.ImageFileReader":
+    """A reader that knows the header of the file ``name``, which errors call ``path``."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(name)
+    if name.lower().endswith((".mha", ".mhd")):
+        reader.SetImageIO("MetaImageIO")  # found by a suffix in small letters alone
     try:
-        with quiet():
-            return reader.Execute()
+        with quiet(), c_numbers(), _rounded_axes(path):
+            reader.ReadImageInformation()
     except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise
         raise InputError(f"{path}: {short_reason(error)}") from error
+    return reader
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """The name by which ITK reads a file: NIfTI's library refuses a suffix in capital and small letters."""
+    name = path.name
+    if not name.lower().endswith((".nii", ".nii.gz", ".hdr")) or name.endswith((".nii", ".nii.gz", ".hdr")):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        linked = Path(folder) / ("image" + suffixes(path).lower())
+        _link(path, linked)
+        if path.suffix.lower() == ".hdr":
+            from DRAMLesionLib.images.nifti_checks import voxels_of_pair
+
+            voxels = voxels_of_pair(path)
+            _link(voxels, Path(folder) / ("image" + voxels.name[len(path.stem) :].lower()))
+        yield str(linked)
+
+
+def _link(path: Path, link: Path) -> None:
+    try:
+        link.symlink_to(path.resolve())
+    except OSError:  # a system or a disk without links
+        shutil.copyfile(path, link)
+
+
+@contextlib.contextmanager
+def _rounded_axes(path: Path) -> Iterator[None]:
+    """Let ITK read a NIfTI file whose axes rounding has put off their right angles; others it refuses."""
+    from DRAMLesionLib.images.nifti_checks import read_nifti_header, shear
+
+    header = read_nifti_header(path) if path.name.lower().endswith((".nii", ".nii.gz", ".hdr")) else None
+    if header is None or not ROUNDED_SKEW[0] < shear(header) <= ROUNDED_SKEW[1]:
+        yield
+        return
+    before = os.environ.get(_PERMISSIVE)
+    os.environ[_PERMISSIVE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PERMISSIVE]
+        else:
+            os.environ[_PERMISSIVE] = before
+
+
+_PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
+"""ITK then takes the rotation that is nearest to a NIfTI file's sform."""
 
 
 @contextlib.contextmanager
@@ -75,6 +144,23 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+@contextlib.contextmanager
+def c_numbers() -> Iterator[None]:
+    """Let ITK read and write numbers with a point, whatever the process's locale.
+
+    Its C functions end a number at the point where the locale has a comma: a spacing of 7.35 is read as 7.
+    """
+    before = locale.setlocale(locale.LC_NUMERIC)
+    if before in ("C", "POSIX"):
+        yield
+        return
+    locale.setlocale(locale.LC_NUMERIC, "C")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def short_reason(error: Exception) -> str:
@@ -126,4 +212,5 @@ def read_geometry(path: Path) -> Geometry:
         return Geometry(size[:3], spacing[:3], reader.GetOrigin()[:3], direction)
     if reader.GetDimension() != 3:
         raise InputError(f"{path}: is {reader.GetDimension()}-D: give a 3-D image")
-    return Geometry(size, spacing, reader.GetOrigin(), reader.GetDirection())
+    geometry = Geometry(size, spacing, reader.GetOrigin(), reader.GetDirection())
+    return geometry.perpendicular() if ROUNDED_SKEW[0] < geometry.skew <= ROUNDED_SKEW[1] else geometry

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from DRAMLesionLib.system.errors import InputError
 
-FORMATS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-
-
+FORMATS = (".nii", ".nii.gz", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""How the names of volumes end, in lower case; a NIfTI pair goes by its ``.hdr``."""
 FORMATS_TEXT = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or DICOM"
 
 

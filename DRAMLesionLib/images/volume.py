@@ -12,10 +12,10 @@ import numpy as np
 
 from DRAMLesionLib.images import nifti_writer
 from DRAMLesionLib.images.geometry import CORNER_TOLERANCE as CORNER_TOLERANCE
-from DRAMLesionLib.images.geometry import Geometry, axes_of, triple
+from DRAMLesionLib.images.geometry import ROUNDED_SKEW, Geometry, axes_of, triple
 from DRAMLesionLib.images.hounsfield import _check_finite, _compact, why_not_ct
-from DRAMLesionLib.images.image_checks import check_whole, has_orientation
-from DRAMLesionLib.images.image_file import read_image
+from DRAMLesionLib.images.image_checks import check_whole, has_orientation, holds_segments
+from DRAMLesionLib.images.image_file import c_numbers, read_image
 from DRAMLesionLib.images.paths import check_file, check_name, exists, is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import OutputError, atomic_file
@@ -70,6 +70,7 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     check_name(path)
     if not exists(path):
         raise InputError(f"{path}: no such file or folder: check the path")
+    path = _header_of(path)
     notes: tuple[str, ...] = ()
     if path.is_dir() or not is_volume_file(check_file(path)):
         from DRAMLesionLib.images.dicom import series as dicom
@@ -171,7 +172,7 @@ def own_axes(array: np.ndarray, like: Volume) -> np.ndarray:
         array = array.view(np.uint8)
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
-    order, flipped = _numpy_axes(like.geometry.orientation)
+    order, flipped = numpy_axes(like.geometry.orientation)
     return _flip(array, flipped).transpose(np.argsort(order))
 
 
@@ -204,7 +205,8 @@ def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
     image = to_image(array, like)
     with atomic_file(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            with c_numbers():
+                sitk.WriteImage(image, str(temporary), useCompression=True)
             check_whole(temporary)
         except (RuntimeError, InputError) as error:
             if is_out_of_memory(error):
@@ -215,8 +217,8 @@ def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
             ) from error
 
 
-def _numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
-    """The same for arrays (z, y, x)."""
+def numpy_axes(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """How an image's own axes (k, j, i) become the canonical ones (z, y, x): their order, and which are flipped."""
     (x, y, z), (flip_x, flip_y, flip_z) = axes_of(orientation)
     return (2 - z, 2 - y, 2 - x), (flip_z, flip_y, flip_x)
 
@@ -230,7 +232,7 @@ def _canonical(image: "sitk.Image") -> np.ndarray:
 
 def canonical_array(own: np.ndarray, geometry: Geometry) -> np.ndarray:
     """A copy of an array in an image's own axes (k, j, i), turned to the canonical ones (z, y, x)."""
-    order, flipped = _numpy_axes(geometry.orientation)
+    order, flipped = numpy_axes(geometry.orientation)
     return _flip(own.transpose(order), flipped).copy(order="C")
 
 
@@ -238,8 +240,18 @@ def _flip(array: np.ndarray, flipped: tuple[bool, bool, bool]) -> np.ndarray:
     return array[tuple(slice(None, None, -1 if backwards else 1) for backwards in flipped)]
 
 
+def _header_of(path: Path) -> Path:
+    """The ``.hdr`` of a NIfTI pair whose ``.img`` was given; any other path as it is."""
+    if path.suffix.lower() != ".img":
+        return path
+    for file in sorted(path.parent.iterdir()):
+        if file.name.lower() == f"{path.stem.lower()}.hdr":
+            return file
+    return path
+
+
 def _refuse_segmentation(path: Path) -> None:
-    if path.name.lower().endswith(".seg.nrrd"):
+    if path.name.lower().endswith(".seg.nrrd") or holds_segments(path):
         raise InputError(f"{path}: is a segmentation, not a CT: give the CT it was made from")
 
 
@@ -289,11 +301,9 @@ def check_geometry(geometry: Geometry, path: Path | str) -> None:
             f"{path}: its voxel spacing is {spacing} mm, outside {low:g} to {high:g} mm: "
             "repair its header or convert it again"
         )
-    direction = np.reshape(geometry.direction, (3, 3))
-    if abs(np.linalg.det(direction)) < 0.1:
+    if abs(np.linalg.det(np.reshape(geometry.direction, (3, 3)))) < 0.1:
         raise InputError(f"{path}: its directions are singular: repair its header or convert it again")
-    skew = np.abs(direction.T @ direction - np.eye(3)).max()
-    if skew > 0.01:
+    if geometry.skew > ROUNDED_SKEW[1]:
         raise InputError(
             f"{path}: its axes are not perpendicular (gantry tilt?): give the DICOM series, "
             "or resample it to an upright grid"

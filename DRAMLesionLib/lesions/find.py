@@ -79,7 +79,7 @@ def find_lesions(
         "settings": settings,
         "versions": versions(),
         "seconds": watch.seconds,
-        "warnings": [*ct.warnings, *notes],
+        "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
     }
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 

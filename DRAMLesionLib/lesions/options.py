@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.lesions.reading import Reading
+
 
 @dataclass(frozen=True)
 class Options:
@@ -21,6 +23,7 @@ class Options:
         dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references the CT, which has to be DICOM.
         keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
             which belongs to the patient's study and names both, as the standard asks.
+        reading: A reader's numbers that steer the mask; None leaves it as the model found it.
     """
 
     lobes: str | Path | None = None
@@ -33,6 +36,12 @@ class Options:
     with_scene: bool = True
     dicom_seg: bool = False
     keep_identifiers: bool = False
+    reading: Reading | None = None
+
+    def __post_init__(self) -> None:
+        """Take a reading from JSON values, too."""
+        if isinstance(self.reading, dict):
+            object.__setattr__(self, "reading", Reading(**self.reading))
 
     def to_dict(self) -> dict[str, Any]:
         """The choices that differ from the defaults, as JSON values: ``Options(**values)`` is the way back."""
@@ -41,4 +50,10 @@ class Options:
             for one in fields(self)
             if getattr(self, one.name) != one.default
         }
-        return {name: str(value) if isinstance(value, Path) else value for name, value in chosen.items()}
+        return {name: _as_json(value) for name, value in chosen.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Reading):
+        return value.to_dict()
+    return str(value) if isinstance(value, Path) else value

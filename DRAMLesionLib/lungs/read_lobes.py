@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +12,14 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from DRAMLesionLib.images.volume import Volume
     from DRAMLesionLib.lungs.fissures import Fissure
-from DRAMLesionLib.lungs.lobes import LOBES, Lobe, LobeMap, lobe_by_name, lobe_of
+from DRAMLesionLib.lungs.anatomy import refuse_impossible
+from DRAMLesionLib.lungs.lobe_segments import Named, read_lobe_segments
+from DRAMLesionLib.lungs.lobes import LOBES, Lobe, LobeMap, lobe_by_name
 
-_LUNGS_APART, _MIRRORED = 0.35, 0.1
-"""Parts of the labels' width, left to right, see :func:`_refuse_lungs` and :func:`_refuse_mirrored`."""
+_LUNGS_APART = 0.35
+"""Two labels whose middles lie further apart than this part of their width, left to right, are lungs, not lobes."""
 BUILT_IN = "built-in planes (approximate)"
 """The source of lobes that were cut by planes."""
 
@@ -91,27 +90,35 @@ def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> Lob
         ct: The CT that they were made from. A ``.seg.nrrd`` may cover a part of its grid.
         allow_missing: Accept lobes without voxels.
 
+    Returns:
+        The lobes; their warnings tell of labels that were left out and of masks that overlap.
+
     Raises:
-        InputError: It can't be read, lies on another grid, holds no lobes that are known here, or lacks one.
+        InputError: It can't be read, lies on another grid, holds no lobes that are known here, impossible ones, or not
+            all five.
     """
+    from DRAMLesionLib.images.image_checks import holds_segments
     from DRAMLesionLib.images.paths import exists
 
     path = Path(path)
     if not exists(path):
         raise InputError(f"{path}: no such file or folder: check the path of the lobes")
+    warnings: tuple[str, ...]
     if path.is_dir():
-        labels = _from_folder(path, ct)
-    elif path.name.lower().endswith(".seg.nrrd"):
-        labels = _from_segmentation(path, ct)
+        labels, warnings = _merged(path, _masks_in_folder(path, ct), ct)
+    elif holds_segments(path):
+        labels, warnings = _merged(path, read_lobe_segments(path, ct), ct)
     else:
-        labels = _from_label_map(path, ct)
-    _refuse_mirrored(path, labels)
+        from DRAMLesionLib.images.volume import read_on_grid
+
+        labels, warnings = lobes_of_values(path, read_on_grid(path, ct, "lobe mask"), ct)
+    refuse_impossible(path, labels)
     missing = _missing(labels)
     if missing and not allow_missing:
         raise InputError(
             f"{path}: no voxel of the {missing}: give all five lobes, or --allow-missing-lobes if it was resected"
         )
-    return LobeMap(labels, approximate=False, source=path.name)
+    return LobeMap(labels, approximate=False, source=path.name, warnings=warnings)
 
 
 def _missing(labels: np.ndarray) -> str:
@@ -121,50 +128,82 @@ def _missing(labels: np.ndarray) -> str:
     )
 
 
-def _from_label_map(path: Path, ct: Volume) -> np.ndarray:
-    from DRAMLesionLib.images.volume import read_on_grid
+def lobes_of_values(path: Path | str, array: np.ndarray, ct: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The lobes of a label map by its values, whichever of the known numberings they follow.
 
-    array = read_on_grid(path, ct, "lobe mask")
+    Args:
+        path: What to name in errors: the file, or the name of a node.
+        array: (z, y, x) on the CT's canonical grid, any numbers.
+        ct: The CT, whose air tells lungs from other organs.
+
+    Returns:
+        uint8 labels with the values of :data:`LOBES`, and sentences on what was left out.
+
+    Raises:
+        InputError: The values are no labels, or none of them are lobes.
+    """
     low, high = array.min(), array.max()
     if low < 0 or high > _HIGHEST_LABEL:
         raise InputError(f"{path}: has values {low:g}..{high:g}, not labels: give a label map of the lobes")
-    whole = array.astype(np.int32)
-    if array.dtype.kind == "f" and not np.array_equal(whole, array):
+    whole = np.rint(array).astype(np.int32) if array.dtype.kind == "f" else array.astype(np.int32)
+    if array.dtype.kind == "f" and np.abs(array - whole).max() > _ROUNDED:
         raise InputError(f"{path}: has fractional values, not labels: give a label map of the lobes")
-    values = np.unique(whole)
-    values = values[values != 0]
-    scheme = _scheme(values, whole, ct)
+    counts = {
+        int(value): int(count) for value, count in zip(*np.unique(whole, return_counts=True), strict=True)
+    }
+    counts.pop(0, None)
+    scheme = _scheme(counts, whole, ct)
     if scheme is None:
         raise InputError(
-            f"{path}: no lobes among its values ({_listed(values)}): give 1..5 (LUL, LLL, RUL, RML, RLL) "
+            f"{path}: no lobes among its values ({_listed(counts)}): give 1..5 (LUL, LLL, RUL, RML, RLL) "
             "or TotalSegmentator's 10..14"
         )
+    warnings: tuple[str, ...] = ()
     if scheme is _VALUES["own"]:
-        _refuse_lungs(path, whole)
-    return _translated(whole, scheme)
+        own = np.where(whole <= len(LOBES), whole, 0)
+        _refuse_lungs(path, own)
+        left = {value: count for value, count in counts.items() if value not in scheme}
+        if left:
+            listed = _listed(f"{value} ({count} voxels)" for value, count in left.items())
+            warnings = (f"labels that are no lobes were left out of the lobes: {listed}",)
+    return _translated(whole, scheme), warnings
 
 
-def _scheme(values: np.ndarray, array: np.ndarray, ct: Volume) -> Mapping[int, Lobe] | None:
+_ROUNDED = 0.01
+"""Labels that were scaled or kept as fractions are off whole numbers by less than this."""
+_STRAY = 0.01
+"""Labels beside 1..5 with no more than this part of all labelled voxels are strays, whatever their values."""
+_AERATED = 0.25
+"""In lungs, also ill ones, at least this part of the voxels is below -400 HU; in other organs next to nothing is."""
+
+
+def _scheme(counts: Mapping[int, int], array: np.ndarray, ct: Volume) -> Mapping[int, Lobe] | None:
     """What the label values mean.
 
-    Only 1..5: our own values. With others present 1..5 are organs of TotalSegmentator, and the version is the one whose
-    "lobes" hold the most air: 13 and 14 are lobes in both.
+    Only 1..5, or hardly any others: our own values. With others present 1..5 are organs of TotalSegmentator, and the
+    version is the one whose "lobes" hold the most air: 13 and 14 are lobes in both. Without any of its lobes 1..5 are
+    lobes if they hold air, with the trachea or vessels beside them.
+
+    Args:
+        counts: Voxels of each value but 0.
+        array: The labels, (z, y, x).
+        ct: The CT.
     """
-    if values.size == 0:
-        return None
-    if values.max() <= 5 and values.min() >= 1:
-        return _VALUES["own"]
+    own = _VALUES["own"]
+    inside = sum(count for value, count in counts.items() if value in own)
+    if inside and inside >= (1 - _STRAY) * sum(counts.values()):
+        return own
     schemes = [_VALUES[name] for name in ("TotalSegmentator", "TotalSegmentator 1")]
-    present = [np.isin(list(scheme), values).sum() for scheme in schemes]
+    present = [sum(value in counts for value in scheme) for scheme in schemes]
     if max(present) == 0:
-        return None
+        return own if inside and np.mean(ct.array[np.isin(array, list(own))] < -400) >= _AERATED else None
     if present[0] != present[1]:
         return schemes[int(np.argmax(present))]
     aerated = [np.mean(ct.array[np.isin(array, list(scheme))] < -400) for scheme in schemes]
     return schemes[int(np.argmax(aerated))]
 
 
-def _refuse_lungs(path: Path, labels: np.ndarray) -> None:
+def _refuse_lungs(path: Path | str, labels: np.ndarray) -> None:
     """Values 1 and 2 alone are the left lobes, or lungmask's R231: the right and the left lung, wide apart."""
     first, second = _middle(labels == 1), _middle(labels == 2)
     if first is None or second is None or (labels > 2).any():
@@ -172,19 +211,6 @@ def _refuse_lungs(path: Path, labels: np.ndarray) -> None:
     if abs(first - second) > _LUNGS_APART * _width(labels):
         raise InputError(
             f"{path}: holds two lungs, not lobes: with lungmask, choose --modelname LTRCLobes or LTRCLobes_R231"
-        )
-
-
-def _refuse_mirrored(path: Path, labels: np.ndarray) -> None:
-    """Left lobes lie to the patient's left of the right ones, whatever the person: else a header is wrong."""
-    left, right = (
-        _middle(np.isin(labels, [lobe.value for lobe in LOBES if lobe.side == side]))
-        for side in ("left", "right")
-    )
-    if left is not None and right is not None and right - left > _MIRRORED * _width(labels):
-        raise InputError(
-            f"{path}: its left lobes lie to the right of its right ones: its header or its names are mirrored: "
-            "make the lobes again from this CT"
         )
 
 
@@ -211,117 +237,58 @@ def _listed(items: Iterable[object], most: int = 12) -> str:
     return (", ".join(texts[:most]) + (", ..." if len(texts) > most else "")) or "none"
 
 
-def _from_folder(path: Path, ct: Volume) -> np.ndarray:
-    """One mask per lobe; where masks overlap the first in the order of :data:`LOBES` stays."""
+def _masks_in_folder(path: Path, ct: Volume) -> Named:
+    """One mask per lobe; hidden files, as those that macOS puts beside others, are no masks."""
     from DRAMLesionLib.images.paths import is_volume_file, stem
     from DRAMLesionLib.images.volume import read_on_grid
 
-    files = sorted(file for file in path.iterdir() if file.is_file() and is_volume_file(file))
+    files = sorted(
+        file
+        for file in path.iterdir()
+        if file.is_file() and is_volume_file(file) and not file.name.startswith(".")
+    )
     named = [(lobe, file) for file in files if (lobe := lobe_by_name(stem(file)))]
     if not named:
         raise InputError(
             f"{path}: no lobe masks in this folder ({_listed(file.name for file in files)}): "
             "name them lung_upper_lobe_left.nii.gz and so on"
         )
-    _refuse_doubles(path, ((lobe, file.name) for lobe, file in named))
+    refuse_doubles(path, ((lobe, file.name) for lobe, file in named))
+    masks: Named = []
+    for lobe, file in named:
+        array = read_on_grid(file, ct, "lobe mask")
+        fractions = array.dtype.kind == "f" and array.max() <= 1
+        masks.append((lobe, file.name, array > 0.5 if fractions else array > 0))
+    return masks
+
+
+def _merged(path: Path, masks: Named, ct: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A label map of masks; where they overlap the first in the order of :data:`LOBES` stays, which is told."""
+    refuse_doubles(path, ((lobe, name) for lobe, name, _ in masks))
     labels = np.zeros(ct.array.shape, np.uint8)
-    for lobe, file in sorted(named, key=lambda pair: pair[0].value):
-        labels[(read_on_grid(file, ct, "lobe mask") > 0) & (labels == 0)] = lobe.value
-    return labels
+    overlap = 0
+    for lobe, _, inside in sorted(masks, key=lambda mask: mask[0].value):
+        overlap += int(np.count_nonzero(labels[inside]))
+        labels[inside & (labels == 0)] = lobe.value
+    told = f"{overlap} voxels lie in two lobes at once and were given to the first in the order {_ORDER}"
+    return labels, (told,) if overlap else ()
 
 
-def _from_segmentation(path: Path, ct: Volume) -> np.ndarray:
-    """The segments that are lobes, by name or else by terminology, from any layer."""
-    from DRAMLesionLib.images.image_file import read_image
-
-    image = read_image(path)
-    segments = _segments(image)
-    lobes = [(lobe_of(s["Name"], s["ID"], _terminology(s["Tags"])), s) for s in segments]
-    named = [(lobe, segment) for lobe, segment in lobes if lobe]
-    if not named:
-        raise InputError(
-            f"{path}: no lobes among its segments ({_listed(s['Name'] for s in segments)}): "
-            "name them left upper lobe, left lower lobe and so on"
-        )
-    _refuse_doubles(path, ((lobe, segment["Name"]) for lobe, segment in named))
-    labels = np.zeros(ct.array.shape, np.uint8)
-    layers: dict[int, np.ndarray] = {}
-    for lobe, segment in sorted(named, key=lambda pair: pair[0].value):
-        number, value = (_whole(segment, key, path) for key in ("Layer", "LabelValue"))
-        if number not in layers:
-            layers[number] = _on_lattice(_layer(image, number, path), path, ct)
-        labels[(layers[number] == value) & (labels == 0)] = lobe.value
-    return labels
+_ORDER = ", ".join(lobe.abbreviation for lobe in LOBES)
 
 
-def _segments(image: sitk.Image) -> list[dict[str, str]]:
-    """Name, label value, layer and tags of each segment in a ``.seg.nrrd``, in the file's order."""
-    defaults = {"ID": "", "Name": "", "LabelValue": "1", "Layer": "0", "Tags": ""}
-    found: dict[int, dict[str, str]] = {}
-    for key in image.GetMetaDataKeys():
-        match = re.fullmatch(r"Segment(\d+)_(ID|Name|LabelValue|Layer|Tags)", key)
-        if match:
-            segment = found.setdefault(int(match[1]), dict(defaults))
-            segment[match[2]] = image.GetMetaData(key).strip()
-    return [found[number] for number in sorted(found)]
+def refuse_doubles(path: Path | str, named: Iterable[tuple[Lobe, str]]) -> None:
+    """Refuse two masks or segments of one lobe.
 
+    Args:
+        path: What to name in errors: their file or folder, or the name of a node.
+        named: Lobes, and what they are called there.
 
-def _whole(segment: Mapping[str, str], key: str, path: Path) -> int:
-    """A whole number among a segment's fields."""
-    try:
-        return int(segment[key])
-    except ValueError as error:
-        raise InputError(
-            f"{path}: {key} of the segment {segment['Name']} is {segment[key]!r}, no number: export it again"
-        ) from error
-
-
-def _terminology(tags: str) -> str:
-    """The terminology entry among a segment's tags, ``name:value|name:value|``."""
-    match = re.search(r"(?:^|\|)\s*TerminologyEntry:([^|]*)", tags)
-    return match[1] if match else ""
-
-
-def _refuse_doubles(path: Path, named: Iterable[tuple[Lobe, str]]) -> None:
+    Raises:
+        InputError: A lobe is there twice.
+    """
     seen: dict[Lobe, str] = {}
     for lobe, name in named:
         if lobe in seen:
             raise InputError(f"{path}: {seen[lobe]} and {name} are both the {lobe.name}: keep one of them")
         seen[lobe] = name
-
-
-def _layer(image: sitk.Image, number: int, path: Path) -> sitk.Image:
-    """One layer of shared label maps: a component of a vector image, or a part of the fourth axis."""
-    import SimpleITK as sitk
-
-    count = image.GetNumberOfComponentsPerPixel()
-    if image.GetDimension() == 4:
-        count = image.GetSize()[3]
-    if image.GetDimension() not in (3, 4) or not 0 <= number < count:
-        raise InputError(f"{path}: its segments name a layer {number} that it does not hold: export it again")
-    if image.GetDimension() == 4:
-        return sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, number])
-    return sitk.VectorIndexSelectionCast(image, number) if count > 1 else image
-
-
-def _on_lattice(layer: sitk.Image, path: Path, ct: Volume) -> np.ndarray:
-    """The layer's labels on the CT's canonical grid; it may cover a part of it, or reach beyond."""
-    from DRAMLesionLib.images.volume import Geometry, from_image
-
-    segmentation = from_image(layer, path.name)
-    grid, own = ct.geometry.canonical(), segmentation.geometry.canonical()
-    first = np.linalg.inv(grid.matrix) @ own.matrix[:, 3]
-    start = np.rint(first[:3]).astype(int)
-    origin = grid.matrix @ np.append(start, 1.0)
-    moved = Geometry(own.size, grid.spacing, (origin[0], origin[1], origin[2]), grid.direction)
-    difference = own.difference(moved, what="lobe segmentation")
-    if difference:
-        raise InputError(f"{path}: {difference}: give one made from this CT")
-    labels = np.zeros(ct.array.shape, segmentation.array.dtype)
-    to, out_of = [], []
-    for offset, length, size in zip(start[::-1], segmentation.array.shape, labels.shape, strict=True):
-        low, high = max(0, offset), max(0, min(size, offset + length))
-        to.append(slice(low, high))
-        out_of.append(slice(low - offset, max(low, high) - offset))
-    labels[tuple(to)] = segmentation.array[tuple(out_of)]
-    return labels

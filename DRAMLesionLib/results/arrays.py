@@ -16,6 +16,7 @@ from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, Region
+from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
@@ -64,6 +65,8 @@ def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = t
         "record": findings.record,
         "regions": [asdict(region) for region in findings.quantification.regions],
         "ct": _words_of_ct(findings.ct),
+        "reading": findings.reading.to_dict() if findings.reading else None,
+        "cuts": findings.cuts,
     }
     with staged_directory(out, (WORDS, *map(_file, arrays)), last=WORDS) as folder:
         for name, array in written.items():
@@ -112,7 +115,18 @@ def reading_arrays(
         record["settings"] = {**record.get("settings", {}), "lobes": lobes.source}
     table = Quantification(tuple(Region(**region) for region in words["regions"]))
     maps = (arrays.get("refined"), arrays.get("probability"))
-    return Findings(ct, lobes, arrays["dram"], arrays["lesion"], table, record, *maps)
+    reading, cuts = words.get("reading"), words.get("cuts")
+    return Findings(
+        ct,
+        lobes,
+        arrays["dram"],
+        arrays["lesion"],
+        table,
+        record,
+        *maps,
+        reading=Reading(**reading) if reading else None,
+        cuts=tuple(cuts) if cuts else None,
+    )
 
 
 def read_arrays(folder: str | Path, ct: Volume | None = None, *, mapped: bool = False) -> Findings:
@@ -178,6 +192,9 @@ def _read_array(path: Path, name: str, ct: Volume, mode: Literal["c"] | None) ->
 
 def _load(path: Path, mode: Literal["c"] | None) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode=mode, allow_pickle=False)
+        array = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({error}): segment the CT again") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: holds several arrays, expected one: segment the CT again")
+    return array

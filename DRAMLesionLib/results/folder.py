@@ -10,6 +10,7 @@ import numpy as np
 from DRAMLesionLib.images.volume import Volume, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results import report, seg_nrrd, table
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
@@ -42,6 +43,8 @@ OUTPUTS = {
 OWNED = (*OUTPUTS, PROBABILITY, DICOM_SEG, SCENE_NAME, *PICTURES)
 """All that a run may write: what an earlier one left under these names would pass for its results."""
 USUAL_THRESHOLD = 0.5
+_SAME_HU = 0.5
+"""Means of one CT differ by less, however it was converted."""
 
 
 def results_in(folder: str | Path) -> list[str]:
@@ -80,7 +83,43 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
     )
     lesion = _labels(folder / LESION, ct, "lesion mask", 1)
     table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    return Findings(ct, lobes, dram, lesion, table, record, refined, probability)
+    findings = Findings(ct, lobes, dram, lesion, table, record, refined, probability)
+    return replace(findings, **_reading(folder / SUMMARY, summary.get("reading")))
+
+
+def check_same_ct(folder: str | Path, findings: Findings) -> None:
+    """Refuse a CT that lies on the grid of the results, but has other densities than the one they were made from.
+
+    Args:
+        folder: What ``segment`` wrote.
+        findings: Its findings, read with the CT in question.
+
+    Raises:
+        InputError: It is another CT.
+    """
+    path = Path(folder) / SUMMARY
+    regions = _read_summary(path).get("regions")
+    means = {row.get("region"): row.get("mean_hu") for row in regions or () if isinstance(row, dict)}
+    for region in findings.quantification.regions:
+        known = means.get(region.key)
+        if isinstance(known, int | float) and abs(known - (region.mean_hu or 0)) > _SAME_HU:
+            raise InputError(
+                f"{findings.ct.name}: not the CT of {path.parent}: its {region.name} has a mean of "
+                f"{region.mean_hu or 0:.0f} HU, the results say {known:.0f}: give the CT that was segmented"
+            )
+
+
+def _reading(path: Path, values: Any) -> dict[str, Any]:
+    """The findings' fields ``reading`` and ``cuts`` from a summary's ``reading``; none where nobody read."""
+    if values is None:
+        return {}
+    try:
+        numbers = (values["wanted_percent"], values["wanted_score"])
+        reading = Reading(*numbers, tuple(values["wanted_by"]))
+        cuts = tuple(None if cut is None else float(cut) for cut in values["cut"])
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its reading is damaged ({error}): segment the CT again") from error
+    return {"reading": reading, "cuts": cuts if len(cuts) == len(LOBES) else None}
 
 
 def threshold_of(map_path: str | Path) -> float:

@@ -22,7 +22,7 @@ from DRAMLesionLib.lesions.quantify import (
 )
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.pages import render_page
-from DRAMLesionLib.results.table import _ABSENT, _ct_name, _hu, _ml, _percent, warnings_of
+from DRAMLesionLib.results.table import _ABSENT, _ct_name, _hu, _ml, _percent, wanted_text, warnings_of
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.record import RESEARCH_USE
 
@@ -109,6 +109,8 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: D
         "score": measured.total_score,
         "score_maximum": 5 * len(LOBES),
         "regions": measured.regions,
+        "readers": _readers(findings),
+        "wanted": {region.key: wanted_text(findings, region.key) for region in measured.regions},
         "colors": {lobe.abbreviation: "#{:02x}{:02x}{:02x}".format(*lobe.color) for lobe in LOBES},
         "warnings": warnings_of(findings),
         "chart": _data_url(drawings.chart),
@@ -128,6 +130,13 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: D
         "mask": _MASK_SOURCES.get(record.get("settings", {}).get("method"), ""),
         "details": _details(record),
     }
+
+
+def _readers(findings: Findings) -> str:
+    """Who gave the numbers that steered the mask, for people; empty where it was not steered."""
+    if not findings.reading:
+        return ""
+    return ", ".join(dict.fromkeys(filter(None, findings.reading.who))) or "a reader"
 
 
 def _details(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

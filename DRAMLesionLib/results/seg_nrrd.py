@@ -55,12 +55,13 @@ def write_labels(labels: np.ndarray, like: Volume, segments: Sequence[SegmentInf
     """
     import SimpleITK as sitk
 
+    from DRAMLesionLib.images.image_file import c_numbers
     from DRAMLesionLib.images.volume import to_image
 
     image = to_image(np.ascontiguousarray(labels, dtype=np.uint8), like)
     for key, text in metadata(image, segments).items():
         image.SetMetaData(key, text)
-    with atomic_file(path) as temporary:
+    with atomic_file(path) as temporary, c_numbers():
         sitk.WriteImage(image, str(temporary), useCompression=True)
 
 

@@ -44,7 +44,15 @@ COLUMNS: dict[str, str] = {
 
 
 LOBES_COLUMN = "lobes"
-"""The table's last column: ``approximate`` or ``given``."""
+"""The column that says ``approximate`` or ``given``."""
+
+
+READER_COLUMNS = ("wanted_percent", "wanted_score", "wanted_by")
+"""The last columns: what a reader said of a lobe, and who; empty where the mask was not steered."""
+
+
+ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS)
+"""Every column of the table, in order."""
 
 
 _ABSENT = "–"
@@ -54,15 +62,38 @@ def write_table(findings: Findings, path: str | Path) -> None:
     """Write ``lobes.csv``: a header and one row per region, in the order of ``Quantification.regions``.
 
     UTF-8, commas, decimal points, four decimals; a value that does not exist is an empty field. The columns are
-    :data:`COLUMNS` and :data:`LOBES_COLUMN`.
+    :data:`ALL_COLUMNS`.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*COLUMNS, LOBES_COLUMN])
+    writer.writerow(ALL_COLUMNS)
     kind = "approximate" if findings.lobes.approximate else "given"
     for region in findings.quantification.regions:
-        writer.writerow([*(_csv_field(getattr(region, name)) for name in COLUMNS.values()), kind])
+        measured = (_csv_field(getattr(region, name)) for name in COLUMNS.values())
+        writer.writerow([*measured, kind, *map(_csv_field, wanted_of(findings, region.key))])
     write_text(path, buffer.getvalue())
+
+
+def wanted_of(findings: Findings, key: str) -> tuple[float | None, int | None, str | None]:
+    """What a reader said of a region: percent, score, and who; all None where nothing was said of it.
+
+    Args:
+        findings: The results of one CT.
+        key: The region's key, such as ``LUL``; lungs and total have no numbers of their own.
+    """
+    lobe = next((lobe.value for lobe in LOBES if lobe.abbreviation == key), None)
+    reading = findings.reading
+    if reading is None or lobe is None or reading.of(lobe) is None:
+        return None, None, None
+    return reading.percent[lobe - 1], reading.score[lobe - 1], reading.who[lobe - 1] or None
+
+
+def wanted_text(findings: Findings, key: str) -> str:
+    """What a reader said of a region, for people: ``65 %`` or ``score 4``; empty where nothing was said of it."""
+    percent, score, _ = wanted_of(findings, key)
+    if percent is not None:
+        return f"{percent:.4g} %"
+    return "" if score is None else f"score {score}"
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
@@ -94,6 +125,7 @@ def summary(findings: Findings) -> dict[str, Any]:
         "total_severity_score_maximum": 5 * len(LOBES),
         "lobes": {"approximate": findings.lobes.approximate, "source": findings.lobes.source},
         "regions": regions,
+        **({"reading": _reading(findings)} if findings.reading else {}),
         "definitions": {
             "severity_score_from_percent": list(SCORE_EDGES),
             "severity_score_source": f"{SCORE_SOURCE}. {SCORE_DIFFERENCE}",
@@ -103,6 +135,20 @@ def summary(findings: Findings) -> dict[str, Any]:
         },
         "warnings": warnings_of(findings),
         "record": dict(findings.record),
+    }
+
+
+def _reading(findings: Findings) -> dict[str, Any]:
+    """What a reader wanted and who, per lobe, and what was found: its percentage and where the map was cut."""
+    assert findings.reading is not None
+    return {
+        "lobes": [lobe.abbreviation for lobe in LOBES],
+        "wanted_percent": list(findings.reading.percent),
+        "wanted_score": list(findings.reading.score),
+        "wanted_by": list(findings.reading.who),
+        "percent": [region.percent for region in findings.quantification.lobes],
+        "cut": list(findings.cuts or (None,) * len(LOBES)),
+        "model_threshold": findings.threshold,
     }
 
 
@@ -134,7 +180,7 @@ def print_table(findings: Findings, console: Console) -> None:
         "mL",
         "lesion\nmL",
         "lesion\n%",
-        "dRAM\n%",
+        "reader" if findings.reading else "dRAM\n%",  # a terminal of 80 columns has no room for both
         "score",
         "ground\nglass mL",
         "consoli-\ndation mL",
@@ -143,7 +189,10 @@ def print_table(findings: Findings, console: Console) -> None:
     for number, region in enumerate(findings.quantification.regions):
         last = number == len(findings.quantification.regions) - 1
         style = "bold" if last else ("dim" if region.score is None else "")
-        table.add_row(*_terminal_row(region), style=style, end_section=number in (4, 6))
+        row = _terminal_row(region)
+        if findings.reading:
+            row[3] = wanted_text(findings, region.key)
+        table.add_row(*row, style=style, end_section=number in (4, 6))
     console.print(table)
     console.print(Text(f"{RESEARCH_USE}."))
 

@@ -43,6 +43,7 @@ RULES = (
     Rule("scipy", ">=1.11"),
     Rule("SimpleITK", ">=2.4"),
     Rule("packaging", ">=23"),
+    Rule("pydicom", ">=2.4"),
     Rule("torch", ">=2.8"),
     Rule("torch", "<2.13", "torch 2.13 can't be loaded by Slicer on Windows", system="win32", in_slicer=True),
     Rule("monai", ">=1.5"),
@@ -58,10 +59,10 @@ RULES = (
 PACKAGES = tuple(dict.fromkeys(rule.package for rule in RULES if rule.package != "python"))
 """The packages' names, in the table's order."""
 
-BUNDLED = ("numpy", "scipy", "SimpleITK", "packaging")
+BUNDLED = ("numpy", "scipy", "SimpleITK", "packaging", "pydicom")
 """Needed, and Slicer brings them: inside Slicer they are never installed."""
 
-PROTECTED = (*BUNDLED, "vtk", "pydicom", "pip")
+PROTECTED = (*BUNDLED, "vtk", "pip")
 """What Slicer is built against or works with: no installation may change their versions."""
 
 

@@ -26,8 +26,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
         VTKObservationMixin.__init__(self)
         self._begun = ()
-        self._ct = self._label = self._refining = None
-        self._words = ""
+        self._node = self._segmentID = self._ct = self._segment = self._refining = self._base = None
         self._busy = self._waiting = False
 
     def clone(self):
@@ -78,11 +77,18 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         self.scriptedEffect.addLabeledOptionsWidget(_("Reach:"), self.reachSlider)
         for widget in (self.restartButton, self.messageLabel):
             self.scriptedEffect.addOptionsWidget(widget)
-        self.refineButton.connect("clicked()", self.onRefine)
-        self.restartButton.connect("clicked()", self.onRestart)
-        self.autoCheckBox.connect("toggled(bool)", self.updateMRMLFromGUI)
-        self.mapCheckBox.connect("toggled(bool)", self.updateMRMLFromGUI)
-        self.reachSlider.connect("valueChanged(double)", self.updateMRMLFromGUI)
+        for widget, signal, method in self._connections():
+            widget.connect(signal, method)
+
+    def _connections(self):
+        """All connections of this effect's widgets: widget, signal, method."""
+        return (
+            (self.refineButton, "clicked()", self.onRefine),
+            (self.restartButton, "clicked()", self.onRestart),
+            (self.autoCheckBox, "toggled(bool)", self.updateMRMLFromGUI),
+            (self.mapCheckBox, "toggled(bool)", self.updateMRMLFromGUI),
+            (self.reachSlider, "valueChanged(double)", self.updateMRMLFromGUI),
+        )
 
     def createCursor(self, widget):
         window = slicer.util.mainWindow()
@@ -112,7 +118,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         self.scriptedEffect.setParameter("ReachMm", float(self.reachSlider.value))
         if self._refining is not None and self._settings() != before:
             # Another map or reach asks for another beginning; strokes that were not refined yet stay strokes.
-            self._label, self._refining = self._refining.base, None
+            self._base, self._refining = self._refining.base, None
 
     def activate(self):
         with self._reported():
@@ -123,8 +129,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
             self.activate()
 
     def cleanup(self):
-        self.removeObservers()
-        self._ct = self._label = self._refining = None
+        """The editor goes away. A connection that stays would keep this object alive, and let it act."""
+        self._forget()
+        if hasattr(self, "refineButton"):
+            for widget, signal, method in self._connections():
+                widget.disconnect(signal, method)
 
     def onRestart(self):
         self._begun = ()
@@ -136,50 +145,44 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
             return
         with self._reported(), slicer.util.WaitCursor():
             self._begin()
-            label = self._read()
-            self._started().see(label)
-            if self._refining.hasStrokes(label):
-                self._refine(label)
+            self._started().look()
+            if self._refining.unrefined is not None:
+                self._refine()
             else:
                 self._say(_("Nothing was painted yet: use Paint, Erase or Scissors, then come back."))
 
-    def _refine(self, label):
+    def _refine(self):
         refining = self._started()
         self._busy = True
         try:
             self.scriptedEffect.saveStateForUndo()
-            wanted = refining.refine(label)
-            self._change(wanted > label, self.scriptedEffect.ModificationModeAdd)
-            self._change(wanted < label, self.scriptedEffect.ModificationModeRemove)
-            now = self._read()
-            refining.refined(now)
+            box, wanted = refining.refine()
+            now = self._segment.seen[box]
+            self._change(box, wanted > now, self.scriptedEffect.ModificationModeAdd)
+            self._change(box, wanted < now, self.scriptedEffect.ModificationModeRemove)
+            moved = refining.refined()
         finally:
             self._busy = False
-        counts = (int((now > label).sum()), int((now < label).sum()))
+        added, removed = (0, 0)
+        if moved is not None:
+            added, removed = int((moved.after > moved.before).sum()), int((moved.after < moved.before).sum())
         self._say(
-            _("Refined: {added} voxels came in, {removed} went out.").format(
-                added=counts[0], removed=counts[1]
-            )
+            _("Refined: {added} voxels came in, {removed} went out.").format(added=added, removed=removed)
         )
 
-    def _change(self, mask, mode):
+    def _change(self, box, mask, mode):
         """Hand voxels to the editor, which applies its masks and what it does with other segments."""
         if not mask.any():
             return
-        import SimpleITK as sitk
-        from vtk.util.numpy_support import vtk_to_numpy
+        from DRAMLesionLib.results.scene import mrml
 
-        from DRAMLesionLib.images.volume import to_image
-
-        modifier = self.scriptedEffect.defaultModifierLabelmap()
-        voxels = sitk.GetArrayFromImage(to_image(mask, self._ct)).ravel()
-        vtk_to_numpy(modifier.GetPointData().GetScalars())[:] = voxels
-        modifier.Modified()
-        self.scriptedEffect.modifySelectedSegmentByLabelmap(modifier, mode)
+        modifier = mrml.labelmap_of(mask, self._ct, box)
+        self.scriptedEffect.modifySegmentByLabelmap(self._node, self._segmentID, modifier, mode, False)
 
     def _begin(self):
         """Take the chosen segment as it is, unless that was done before."""
         from DRAMLesionPanel.correct import segment_refining as refining
+        from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
 
         from DRAMLesionLib.system.errors import InputError
 
@@ -190,15 +193,15 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
             self._forget()
             raise InputError(_("choose a segmentation, a segment and the CT as source volume"))
         begun = (segmentationNode.GetID(), segmentID, sourceNode.GetID())
-        if begun == self._begun and self._label is not None:
+        if begun == self._begun and self._segment is not None:
             return
         self._forget()
         if segmentationNode.GetParentTransformNode() is not None:
             name = segmentationNode.GetName()
             raise InputError(_("{name}: lies under a transform: harden it first").format(name=name))
         self._ct = refining.volumeOf(self.scriptedEffect.sourceVolumeImageData(), sourceNode.GetName())
-        self._segment = (segmentationNode, segmentID)
-        self._label = self._read()
+        self._node, self._segmentID = segmentationNode, segmentID
+        self._segment = StrokeRecogniser(segmentationNode, segmentID, self._ct)
         self._begun = begun
         # Painting tells of the first event, the editor's undo of the second one alone.
         for event in (
@@ -216,24 +219,40 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
         if self._refining is None:
             useMap = bool(self.scriptedEffect.integerParameter("UseMap"))
             sourceNode = self.scriptedEffect.parameterSetNode().GetSourceVolumeNode()
-            beginning = refining.begin(self._ct, self._label, sourceNode, useMap)
+            base = self._segment.seen.copy() if self._base is None else self._base
+            beginning = refining.begin(self._ct, base, sourceNode, useMap)
             reach = self.scriptedEffect.doubleParameter("ReachMm")
-            self._refining = refining.Refining(self._ct, self._label, beginning, reach)
+            self._refining = refining.Refining(self._segment, self._ct, beginning, reach, base)
+            self._base = None
         return self._refining
 
     def _forget(self):
         self.removeObservers()
         self._begun = ()
-        self._ct = self._label = self._refining = None
+        self._node = self._segmentID = self._ct = self._segment = self._refining = self._base = None
 
-    def _read(self):
-        from DRAMLesionLib.results.scene import mrml
+    def _isMine(self):
+        """Whether a change can be a stroke in the segment that was begun with: chosen, in an editor that is open."""
+        node = self.scriptedEffect.parameterSetNode()
+        chosen = (
+            node is not None
+            and node.GetSegmentationNode() is self._node
+            and node.GetSelectedSegmentID() == self._segmentID
+        )
+        return chosen and self._isEditorOpen()
 
-        segmentationNode, segmentID = self._segment
-        return mrml.segment_array(segmentationNode, segmentID, self._ct)
+    def _isEditorOpen(self):
+        """Whether the module that the editor is in is open; an editor outside of all modules always is."""
+        widget = self.scriptedEffect.optionsFrame()
+        while widget is not None:
+            entered = widget.property("isEntered")
+            if entered is not None:
+                return bool(entered)
+            widget = widget.parent()
+        return True
 
     def _onSegmentModified(self, _caller, _event):
-        if self._busy or self._waiting:
+        if self._busy or self._waiting or not self._isMine():
             return
         # Effects may report several times while they apply one stroke: wait until they are through.
         self._waiting = True
@@ -241,22 +260,20 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
 
     def _onStroke(self):
         self._waiting = False
-        if self._busy or self._label is None:
+        if self._busy or self._segment is None:
             return
-        segmentationNode, segmentID = self._segment
-        gone = segmentationNode.GetScene() is None or not segmentationNode.GetSegmentation().GetSegment(
-            segmentID
-        )
+        gone = self._node.GetScene() is None or not self._node.GetSegmentation().GetSegment(self._segmentID)
         if gone:
             self._forget()
             return
+        if not self._isMine():
+            return
+        auto = bool(self.scriptedEffect.integerParameter("AutoRefine"))
+        if self._refining is None and not auto:
+            return  # the button looks, when it is pressed
         with self._reported():
-            label = self._read()
-            auto = bool(self.scriptedEffect.integerParameter("AutoRefine"))
-            if self._refining is None and not auto:
-                return
-            if self._started().see(label) and auto:
-                self._refine(label)
+            if self._started().look() and auto:
+                self._refine()
 
     def _settings(self):
         return tuple(self.scriptedEffect.parameter(name) for name in ("UseMap", "ReachMm"))

@@ -37,7 +37,7 @@ from DRAMLesionLib.training.tasks.dram_losses import weak_loss  # noqa: E402
 from DRAMLesionLib.training.tasks.dram_samples import TrainingSample, load_samples  # noqa: E402
 
 CPU = torch.device("cpu")
-RECIPE = HERE.parents[1] / "Training" / "dram-covid.yaml"
+RECIPE = "dram-covid"
 
 
 def real_list(data: Path, cases: list[str], folder: Path) -> Path:

@@ -13,7 +13,15 @@ sys.path.insert(0, str(REPOSITORY / "Scripts"))
 
 import check_extension  # noqa: E402
 
-READ = ("CMakeLists.txt", "DRAMLesion.json", "DRAMLesion.s4ext", "LICENSE", "README.md")
+READ = (
+    "CITATION.cff",
+    "pyproject.toml",
+    "CMakeLists.txt",
+    "DRAMLesion.json",
+    "DRAMLesion.s4ext",
+    "LICENSE",
+    "README.md",
+)
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +101,11 @@ BROKEN = [
     (write("Documentation/panel_results.png", b"<svg/>"), "is neither png nor jpeg"),
     (replace("DRAMLesion.s4ext", "depends PyTorch", "depends NA"), "depends is not the EXTENSION_DEPENDS"),
     (replace("DRAMLesion.s4ext", "category Seg", "category Reg"), "category is not the category of"),
+    (
+        replace("CITATION.cff", "com/DRAMLesion/Slicer", "com/Else/Slicer"),
+        "CITATION.cff:\\d+: https://github.com/Else/SlicerDRAMLesion is not the address of DRAMLesion.json",
+    ),
+    (replace("pyproject.toml", "SlicerDRAMLesion", "SlicerDRAM"), "SlicerDRAM is not the address"),
     (remove("LICENSE"), "LICENSE: is missing"),
     (
         replace("README.md", "esearch use only", "esearch"),
@@ -146,6 +159,25 @@ def test_what_is_allowed_is_not_found(copy, line):
     assert list(check_extension.findings(copy)) == []
 
 
+def test_every_place_of_the_address_is_named(copy, capsys):
+    assert check_extension.main(copy, addresses_alone=True) == 0
+    said = capsys.readouterr().out.splitlines()
+    files = {line.split(":")[0] for line in said}
+    assert files == {
+        "CITATION.cff",
+        "CMakeLists.txt",
+        "DRAMLesion.json",
+        "DRAMLesion.s4ext",
+        "pyproject.toml",
+    }
+    (copy / "Documentation" / "new.md").write_text(
+        "See https://github.com/DRAMLesion/SlicerDRAMLesion/issues"
+    )
+    check_extension.main(copy, addresses_alone=True)
+    new = set(capsys.readouterr().out.splitlines()) - set(said)
+    assert new == {f"Documentation/new.md:1: {check_extension.PLACEHOLDER}"}
+
+
 def test_size_counts_the_history():
     assert list(check_extension.check_size(99.0)) == []
     assert "101 MB, 100 are allowed" in next(iter(check_extension.check_size(101.0)))
@@ -156,7 +188,8 @@ def test_size_counts_the_history():
 
 def test_the_command_line_says_it_and_sets_the_exit_code(copy, capsys):
     assert check_extension.main(copy) == 0
-    assert "keeps the rules" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "keeps the rules" in said and "Its address is a placeholder, in " in said
     remove("LICENSE")(copy)
     assert check_extension.main(copy) == 1
-    assert capsys.readouterr().out.strip() == "LICENSE: is missing"
+    assert capsys.readouterr().out.splitlines()[0] == "LICENSE: is missing"

@@ -90,8 +90,7 @@ def needed_files(repository: Path) -> set[str]:
     found = {
         path.relative_to(repository) for path in (repository / "DRAMLesionLib").rglob("*") if path.is_file()
     }
-    for pattern in ("Training/**/*.yaml", "Scripts/batch.py"):
-        found |= {path.relative_to(repository) for path in repository.glob(pattern)}
+    found.add(Path("Scripts/batch.py"))
     for folder in module_folders(repository):
         found |= {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     return {path.as_posix() for path in found if of_use(path)}
@@ -141,7 +140,7 @@ def copy_of_the_sources(repository: Path, target: Path) -> Path:
     for name in ("CMakeLists.txt", "README.md", "LICENSE"):
         shutil.copy(repository / name, target)
     ignore = shutil.ignore_patterns("__pycache__", "*.training")
-    for name in ("DRAMLesionLib", "Training", "Scripts", *(path.name for path in module_folders(repository))):
+    for name in ("DRAMLesionLib", "Scripts", *(path.name for path in module_folders(repository))):
         shutil.copytree(repository / name, target / name, ignore=ignore)
     return target
 
@@ -155,7 +154,7 @@ def test_a_file_that_is_left_out_is_named_and_a_new_one_needs_no_line(tools, sou
     left_out = {
         "DRAMLesionLib/lesions/quantify.py": "DRAMLesionLib/lesions/quantify.py",
         "DRAMLesionLib/templates/report.html.j2": "DRAMLesionLib/templates/report.html.j2",
-        "Training/dram.yaml": "Training/dram.yaml",
+        "DRAMLesionLib/training/recipes/dram.yaml": "DRAMLesionLib/training/recipes/dram.yaml",
         "DRAMLesion/DRAMLesionPanel/results/nodes.py": "DRAMLesionPanel/results/nodes.py",
         "DRAMLesion/Resources/UI/DRAMLesion.ui": "Resources/UI/DRAMLesion.ui",
         "DRAMLesion/Resources/Icons/DRAMLesion.png": "Resources/Icons/DRAMLesion.png",

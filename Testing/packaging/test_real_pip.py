@@ -115,7 +115,12 @@ class FakeSlicer:
         self.python = folder / "python" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         venv.create(folder / "python", with_pip=False, symlinks=os.name != "nt")
         self.bundled = folder / "bundled"
-        for name, version in {"numpy": "2.4.6", "scipy": "1.17.1", "simpleitk": "2.5.5"}.items():
+        for name, version in {
+            "numpy": "2.4.6",
+            "scipy": "1.17.1",
+            "simpleitk": "2.5.5",
+            "pydicom": "3.0.1",
+        }.items():
             with zipfile.ZipFile(make_wheel(folder / "own", name, version)) as packed:
                 packed.extractall(self.bundled)
         (self.bundled / "vtk.py").write_text("", encoding="utf-8")  # pip knows nothing of Slicer's own

@@ -110,17 +110,23 @@ def ct(phantom, application):
 @pytest.fixture
 def panel(module, models, application, ct, monkeypatch):
     """The opened panel with the phantom chosen; it doesn't ask for models and devices, which takes seconds."""
+    import qt
     from DRAMLesionPanel.segment.input_section import InputSection
     from panel_standin.application import openPanel
 
+    qt.QSettings().clear()
     monkeypatch.setattr(InputSection, "examine", lambda self: None)
     widget = openPanel(module)
     monkeypatch.undo()
     widget.panel.parameters.model = "tiny"
     yield widget
-    widget.exit()
-    widget.cleanup()
-    widget.parent.deleteLater()
+    host = widget.parent
+    host.exit()
+    host.module.cleanup()
+    application.moduleManager().disconnect(
+        "moduleAboutToBeUnloaded(QString)", host.module._onModuleAboutToBeUnloaded
+    )
+    host.deleteLater()
     application.processEvents()
 
 

@@ -287,3 +287,89 @@ def test_a_removed_segment_ends_it_without_a_word(editor, spot):
     editor.node.GetSegmentation().RemoveSegment("mine")
     editor.settle()
     assert "Refined" in effect.messageLabel.text and not effect.messageLabel.styleSheet
+
+
+def second_segment(editor):
+    editor.node.GetSegmentation().AddEmptySegment("other")
+
+    def label():
+        from DRAMLesionLib.results.scene import mrml
+
+        return mrml.segment_array(editor.node, "other", editor.volume)
+
+    return label
+
+
+def test_a_stroke_in_another_segment_is_not_refined_into_either(editor, spot):
+    """The effect watched the whole segmentation, and wrote to whatever segment was chosen by then."""
+    from DRAMLesionLib.results.scene import mrml
+
+    effect = editor.open()
+    effect.autoCheckBox.click()
+    other = second_segment(editor)
+    editor.widget.setCurrentSegmentID("other")
+    mrml.update_segment(editor.node, "other", np.roll(spot, 2, axis=0), editor.volume)
+    editor.settle()
+    assert other().sum() == spot.sum() and not editor.label.any()
+
+
+def test_a_stroke_that_is_refined_late_goes_into_its_own_segment(editor, spot):
+    """Between stroke and refinement the user may choose another segment."""
+    effect = editor.open()
+    effect.autoCheckBox.click()
+    other = second_segment(editor)
+    editor.put(spot)
+    editor.widget.setCurrentSegmentID("other")
+    editor.settle()
+    assert not other().any() and editor.label.sum() == spot.sum()
+    editor.widget.setCurrentSegmentID("mine")
+    editor.put(np.maximum(editor.label, np.roll(spot, 1, axis=0)))
+    editor.settle()
+    assert not other().any() and editor.label.sum() > 2 * spot.sum()
+
+
+def test_erasing_leaves_alone_what_is_out_of_reach(editor, spot, phantom):
+    editor.put(phantom.lobes.labels > 0)
+    effect = editor.open()
+    editor.paint(spot, add=False)
+    editor.open()
+    effect.refineButton.click()
+    gone = np.argwhere((phantom.lobes.labels > 0) & (editor.label == 0)) * phantom.ct.spacing_mm
+    centre = np.argwhere(spot).mean(axis=0) * phantom.ct.spacing_mm
+    assert len(gone) and np.sqrt(((gone - centre) ** 2).sum(axis=1)).max() < 45
+    assert editor.label.sum() > 0.5 * (phantom.lobes.labels > 0).sum()
+
+
+def test_nothing_happens_while_the_editors_module_is_not_open(editor, spot):
+    import slicer
+
+    module = slicer.qSlicerScriptedLoadableModuleWidget()
+    editor.widget.setParent(module)
+    effect = editor.open()
+    effect.autoCheckBox.click()
+    module.entered = False
+    editor.paint(spot)
+    assert editor.label.sum() == spot.sum()
+    module.entered = True
+    editor.paint(np.roll(spot, 1, axis=0))
+    assert editor.label.sum() > 2 * spot.sum()
+    editor.widget.setParent(None)
+
+
+def test_without_auto_a_stroke_is_not_even_read(editor, spot, monkeypatch):
+    from DRAMLesionLib.results.scene.segment_view import SegmentView
+
+    editor.open()
+    looks, look = [], SegmentView.look
+    monkeypatch.setattr(SegmentView, "look", lambda self: looks.append(1) or look(self))
+    editor.paint(spot)
+    assert not looks
+
+
+def test_an_effect_that_is_cleaned_up_hears_no_signal(editor, spot):
+    effect = editor.open()
+    effect.cleanup()
+    before = effect.scriptedEffect.parameter("AutoRefine")
+    effect.autoCheckBox.click()
+    effect.refineButton.click()
+    assert effect.scriptedEffect.parameter("AutoRefine") == before and effect._segment is None

@@ -245,14 +245,22 @@ def test_sample_data_makes_a_phantom_and_the_panel_takes_it(module, panel, appli
     assert terms.IsTerminologyContextLoaded("Segmentation category and type - DRAMLesion")
 
 
-def test_a_phantom_that_can_not_be_made_leaves_nothing(module, application, monkeypatch):
+def test_a_phantom_that_can_not_be_made_leaves_nothing_and_is_said(module, application, monkeypatch):
+    """Sample Data shows no exception of a custom downloader."""
+    import slicer
     from DRAMLesionPanel import sample_data
 
+    from DRAMLesionLib.system.errors import InputError
+
+    shown = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
+    monkeypatch.setattr(application, "setOverrideCursor", lambda *_: None)
+    monkeypatch.setattr(application, "restoreOverrideCursor", lambda *_: None)
     monkeypatch.setattr(sample_data, "SIZE", (-1, 4, 4))
     before = node_ids()
-    with pytest.raises(sample_data.PhantomFailed):
-        sample_data.loadPhantom()
-    assert node_ids() == before and not own_folders()
+    with pytest.raises((InputError, ValueError)):
+        sample_data.showPhantom(None)
+    assert node_ids() == before and len(shown) == 1 and "phantom" in shown[0]
 
 
 def test_report_as_pdf(segmented, tmp_path):

@@ -386,7 +386,8 @@ def test_headless_a_failure_is_one_line(slicer512, panel):
         installRequirements()
 
 
-def test_in_testing_mode_it_says_that_nothing_was_installed(slicer512, panel, monkeypatch):
+def test_in_testing_mode_it_says_that_nothing_was_installed(slicer512, panel, application, monkeypatch):
+    monkeypatch.setattr(application, "testing", True)
     monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", lambda *_, **__: None)
     look(panel)
     panel.ui.installButton.click()
@@ -409,3 +410,19 @@ def test_nothing_is_installed_at_import_or_when_the_module_opens(application, mo
     monkeypatch.setattr(subprocess, "Popen", never)
     for part in (pip_report, packages, install_section):
         assert inspect.getsource(importlib.reload(part))
+
+
+def test_pip_writes_lines_while_it_downloads_on_every_slicer(slicer512, panel, monkeypatch):
+    """Slicer looks after its windows once for each line: torch is one download of minutes."""
+    from DRAMLesionPanel.install import packages
+
+    seen = []
+    monkeypatch.setattr(packages, "_reportsProgress", lambda _environment: True)
+    monkeypatch.setattr(
+        sys.modules["slicer.packaging"],
+        "pip_ensure",
+        lambda *_, **__: seen.append(os.environ.get("PIP_PROGRESS_BAR")),
+    )
+    look(panel)
+    panel.ui.installButton.click()
+    assert seen == ["raw"] and "PIP_PROGRESS_BAR" not in os.environ

@@ -248,21 +248,21 @@ def test_slicer_asks_before_it_closes(module, application, monkeypatch):
         return closed
 
     assert close(None), "without a training nobody is asked"
-    watch.onQuit()
     training[0] = True
     assert not close("Cancel") and window.isVisible()
     assert close("Go on in the background")
-    watch.onQuit()
-    watch.end()
+    watch.end(quitting=True)
     assert not stops
     watch = closing.ClosingWatch(lambda: training[0], lambda: stops.append(True))
     assert close("Stop at a checkpoint") and not stops, "Slicer may still ask about unsaved data"
-    watch.onQuit()
+    window.close()  # on macOS a second close event comes for the window that is closed already
+    watch.end(quitting=True)
     assert len(stops) == 1
-    watch.end()
     stops.clear()
-    closing.ClosingWatch(lambda: training[0], lambda: stops.append(True)).end()
+    closing.ClosingWatch(lambda: training[0], lambda: stops.append(True)).end(quitting=False)
     assert not stops, "the module is loaded anew: the training goes on"
+    closing.ClosingWatch(lambda: training[0], lambda: stops.append(True)).end(quitting=True)
+    assert len(stops) == 1, "a script that ends Slicer asks nobody"
     training[0] = False
     assert close(None), "what is ended no longer watches"
 

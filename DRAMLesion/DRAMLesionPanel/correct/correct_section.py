@@ -9,7 +9,9 @@ from slicer.util import VTKObservationMixin
 
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.correct.correction import Correction
+from DRAMLesionPanel.correct.shortcuts import CorrectionKeys
 from DRAMLesionPanel.results.nodes import Results
+from DRAMLesionPanel.shared.path_field import PathField
 
 EDITOR_TAG = "DRAMLesion"
 EFFECTS = ["Paint", "Erase", "Scissors"]
@@ -29,22 +31,27 @@ class CorrectSection(VTKObservationMixin):
         self._tableTimer.setSingleShot(True)
         self._tableTimer.setInterval(TABLE_DELAY_MS)
         self._tableTimer.connect("timeout()", self._onTable)
+        self._entered = False
         self._ui.segmentEditorWidget.setEffectNameOrder(EFFECTS)
+        self._keys = CorrectionKeys(self._ui.segmentEditorWidget, EFFECTS, self._onUndo, self._onRedo)
         self._ui.correctCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         self._ui.refineButton.connect("clicked(bool)", self._onRefine)
         self._ui.undoButton.connect("clicked(bool)", self._onUndo)
         self._ui.redoButton.connect("clicked(bool)", self._onRedo)
         self._ui.acceptButton.connect("clicked(bool)", self._onAccept)
-        self._ui.trainingFolderSelector.connect("currentPathChanged(QString)", self._onFolder)
+        self._folder = PathField(self._ui.trainingFolderSelector, self._onFolder)
 
     def isOpen(self) -> bool:
         """Whether the user corrects."""
         return not self._ui.correctCollapsibleButton.collapsed
 
     def showFolder(self) -> None:
-        """Let the training folder follow from the parameter node."""
-        if self._panel.parameters is not None and self._panel.parameters.trainingFolder:
-            self._ui.trainingFolderSelector.currentPath = self._panel.parameters.trainingFolder
+        """Let the training folder follow from the parameter node; a scene without one keeps the folder that is shown."""
+        parameters = self._panel.parameters
+        if parameters is not None and parameters.trainingFolder:
+            self._folder.show(parameters.trainingFolder)
+        elif parameters is not None:
+            parameters.trainingFolder = self._folder.path
 
     def update(self) -> None:
         """Watch the lesion of the chosen CT, and enable what can be done now."""
@@ -62,16 +69,18 @@ class CorrectSection(VTKObservationMixin):
         self._watch(None, None)
 
     def enter(self) -> None:
-        """The user came back to the module."""
+        """The user came back to the module. What was painted elsewhere meanwhile is an edit, too."""
+        self._entered = True
         if self._watched is not None:
             self._ui.segmentEditorWidget.setupViewObservations()
-            self._ui.segmentEditorWidget.installKeyboardShortcuts()
+            self._onSegmentModified(None, None)
 
     def leave(self) -> None:
-        """The user left the module: the mouse no longer paints."""
+        """The user left the module: the mouse no longer paints here, and strokes are another editor's to refine."""
+        self._entered = False
         self._ui.segmentEditorWidget.setActiveEffect(None)
-        self._ui.segmentEditorWidget.uninstallKeyboardShortcuts()
         self._ui.segmentEditorWidget.removeViewObservations()
+        self._keys.bind(False)
 
     def closeScene(self) -> None:
         """Let go of the scene's nodes."""
@@ -101,10 +110,11 @@ class CorrectSection(VTKObservationMixin):
         ui.correctCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
         if results is None:
             ui.correctCollapsibleButton.collapsed = True
+        self._keys.bind(self._entered and self.isOpen() and self._watched is not None)
         ui.refineButton.enabled = bool(correction and correction.canRefine)
         ui.undoButton.enabled = bool(correction and correction.canUndo)
         ui.redoButton.enabled = bool(correction and correction.canRedo)
-        ui.acceptButton.enabled = results is not None and bool(ui.trainingFolderSelector.currentPath)
+        ui.acceptButton.enabled = results is not None and bool(self._folder.path)
 
     def _onCollapsed(self, _collapsed: bool) -> None:
         if self._panel.parameters is None:
@@ -117,7 +127,7 @@ class CorrectSection(VTKObservationMixin):
 
     def _onSegmentModified(self, _caller: Any, _event: Any) -> None:
         correction = self._panel.logic.openCorrection(self._panel.currentResults())
-        if correction is None or correction.busy or self._recognising:
+        if correction is None or correction.busy or self._recognising or not self._entered:
             return
         # An effect may report several times while it applies one stroke: wait until it is through.
         self._recognising = True
@@ -127,7 +137,7 @@ class CorrectSection(VTKObservationMixin):
         self._recognising = False
         results = self._panel.currentResults()
         correction = self._panel.logic.openCorrection(results)
-        if correction is None or correction.busy:
+        if correction is None or correction.busy or not self._entered:
             return
         with self._panel.reported():
             if correction.recognise(self._panel.parameters.insideLobes):
@@ -172,9 +182,9 @@ class CorrectSection(VTKObservationMixin):
         with self._panel.reported(waitCursor=True):
             correction = self._panel.logic.correction(results)
             correction.recognise(self._panel.parameters.insideLobes)
-            folder = self._panel.parameters.trainingFolder
+            folder = self._folder.folder(_("training folder"))
             case = save_accepted_case(folder, correction.findings(), correction.edits)
-            self._ui.trainingFolderSelector.addCurrentPathToHistory()
+            self._folder.remember()
             self._panel.showStatus(_("Accepted: {folder}").format(folder=case))
 
     def _onFolder(self, path: str) -> None:
@@ -192,4 +202,6 @@ def _editorNode() -> Any:
         node.SetSingletonTag(EDITOR_TAG)
         node = slicer.mrmlScene.AddNode(node)
     node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    # A scene may have been saved while Paint was active: opened again, no click must paint unasked.
+    node.SetActiveEffectName("")
     return node

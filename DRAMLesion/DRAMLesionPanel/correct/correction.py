@@ -1,42 +1,26 @@
 """Correcting the lesion of one CT: edits are recognised in the segment, refined by the library, and put back.
 
-Nothing here knows the widgets. The segment is compared with what it was when last seen: voxels that were added are a
-stroke of lesion, voxels that were removed one of not lesion.
+Nothing here knows the widgets. Each change that :mod:`DRAMLesionPanel.correct.recogniser` finds is an edit of its own,
+and undo and redo are the correction's.
 """
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
-from DRAMLesionLib.correction.propagation import NOT_LESION as PAINTED_NOT_LESION
 from DRAMLesionLib.correction.session import CorrectionSession
-from DRAMLesionLib.images.box import Box, bounding_box
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
-from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.segments import LESION
+from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser
 from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, thresholdOf
 from DRAMLesionPanel.results.saved_strokes import readStrokes, voxelsOf, writeStrokes
 from DRAMLesionPanel.shared.steps import Steps
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """One change of the segment by the user that was not refined yet; arrays are those of the box, uint8."""
-
-    box: Box
-    before: np.ndarray
-    after: np.ndarray
-
-    def parts(self) -> list[tuple[int, np.ndarray]]:
-        """What was painted: value and mask, without empty ones."""
-        added, removed = self.after > self.before, self.after < self.before
-        painted = [(PAINTED_LESION, added), (PAINTED_NOT_LESION, removed)]
-        return [(value, mask) for value, mask in painted if mask.any()]
 
 
 class Correction:
@@ -63,7 +47,9 @@ class Correction:
         for stroke in readStrokes(results.lesionSegmentationNode):
             self._session.paint(voxelsOf(stroke), stroke.value)
             self._groups.append(1)
-        self._seen = self._session.label
+        self._segment = StrokeRecogniser(self._node, LESION.id, found.ct)
+        # Where the segment is another than the strokes made it, it was painted while nobody looked.
+        self._segment.expect(self._session.label)
         self._pending: list[Edit] = []
         self._undone: list[Edit] = []
 
@@ -116,16 +102,13 @@ class Correction:
         Returns:
             Whether there was an edit.
         """
-        now = self._shown()
-        if insideLobes:
-            now = self._withoutOutside(now)
-        edit = _edit(self._seen, now)
+        with self.working():
+            edit = self._segment.look(self._found.lobes.labels if insideLobes else None)
         if edit is None:
             return False
         self._pending.append(edit)
         self._undone.clear()
         self._undoneGroups.clear()
-        self._seen[edit.box] = edit.after
         return True
 
     def refine(self) -> bool:
@@ -137,11 +120,10 @@ class Correction:
         if not self._pending:
             return False
         for edit in self._pending:
-            for value, mask in edit.parts():
-                start = [side.start for side in edit.box]
-                voxels = tuple(index + s for index, s in zip(np.nonzero(mask), start, strict=True))
+            strokes = edit.strokes()
+            for value, voxels in strokes:
                 self._put(*self._session.paint(voxels, value))
-            self._groups.append(len(edit.parts()))
+            self._groups.append(len(strokes))
         self._pending.clear()
         self._undone.clear()
         self._undoneGroups.clear()
@@ -179,8 +161,8 @@ class Correction:
     def findings(self) -> Findings:
         """The results as they are now."""
         found = self._found
-        table = quantify(found.ct.array, found.lobes, self._seen, found.ct.spacing_mm, found.dram)
-        return replace(found, lesion=self._seen.copy(), quantification=table)
+        table = quantify(found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram)
+        return replace(found, lesion=self._segment.seen.copy(), quantification=table)
 
     def carryingOver(self, findings: Findings) -> Steps[Findings]:
         """Take the results of a new run on the same CT and apply all edits to them.
@@ -191,7 +173,7 @@ class Correction:
         Returns:
             The same with the corrected lesion.
         """
-        old, self._found, seen = self._found, findings, self._seen
+        old, self._found = self._found, findings
         strokes = self._session.strokes
         sameLobes = np.array_equal(findings.lobes.labels, old.lobes.labels)
         if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
@@ -202,28 +184,22 @@ class Correction:
             for stroke in strokes:
                 self._session.paint(voxelsOf(stroke), stroke.value)
         yield "strokes"
-        self._seen = self._session.label
-        self._pending = [self._again(edit) for edit in self._pending]
-        self._undone.clear()
-        yield "edits"
         # Nothing keeps the user from painting meanwhile, in the Segment Editor module.
-        late = _edit(seen, self._shown())
-        if late is not None:
-            self._pending.append(self._again(late))
+        late = self._segment.look()
+        edits = [*self._pending, *([late] if late else [])]
+        self._segment.expect(self._session.label)
+        self._pending = [self._again(edit) for edit in edits]
+        self._undone.clear()
         return self.findings()
 
     def _again(self, edit: Edit) -> Edit:
         """The same edit on another label; the label seen gets it."""
-        before = self._seen[edit.box].copy()
+        before = self._segment.seen[edit.box].copy()
         after = before.copy()
         for value, mask in edit.parts():
             after[mask] = 1 if value == PAINTED_LESION else 0
-        self._seen[edit.box] = after
+        self._segment.take(edit.box, after)
         return Edit(edit.box, before, after)
-
-    def _shown(self) -> np.ndarray:
-        """The segment as it is now, uint8 (z, y, x)."""
-        return mrml.segment_array(self._node, LESION.id, self._found.ct)
 
     def _newSession(self) -> CorrectionSession:
         found = self._found
@@ -239,15 +215,6 @@ class Correction:
             ct=found.ct,
         )
 
-    def _withoutOutside(self, now: np.ndarray) -> np.ndarray:
-        outside = (now != self._seen) & (self._found.lobes.labels == 0)
-        if outside.any():
-            now[outside] = self._seen[outside]
-            box = bounding_box(outside)
-            with self.working():
-                mrml.update_segment(self._node, LESION.id, now[box], self._found.ct, box)
-        return now
-
     def _step(self, move: Callable[[], Any], count: int) -> None:
         for _number in range(count):
             update = move()
@@ -258,8 +225,7 @@ class Correction:
     def _put(self, box: Box, label: np.ndarray) -> None:
         """Show the label in a box."""
         with self.working():
-            mrml.update_segment(self._node, LESION.id, label, self._found.ct, box)
-        self._seen[box] = label
+            self._segment.show(box, label)
 
     def saveStrokes(self) -> None:
         with self.working():
@@ -276,15 +242,6 @@ class Correction:
             yield
         finally:
             self.busy = before
-
-
-def _edit(before: np.ndarray, after: np.ndarray) -> Edit | None:
-    """What changed, or None."""
-    changed = before != after
-    if not changed.any():
-        return None
-    box = bounding_box(changed)
-    return Edit(box, before[box].copy(), after[box].copy())
 
 
 def _hu(array: np.ndarray) -> np.ndarray:

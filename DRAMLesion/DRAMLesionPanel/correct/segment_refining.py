@@ -1,24 +1,25 @@
 """Refining any segment around what was painted: no widget here, and no Segment Editor.
 
-A segment is compared with what it was when last refined: voxels that came in since are a stroke of lesion, voxels that
-went out one of not lesion. Undo belongs to the Segment Editor, so a segment that is what it was before a refinement
-means that the refinement was taken back.
+All changes since the last refinement (:mod:`DRAMLesionPanel.correct.recogniser`) are refined together. Undo belongs to
+the Segment Editor, which does not tell of it: a segment that is what it was before a refinement means that the refinement
+was taken back.
 """
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import slicer
 
-from DRAMLesionLib.correction.propagation import LESION, NOT_LESION, Propagation
+from DRAMLesionLib.correction.propagation import Propagation
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.correction.start_map import map_from_segment
+from DRAMLesionLib.images.box import Box, bounding_box, hull, within
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser, editBetween
 from DRAMLesionPanel.results.nodes import DEFAULT_THRESHOLD, findResults, thresholdOf
 
 REMEMBERED = 20
@@ -42,39 +43,55 @@ class Beginning:
     words: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Refinement:
-    """One refinement that can be undone: the segment's checksums, and its voxels when the strokes began."""
+    """One refinement that the Segment Editor can undo.
 
-    before: int
-    after: int
+    Attributes:
+        strokes: How many strokes the correction engine made.
+        whole: From the segment before the strokes to the refined one; None where they are the same.
+        moved: What the refinement changed after the strokes; None where it changed nothing.
+    """
+
     strokes: int
-    base: np.ndarray
+    whole: Edit | None
+    moved: Edit | None
 
 
 class Refining:
     """The refinements of one segment."""
 
-    def __init__(self, ct: Volume, label: np.ndarray, beginning: Beginning, reachMm: float) -> None:
-        """Begin with the segment as it is: what is in it now was not painted.
+    def __init__(
+        self,
+        segment: StrokeRecogniser,
+        ct: Volume,
+        beginning: Beginning,
+        reachMm: float,
+        base: np.ndarray | None = None,
+    ) -> None:
+        """Begin with the segment as it was last seen: what is in it now was not painted.
 
         Args:
+            segment: Finds the changes.
             ct: The CT on the segment's grid.
-            label: uint8 (z, y, x), 1 in the segment.
             beginning: Lobes and map.
             reachMm: How far a stroke reaches.
+            base: uint8 (z, y, x): the segment before strokes that were seen already; None: there were none.
         """
-        self._base = label.copy()
+        self._segment = segment
+        self._base = (segment.seen if base is None else base).copy()
+        self._box: Box | None = None
+        if base is not None and (difference := self._base != segment.seen).any():
+            self._box = bounding_box(difference)
         self._done: list[Refinement] = []
         self._undone: list[Refinement] = []
-        self._pending: Refinement | None = None
         hu = ct.array if ct.array.dtype == np.int16 else ct.array.astype(np.float32)
         self._session = CorrectionSession(
             hu,
             beginning.lobes,
             beginning.probability,
             ct.spacing_mm,
-            label=label,
+            label=self._base,
             threshold=beginning.threshold,
             propagation=Propagation(reach_mm=reachMm),
         )
@@ -84,61 +101,89 @@ class Refining:
         """uint8 (z, y, x): the segment when it was last refined, or at the beginning."""
         return self._base
 
-    def see(self, label: np.ndarray) -> bool:
+    @property
+    def unrefined(self) -> Edit | None:
+        """What was painted since the last refinement, all in all."""
+        if self._box is None:
+            return None
+        return editBetween(self._box, self._base[self._box], self._segment.seen[self._box])
+
+    def look(self) -> bool:
         """Look at the segment after a change.
 
         Returns:
             Whether there are strokes that were not refined yet and are new, not come back by undo or redo.
         """
-        checksum = _checksum(label)
-        if self._done and checksum == self._done[-1].before:
-            refinement = self._done.pop()
-            self._undone.append(refinement)
-            for _count in range(refinement.strokes):
-                self._session.undo()
-            self._base = _unpacked(refinement.base, label.shape)
+        edit = self._segment.look()
+        if edit is None:
             return False
-        if self._undone and checksum == self._undone[-1].after:
-            refinement = self._undone.pop()
-            self._done.append(refinement)
-            for _count in range(refinement.strokes):
+        self._box = edit.box if self._box is None else hull(self._box, edit.box)
+        return not self._isUndoOrRedo() and self.unrefined is not None
+
+    def _isUndoOrRedo(self) -> bool:
+        """Take a change of the editor's undo or redo for what it is, and let the engine follow."""
+        now = self.unrefined
+        if now is not None and self._done:
+            last = self._done[-1]
+            ends = [edit.reversed() for edit in (last.moved, last.whole) if edit is not None]
+            if any(now.equals(end) for end in ends):
+                self._undone.append(self._done.pop())
+                for _count in range(last.strokes):
+                    self._session.undo()
+                self._rebase(
+                    last.whole.box if last.whole else None, last.whole.before if last.whole else None
+                )
+                return True
+        if now is not None and self._undone and now.equals(self._undone[-1].whole):
+            again = self._undone.pop()
+            self._done.append(again)
+            for _count in range(again.strokes):
                 self._session.redo()
-            self._base = label.copy()
-            return False
-        return self.hasStrokes(label)
+            self._rebase(now.box, now.after)
+            self._box = None
+            return True
+        return False
 
-    def hasStrokes(self, label: np.ndarray) -> bool:
-        """Whether the segment is another than at the last refinement."""
-        return not np.array_equal(label, self._base)
+    def _rebase(self, box: Box | None, label: np.ndarray | None) -> None:
+        if box is not None:
+            self._base[box] = label
+            self._box = box if self._box is None else hull(self._box, box)
 
-    def refine(self, label: np.ndarray) -> np.ndarray:
+    def refine(self) -> tuple[Box, np.ndarray] | None:
         """Let the segment follow from the strokes since the last refinement.
 
-        Args:
-            label: uint8 (z, y, x): the segment now.
+        Returns:
+            A box (z, y, x), and uint8 what the segment should be there; call :meth:`refined` when it is. None where
+            nothing was painted.
+        """
+        painted = self.unrefined
+        if painted is None:
+            return None
+        updates = [self._session.paint(voxels, value) for value, voxels in painted.strokes()]
+        box = hull(painted.box, *(update[0] for update in updates))
+        wanted = self._segment.seen[box].copy()
+        for part, label in updates:
+            wanted[within(part, box)] = label
+        return box, wanted
+
+    def refined(self) -> Edit | None:
+        """Take what the segment became: the editor's masks may have kept some voxels as they were.
 
         Returns:
-            uint8: what it should be; call :meth:`refined` when it is.
+            What the refinement changed.
         """
-        wanted = label.copy()
-        painted = ((LESION, label > self._base), (NOT_LESION, label < self._base))
-        strokes = [(value, mask) for value, mask in painted if mask.any()]
-        for value, mask in strokes:
-            box, found = self._session.paint(mask, value)
-            wanted[box] = found
-        before = _checksum(label)
-        self._pending = Refinement(before, before, len(strokes), np.packbits(self._base))
-        return wanted
-
-    def refined(self, label: np.ndarray) -> None:
-        """Take what the segment became: the editor's masks may have kept some voxels as they were."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return
-        self._done.append(Refinement(pending.before, _checksum(label), pending.strokes, pending.base))
+        painted = self.unrefined
+        moved = self._segment.look()
+        if moved is not None:
+            self._box = moved.box if self._box is None else hull(self._box, moved.box)
+        whole = self.unrefined
+        self._done.append(Refinement(len(painted.parts()) if painted else 0, whole, moved))
         del self._done[:-REMEMBERED]
         self._undone.clear()
-        self._base = label.copy()
+        if whole is not None:
+            self._base[whole.box] = whole.after
+        self._box = None
+        return moved
 
 
 def begin(ct: Volume, label: np.ndarray, sourceNode: Any, useMap: bool) -> Beginning:
@@ -188,11 +233,3 @@ def _mapOf(results: Any, ct: Volume) -> np.ndarray | None:
     if volume.geometry.canonical().difference(ct.geometry.canonical()):
         return None
     return np.clip(volume.array.astype(np.float32), 0, 1)
-
-
-def _checksum(label: np.ndarray) -> int:
-    return zlib.crc32(np.packbits(label).tobytes())
-
-
-def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape)

@@ -245,8 +245,8 @@ def pipSettings(source: PackageSource, environment: Environment, log: PipLog) ->
         settings |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": Path(source.wheelFolder).resolve().as_uri()}
     if source.proxy:
         settings["PIP_PROXY"] = source.proxy
-    if slicerPackaging() is None and _reportsProgress(environment):
-        # Before 5.12 Slicer looks after its windows only when pip writes a line.
+    if _reportsProgress(environment):
+        # Slicer looks after its windows only when pip writes a line, which it does not while it downloads.
         settings["PIP_PROGRESS_BAR"] = "raw"
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

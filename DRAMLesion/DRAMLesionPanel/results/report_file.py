@@ -46,12 +46,19 @@ def writePdf(findings: Findings, path: str | Path) -> None:
     document.setDefaultStyleSheet(STYLE)
     document.setHtml(printedHtml(findings))
     with atomic_file(path) as temporary:
-        printer = qt.QPrinter()
-        printer.setOutputFormat(qt.QPrinter.PdfFormat)
-        printer.setOutputFileName(str(temporary))
-        document.print(printer)
+        document.print(_printer(str(temporary)))
         if not temporary.is_file() or not temporary.stat().st_size:
             raise OSError(0, _("could not be printed"), str(path))
+
+
+def _printer(path: str) -> Any:
+    """What prints into a PDF file; a Slicer built with Qt 6 may lack Qt's print support, and has the writer alone."""
+    if not hasattr(qt, "QPrinter"):
+        return qt.QPdfWriter(path)
+    printer = qt.QPrinter()
+    printer.setOutputFormat(qt.QPrinter.PdfFormat)
+    printer.setOutputFileName(path)
+    return printer
 
 
 def printedHtml(findings: Findings) -> str:

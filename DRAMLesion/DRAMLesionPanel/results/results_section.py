@@ -1,5 +1,6 @@
 """Lesion map, surfaces, table, chart and report."""
 
+import re
 from typing import Any
 
 import qt
@@ -99,7 +100,7 @@ class ResultsSection:
         results = self._panel.currentResults()
         if results is None:
             return
-        name = f"{results.ctNode.GetName()} report.html"
+        name = fileName(f"{results.ctNode.GetName()} report.html")
         kinds = _("Web page (*.html);;PDF document (*.pdf)")
         path = qt.QFileDialog.getSaveFileName(self._ui.reportButton, _("Save report"), name, kinds)
         # One Qt binding gives the path, another the path and the filter.
@@ -114,6 +115,11 @@ class ResultsSection:
         with self._panel.reported(waitCursor=True):
             saveReport(self._panel.logic.currentFindings(results), path)
             self._panel.showStatus(_("Report saved: {path}").format(path=path))
+
+
+def fileName(name: str) -> str:
+    """A name that every system takes for a file: a CT may be called ``4: Thorax``."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" ._") or "report.html"
 
 
 def summary(results: Results) -> str:

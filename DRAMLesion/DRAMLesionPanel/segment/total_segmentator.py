@@ -144,12 +144,14 @@ class _LivelyProcess:
                 time.sleep(PAUSE_S)
 
     def _read(self) -> None:
-        # No Qt and no scene here: this is another thread.
+        # No Qt and no scene here: this is another thread. It reads to the end, whatever comes: a full pipe would stop the
+        # process. Text that can't be decoded is read as bytes, which the stream below has.
+        stream = getattr(self._process.stdout, "buffer", self._process.stdout)
         try:
-            for line in self._process.stdout:
-                self._lines.put(line)
+            for line in stream:
+                self._lines.put(line if isinstance(line, str) else line.decode("utf-8", errors="replace"))
         except (OSError, ValueError):
-            pass
+            pass  # the process was ended, and its pipe closed
         self._lines.put("")
 
 

@@ -108,6 +108,7 @@ def startPython(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
+            cwd=events.parent,
             env=_environment(paths),
             **_ownGroup(),
         )
@@ -119,10 +120,8 @@ def killTree(pid: int) -> None:
         stop = ["taskkill", "/F", "/T", "/PID", str(pid)]
         subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
         return
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
     children: dict[int, list[int]] = {}
-    for line in listed.stdout.splitlines():
-        child, parent = (int(number) for number in line.split())
+    for child, parent in _parents():
         children.setdefault(parent, []).append(child)
     tree = [pid]
     for process in tree:
@@ -130,6 +129,21 @@ def killTree(pid: int) -> None:
     for process in tree:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
+
+
+def _parents() -> list[tuple[int, int]]:
+    """All processes and their parents, by ID; a small Linux has no ``ps``, macOS no ``/proc``."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            words = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            found.append((int(stat.parent.name), int(words[1])))
+    if not found:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
+        for line in listed.stdout.splitlines():
+            child, parent = line.split()
+            found.append((int(child), int(parent)))
+    return found
 
 
 def pythonExecutable() -> str:
@@ -147,6 +161,8 @@ def _environment(paths: tuple[str, ...] = ()) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([where, *paths, *([known] if known else [])]),
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUNBUFFERED": "1",
+        # A user's random.py in the folder that Slicer was started in must not take the place of Python's own.
+        "PYTHONSAFEPATH": "1",
         # Threads that spin while they wait make the window sluggish.
         "OMP_WAIT_POLICY": "PASSIVE",
     }

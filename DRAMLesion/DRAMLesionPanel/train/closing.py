@@ -27,23 +27,22 @@ class ClosingWatch:
         self._filter = _CloseFilter(self._mayClose)
         if self._window is not None:
             self._window.installEventFilter(self._filter)
-        slicer.app.connect("aboutToQuit()", self.onQuit)
 
-    def onQuit(self) -> None:
-        """Slicer ends. A script that ends it asks nobody: then no process is left behind unasked."""
-        if self._isTraining() and self._answer != GO_ON:
+    def end(self, quitting: bool) -> None:
+        """The panel goes away. Slicer unloads its modules before it tells of its end: this is the last word.
+
+        Args:
+            quitting: Slicer ends. A script that ends it asks nobody: then no process is left behind unasked. Else the
+                module is loaded anew, and the training goes on.
+        """
+        if quitting and self._isTraining() and self._answer != GO_ON:
             self._stop()
-
-    def end(self) -> None:
-        """The panel goes away, because Slicer ends or because the module is loaded anew."""
-        if self._answer == STOP:
-            self.onQuit()
         if self._window is not None:
             self._window.removeEventFilter(self._filter)
-        slicer.app.disconnect("aboutToQuit()", self.onQuit)
 
     def _mayClose(self) -> bool:
-        if self._isTraining():
+        # On macOS a second close event comes for the window that is closed already.
+        if self._isTraining() and self._window.visible:
             # Only remembered: Slicer may ask about unsaved data next, and the user may stay after all.
             self._answer = askAboutTraining(self._window)
         return self._answer != STAY

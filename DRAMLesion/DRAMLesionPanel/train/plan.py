@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import DRAMLesionLib
 from DRAMLesionLib.lesions.networks.bundle_folders import bundle_metadata
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
@@ -43,18 +42,10 @@ class Plan:
 
 
 def recipeFile(recipe: str) -> Path:
-    """The file of a recipe: one of :data:`RECIPES`, or a file's path.
+    """The file of a recipe: one of :data:`RECIPES`, or a file's path."""
+    from DRAMLesionLib.training.recipes.recipe import find_recipe
 
-    Raises:
-        InputError: There is no such recipe.
-    """
-    if recipe not in RECIPES:
-        return Path(recipe)
-    # Beside the library in Slicer's folder of scripted modules as in a source checkout.
-    path = Path(DRAMLesionLib.__file__).resolve().parents[1] / "Training" / f"{recipe}.yaml"
-    if not path.is_file():
-        raise InputError(f"{path}: is missing: install the extension again")
-    return path
+    return find_recipe(recipe) if recipe in RECIPES else Path(recipe)
 
 
 def readRecipe(recipe: str) -> dict[str, Any]:

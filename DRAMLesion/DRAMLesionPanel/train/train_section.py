@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.shared.models import knownModels
+from DRAMLesionPanel.shared.path_field import PathField, chooseFolder
 from DRAMLesionPanel.train.closing import ClosingWatch
 from DRAMLesionPanel.train.curve import drawTraining
 from DRAMLesionPanel.train.plan import RECIPES, Plan, freeName, makePlan, readRecipe
@@ -38,12 +39,13 @@ class TrainingSection:
         ui.trainDeviceSelector.addItem(_("Automatic"), "auto")
         ui.trainProgressBar.hide()
         ui.trainChartLabel.hide()
-        ui.dataListSelector.connect("currentPathChanged(QString)", self._onData)
+        self._dataList = PathField(ui.dataListSelector, self._onData)
+        self._folder = PathField(ui.trainingFolderSelector, self._onTrainingFolder)
+        ui.dataFolderButton.connect("clicked(bool)", self._onDataFolder)
         ui.recipeSelector.connect("currentIndexChanged(int)", self._onRecipe)
         ui.trainNameSelector.connect("editTextChanged(QString)", self._onName)
         ui.epochsSpinBox.connect("valueChanged(int)", self._onEpochs)
         ui.trainDeviceSelector.connect("currentIndexChanged(int)", self._onDevice)
-        ui.trainingFolderSelector.connect("currentPathChanged(QString)", self._onTrainingFolder)
         ui.trainCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         ui.trainStartButton.connect("clicked(bool)", self._onStart)
         ui.trainStopButton.connect("clicked(bool)", self._onStop)
@@ -72,7 +74,7 @@ class TrainingSection:
             return
         self._filling = True
         try:
-            ui.dataListSelector.currentPath = parameters.trainDataList
+            self._dataList.show(parameters.trainDataList)
             for box, data in (
                 (ui.recipeSelector, parameters.trainRecipe),
                 (ui.trainDeviceSelector, parameters.trainDevice),
@@ -97,6 +99,7 @@ class TrainingSection:
         ui.trainResumeButton.enabled = ui.trainDiscardButton.enabled = bool(resumable)
         for widget in (
             ui.dataListSelector,
+            ui.dataFolderButton,
             ui.recipeSelector,
             ui.trainNameSelector,
             ui.epochsSpinBox,
@@ -107,16 +110,15 @@ class TrainingSection:
         if ready and not ui.trainCollapsibleButton.collapsed:
             self._showPlan(resumable)
 
-    def cleanup(self) -> None:
-        """The panel goes away; the training goes on unless the user said otherwise."""
+    def cleanup(self, quitting: bool) -> None:
+        """The panel goes away; see :meth:`ClosingWatch.end` for what becomes of the training."""
         self._timer.stop()
-        self._watch.end()
+        self._watch.end(quitting)
         self._run = None
 
     def _data(self) -> str:
         """The data list that is chosen, else the training folder of accepted cases."""
-        parameters = self._panel.parameters
-        return (parameters.trainDataList or parameters.trainingFolder).strip() if parameters else ""
+        return (self._dataList.path or self._folder.path) if self._panel.parameters else ""
 
     def _resumable(self) -> str | None:
         """The training that Resume would go on with: that of the name, else the latest."""
@@ -308,6 +310,13 @@ class TrainingSection:
 
     def _onData(self, path: str) -> None:
         self._set("trainDataList", path)
+        if self._panel.parameters is not None and not self._filling:
+            self.update()
+
+    def _onDataFolder(self, _checked: bool = False) -> None:
+        folder = chooseFolder(self._ui.dataFolderButton, _("Training folder"), self._data())
+        if folder:
+            self._dataList.show(folder)
 
     def _onTrainingFolder(self, _path: str) -> None:
         if self._panel.parameters is not None:

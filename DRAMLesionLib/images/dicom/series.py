@@ -1,6 +1,6 @@
 """DICOM series: listed, chosen, and read only where their slices form one even grid, a tilted gantry's an upright one."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DRAMLesionLib.images.dicom.slices import Slice, read_pixels, read_slice, read_slices
+from DRAMLesionLib.images.dicom.pixels import read_pixels
+from DRAMLesionLib.images.dicom.slices import Slice, read_slice, read_slices
 from DRAMLesionLib.images.dicom.tilt import MOST_DEGREES, Tilt, find_tilt
 from DRAMLesionLib.system.errors import InputError
 
@@ -25,6 +26,12 @@ MOST_LISTED = 12
 """An error names so many series; there may be hundreds."""
 SAME_PLACE_MM = 0.01
 """Slices nearer than this are at the same place."""
+ALIKE = 1e-3
+"""Pixel spacings (by their part) and directions that differ by no more are alike: scanners and converters round them."""
+MOST_NAMED = 3
+"""An error names so many odd files."""
+NO_PICTURES = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "SR", "KO", "REG", "DOC")
+"""Modalities of objects that are no scans: segmentations, plans, reports."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def read_series(
         _refuse_broken(path, broken)
         if others:
             # Without their names, which may be a patient's.
-            notes = (f"DICOM files in the folder that hold no image: {len(others)}",)
+            notes = (f"DICOM files in the folder that hold no image of a scan: {len(others)}",)
     else:
         slices = _siblings(path, series)
         files = {one.path for one in slices}
@@ -124,6 +131,10 @@ def _scan(folder: Path) -> tuple[list[list[Slice]], list[Path], list[Path]]:
     groups: dict[str, list[Slice]] = defaultdict(list)
     for one in slices:
         groups[one.uid].append(one)
+    scans = {uid: group for uid, group in groups.items() if group[0].modality not in NO_PICTURES}
+    if scans and len(scans) < len(groups):
+        others += [one.path for uid, group in groups.items() if uid not in scans for one in group[:1]]
+        groups = defaultdict(list, scans)
     if not groups:
         _refuse_broken(folder, broken)
         raise InputError(f"{folder}: holds no DICOM image that can be read: give the folder of a CT series")
@@ -210,25 +221,57 @@ def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
     if lacking := [one for one in slices if one.lacks]:
         what = lacking[0].lacks
         count = sum(one.lacks == what for one in lacking)
+        few = len(lacking) <= max(1, len(slices) // 10)
         raise InputError(
-            f"{path}: {count} slices have no usable {what} (first: {lacking[0].path.name}): "
-            "export the series again with its geometry"
+            f"{path}: {count} slices have no usable {what} (first: {lacking[0].label}): "
+            + ("move them into another folder if they are not of the CT, or " if few else "")
+            + "export the series again with its geometry"
         )
     raw = [one for one in slices if not one.rescaled]
     if 0 < len(raw) < len(slices):
         raise InputError(
-            f"{path}: {len(raw)} of its {len(slices)} slices have no rescale intercept (first: {raw[0].path.name}): "
+            f"{path}: {len(raw)} of its {len(slices)} slices have no rescale intercept (first: {raw[0].label}): "
             "export the series again"
         )
-    kinds = Counter((one.size, tuple(np.round((*one.spacing, *one.direction), 3))) for one in slices)
-    if len(kinds) > 1:
-        sizes = ", ".join(f"{count} of {kind[0][0]} x {kind[0][1]}" for kind, count in kinds.most_common())
-        raise InputError(
-            f"{path}: the series mixes slices of {len(kinds)} sizes, spacings or directions ({sizes}): "
-            "put those of the CT alone into a folder"
-        )
+    _refuse_odd(path, slices)
     if len(slices) < 2:
         raise InputError(f"{path}: the series is a single slice: give the folder of a whole CT series")
+
+
+def _refuse_odd(path: Path, slices: Sequence[Slice]) -> None:
+    """Name the slices that are not like most: a localizer, a dose page or a reformat under the series' own UID."""
+    kinds: list[list[Slice]] = []
+    for one in slices:
+        alike = next((kind for kind in kinds if not _difference(one, kind[0])), None)
+        if alike is None:
+            kinds.append([one])
+        else:
+            alike.append(one)
+    if len(kinds) == 1:
+        return
+    usual = max(kinds, key=len)
+    odd = [(one, _difference(one, usual[0])) for kind in kinds if kind is not usual for one in kind]
+    named = "; ".join(f"{one.label} {how}" for one, how in odd[:MOST_NAMED])
+    more = f"; and {len(odd) - MOST_NAMED} others" if len(odd) > MOST_NAMED else ""
+    raise InputError(
+        f"{path}: {len(odd)} of the series' {len(slices)} slices {'is' if len(odd) == 1 else 'are'} not like the others: "
+        f"{named}{more}: move what is not of the CT into another folder"
+    )
+
+
+def _difference(one: Slice, other: Slice) -> str:
+    """How a slice differs from another of its series in what a stack needs; empty where they are alike."""
+    said = " (a localizer)" if "LOCALIZER" in one.image_type.upper() else ""
+    if one.size != other.size:
+        return f"has {one.size[0]} x {one.size[1]} pixels, not {other.size[0]} x {other.size[1]}{said}"
+    if not np.allclose(one.direction, other.direction, rtol=0, atol=ALIKE):
+        axes, others = (np.reshape(s.direction, (3, 3)).T for s in (one, other))
+        degrees = float(np.degrees(np.arccos(np.clip((axes * others).sum(axis=1), -1, 1))).max())
+        return f"is turned by {degrees:.3g} degrees{said}"
+    if not np.allclose(one.spacing, other.spacing, rtol=ALIKE, atol=0):
+        shown, its = (" x ".join(f"{length:.6g}" for length in s.spacing) for s in (one, other))
+        return f"has pixels of {shown} mm, not {its} mm{said}"
+    return ""
 
 
 def _check_positions(path: Path, ordered: Sequence[Slice]) -> tuple[float, Tilt | None]:
@@ -240,15 +283,15 @@ def _check_positions(path: Path, ordered: Sequence[Slice]) -> tuple[float, Tilt 
         one, other = ordered[same[0]], ordered[same[0] + 1]
         raise InputError(
             f"{path}: {len(same)} slices are at the same place as another (first at {places[same[0]]:.2f} mm: "
-            f"{one.path.name}, {other.path.name}): keep one copy or one phase of each"
+            f"{one.label}, {other.label}): keep one copy or one phase of each"
         )
-    if fault := _unevenness(places):
+    if fault := _unevenness(places, [one.label for one in ordered]):
         raise InputError(f"{path}: {fault}")
     return float(gaps.mean()), _check_straight(path, ordered)
 
 
-def _unevenness(places: np.ndarray) -> str | None:
-    """What is wrong with positions (in mm, ascending) that should be one even row, or None.
+def _unevenness(places: np.ndarray, names: Sequence[str]) -> str | None:
+    """What is wrong with positions (in mm, ascending) that should be one even row, or None; ``names`` are the slices'.
 
     They are compared with the even row between the first and the last, so that positions which were rounded pass and a
     slow drift does not. Slices are called missing where the row is even with whole multiples of the usual gap.
@@ -270,11 +313,16 @@ def _unevenness(places: np.ndarray) -> str | None:
         where = ", ".join(f"between {places[i]:.2f} and {places[i + 1]:.2f} mm" for i in wide[:5])
         more = f" and {len(wide) - 5} other gaps" if len(wide) > 5 else ""
         count = f"{missing} slice{'s are' if missing > 1 else ' is'} missing"
-        return f"{count} ({where}{more}; the others are {usual:.3g} mm apart): export the whole series again"
+        # A slice alone behind the only gap is likelier to be of another scan than the last of this one.
+        alone = len(wide) == 1 and wide[0] in (0, len(gaps) - 1)
+        odd = names[0] if wide[0] == 0 else names[-1]
+        remedy = f"move {odd} into another folder if it is not of the CT, or " if alone else ""
+        return f"{count} ({where}{more}; the others are {usual:.3g} mm apart): {remedy}export the whole series again"
     worst = int(np.abs(gaps - usual).argmax())
     return (
         f"the slices are spaced unevenly ({gaps.min():.3g} to {gaps.max():.3g} mm, usually {usual:.3g} mm, most uneven "
-        f"at {places[worst]:.2f} mm): resample it to an even grid or export one reconstruction"
+        f"at {places[worst]:.2f} mm), there between {names[worst]} and {names[worst + 1]}: resample it to an even grid, "
+        "export one reconstruction, or move what is not of the CT into another folder"
     )
 
 
@@ -288,10 +336,11 @@ def _check_straight(path: Path, ordered: Sequence[Slice]) -> Tilt | None:
     run = origins[-1] - origins[0]
     straight = origins[0] + np.linspace(0, 1, len(origins))[:, None] * run
     sideways = (origins - straight) @ np.reshape(ordered[0].direction, (3, 3))[:, :2]
-    shift = float(np.abs(sideways).max())
-    if shift > min(ordered[0].spacing):
+    shifts = np.abs(sideways).max(axis=1)
+    if shifts.max() > min(ordered[0].spacing):
+        worst = ordered[int(shifts.argmax())].label
         raise InputError(
-            f"{path}: slices are shifted sideways by up to {shift:.2f} mm: export the series again"
+            f"{path}: slices are shifted sideways by up to {shifts.max():.2f} mm (most: {worst}): export the series again"
         )
     return tilt
 
@@ -302,6 +351,10 @@ def _remarks(slices: Sequence[Slice], step: float) -> tuple[str, ...]:
     if thickness and step > 1.5 * thickness:
         remarks.append(
             f"slices {thickness:g} mm thick lie {step:.3g} mm apart: what is between them is not seen"
+        )
+    if any(one.commas for one in slices):
+        remarks.append(
+            "its DICOM numbers have decimal commas, against the standard: they were read as points"
         )
     if any(one.lossy for one in slices):
         remarks.append("its pictures were compressed with loss")

@@ -101,7 +101,7 @@ def _application(scene: Any, home: Path) -> Application:
         modules.append(module)
     _data_manager(scene, logic, home)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
-    slices = {name: _slice_view(scene, logic, name, orientation) for name, orientation in SLICE_VIEWS.items()}
+    slices = {name: slice_view(scene, logic, name, orientation) for name, orientation in SLICE_VIEWS.items()}
     view, view_node = _three_d_view(scene, logic)
     return Application(scene, logic, slices, view_node, (*modules, view))
 
@@ -117,12 +117,24 @@ def _data_manager(scene: Any, logic: Any, home: Path) -> None:
     scene.SetDataIOManager(manager)
 
 
-def _slice_view(scene: Any, logic: Any, name: str, orientation: str) -> Any:
+def slice_view(scene: Any, logic: Any, name: str, orientation: str) -> Any:
+    """Add a slice view's nodes to a scene.
+
+    Args:
+        scene: vtkMRMLScene.
+        logic: vtkSlicerApplicationLogic.
+        name: ``Red``, ``Yellow`` or ``Green``.
+        orientation: ``Axial``, ``Sagittal`` or ``Coronal``.
+
+    Returns:
+        vtkMRMLSliceLogic, which must live as long as the view.
+    """
     import slicer
 
     view = slicer.vtkMRMLSliceLogic()
     view.SetMRMLApplicationLogic(logic)
-    logic.GetSliceLogics().AddItem(view)
+    if logic.GetSliceLogics() is not None:  # an application without windows has none
+        logic.GetSliceLogics().AddItem(view)
     view.SetMRMLScene(scene)
     node = view.AddSliceNode(name)
     node.SetMappedInLayout(1)

@@ -22,7 +22,9 @@ from DRAMLesionLib.images.volume import (
     check_geometry,
     own_axes,
 )
+from DRAMLesionLib.lungs.anatomy import refuse_impossible
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap, lobe_of
+from DRAMLesionLib.lungs.read_lobes import lobes_of_values, refuse_doubles
 from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
@@ -74,8 +76,8 @@ def volume_from_node(node: Any) -> Volume:
 def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) -> LobeMap:
     """The five lobes of a segmentation or label map node, on the CT's grid.
 
-    Segments are recognised as in a file (:func:`~DRAMLesionLib.lungs.lobes.lobe_of`); a label map's values are those of
-    :data:`~DRAMLesionLib.lungs.lobes.LOBES`.
+    Segments and values are recognised as in a file: :func:`~DRAMLesionLib.lungs.lobes.lobe_of`,
+    :func:`~DRAMLesionLib.lungs.read_lobes.lobes_of_values`.
 
     Args:
         node: vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode or vtkMRMLScalarVolumeNode.
@@ -83,23 +85,26 @@ def lobes_from_segmentation(node: Any, ct: Volume, allow_missing: bool = False) 
         allow_missing: Take fewer than five lobes.
 
     Raises:
-        InputError: A lobe is missing or has no voxels in the CT, or a label map lies on another grid.
+        InputError: A lobe is missing, has no voxels in the CT, is there twice or where no person has it, or a label map
+            lies on another grid.
     """
     name = node.GetName()
+    warnings: tuple[str, ...] = ()
     if node.IsA("vtkMRMLSegmentationNode"):
         own = np.zeros(ct.geometry.size[::-1], dtype=np.uint8)
         for segment_id, value in _lobe_segments(node).items():
             _paste_segment(node, segment_id, ct, own, value)
         labels = canonical_array(own, ct.geometry)
     else:
-        labels = _labels_from_volume(node, ct)
+        labels, warnings = _labels_from_volume(node, ct)
     missing = [lobe.name for lobe in LOBES if not (labels == lobe.value).any()]
     if missing == [lobe.name for lobe in LOBES] or (missing and not allow_missing):
         known = ", ".join(segment.name for segment in LOBE_SEGMENTS)
         raise InputError(
             f"{name}: has no voxels of the {' and the '.join(missing)} in {ct.name}: name the segments {known}"
         )
-    return LobeMap(labels, node.GetAttribute(APPROXIMATE_ATTRIBUTE) == "1", name)
+    refuse_impossible(name, labels)
+    return LobeMap(labels, node.GetAttribute(APPROXIMATE_ATTRIBUTE) == "1", name, warnings)
 
 
 def segment_array(node: Any, segment_id: str, like: Volume) -> np.ndarray:
@@ -128,14 +133,14 @@ def _paste_segment(node: Any, segment_id: str, like: Volume, own: np.ndarray, va
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if node.GetParentTransformNode() is not None:
         logic.ApplyParentTransformToOrientedImageData(node, labelmap)
-    if _offset(labelmap, like) is None:
+    if offset_on(labelmap, like) is None:
         moved = slicer.vtkOrientedImageData()
         reference = _oriented(own_axes(np.zeros(like.array.shape, np.uint8), like), like)
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             labelmap, reference, moved
         )
         labelmap = moved
-    _paste(labelmap, _offset(labelmap, like) or (0, 0, 0), own, value)
+    _paste(labelmap, offset_on(labelmap, like) or (0, 0, 0), own, value)
 
 
 def update_segment(
@@ -161,18 +166,35 @@ def update_segment(
     if node.GetSegmentation().GetSegment(segment_id) is None:
         raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
     _refuse_transform(node)
-    part, start = crop(like, box)
-    if array.shape != part.array.shape:
-        raise ValueError(f"update_segment: array has shape {array.shape}, its box {part.array.shape}")
-    labelmap = _oriented(own_axes(array != 0, part), like, start)
+    labelmap = labelmap_of(array, like, box)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if box is None:
         logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_REPLACE)
         return
-    # Replacing would drop all voxels outside of the box. The minimum with the new values clears, the maximum sets.
+    # Replacing would drop all voxels outside of the box. What is not inside is cleared, then the rest is set; the values
+    # may be those of several segments in one label map, so clearing takes the minimum with the highest value elsewhere.
+    kept = labelmap_of(array, like, box, value=255)
     extent = labelmap.GetExtent()
-    for mode in (logic.MODE_MERGE_MIN, logic.MODE_MERGE_MAX):
-        logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, mode, extent)
+    logic.SetBinaryLabelmapToSegment(kept, node, segment_id, logic.MODE_MERGE_MIN, extent)
+    logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_MERGE_MASK, extent)
+
+
+def labelmap_of(array: np.ndarray, like: Volume, box: Box | None = None, value: int = 1) -> Any:
+    """Voxels as a label map of their own: vtkOrientedImageData of 0 and ``value``, which covers the box alone.
+
+    Args:
+        array: Boolean or integer, canonical axes, not 0 is inside: shape of ``like.array``, or of the box.
+        like: The volume on whose grid ``array`` lies.
+        box: Which part of ``like.array`` the array is; None for all of it.
+        value: Inside.
+
+    Raises:
+        ValueError: The array's shape is not that of the box.
+    """
+    part, start = crop(like, box)
+    if array.shape != part.array.shape:
+        raise ValueError(f"labelmap_of: array has shape {array.shape}, its box {part.array.shape}")
+    return _oriented(own_axes(np.where(array, np.uint8(value), np.uint8(0)), part), like, start)
 
 
 def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence[SegmentInfo]) -> None:
@@ -293,7 +315,7 @@ def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0
     return data
 
 
-def _offset(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
+def offset_on(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
     """What to add to the label map's indices (x, y, z) to get those of ``like``; None where the grids differ."""
     import vtk
 
@@ -327,29 +349,26 @@ def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray, valu
     np.copyto(target[tuple(here)], np.uint8(value), where=source[tuple(there)] != 0)
 
 
-def _labels_from_volume(node: Any, ct: Volume) -> np.ndarray:
+def _labels_from_volume(node: Any, ct: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
     volume = volume_from_node(node)
     difference = volume.geometry.canonical().difference(ct.geometry.canonical(), what="label map")
     if difference:
         raise InputError(f"{node.GetName()}: {difference}: give one made from this CT")
-    values = np.unique(volume.array)
-    if not np.isin(values, [0, *(lobe.value for lobe in LOBES)]).all():
-        raise InputError(
-            f"{node.GetName()}: has values {values[0]:g}..{values[-1]:g}, not lobes: give a label map of "
-            f"1 to {len(LOBES)}, 0 outside"
-        )
-    return volume.array.astype(np.uint8)
+    return lobes_of_values(node.GetName(), volume.array, ct)
 
 
 def _lobe_segments(node: Any) -> dict[str, int]:
     """Segment IDs and the lobe values that they stand for."""
     segmentation = node.GetSegmentation()
-    values = {}
+    values: dict[str, int] = {}
+    named = []
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
         lobe = lobe_of(segment.GetName() or "", segment_id, _terminology(segment))
         if lobe is not None:
             values[segment_id] = lobe.value
+            named.append((lobe, segment.GetName() or segment_id))
+    refuse_doubles(node.GetName(), named)
     return values
 
 

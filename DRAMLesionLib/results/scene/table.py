@@ -45,6 +45,7 @@ def fill_table(node: Any, regions: tuple[Region, ...]) -> None:
             column.InsertNextValue(_number(value) if numbers else _text(value))
         node.AddColumn(column)
     node.SetUseFirstColumnAsRowHeader(True)
+    node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import DRAMLesionLib
+from DRAMLesionLib.images.image_file import c_numbers
 from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale, replaced_directory, write_text
@@ -48,9 +49,13 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
         The case's folder.
 
     Raises:
-        InputError: The folder's data list can't be read.
+        InputError: No folder is given, or its data list can't be read.
         OSError: The folder can't be written; what it held is as it was.
     """
+    if not str(folder).strip():
+        raise InputError(
+            "no training folder: give one"
+        )  # "" would be the folder that the program was started in
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)  # an older case that stood aside when its process was killed comes back
@@ -127,4 +132,5 @@ def _write(array: np.ndarray, like: Volume, path: Path) -> None:
     import SimpleITK as sitk
 
     # The weakest compression: a person waits for it, and stronger ones save little on a noisy CT.
-    sitk.WriteImage(to_image(array, like), str(path), useCompression=True, compressionLevel=1)
+    with c_numbers():
+        sitk.WriteImage(to_image(array, like), str(path), useCompression=True, compressionLevel=1)

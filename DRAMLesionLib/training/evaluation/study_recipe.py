@@ -1,4 +1,4 @@
-"""What a study compares: the rows of its table, as YAML (``Training/study.yaml``).
+"""What a study compares: the rows of its table, as YAML; the study that ships is ``study``.
 
 ::
 
@@ -23,7 +23,7 @@ from DRAMLesionLib.system.checked_values import read_settings
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
 from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
-from DRAMLesionLib.training.recipes.recipe import Recipe, recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import Recipe, find_recipe, recipe_from_dict
 
 MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
 """What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined
@@ -73,13 +73,16 @@ class Study:
         return next(row for row in self.rows if row.name == name)
 
 
-def read_study(path: str | Path) -> Study:
+def read_study(name_or_path: str | Path) -> Study:
     """Read and check a study.
+
+    Args:
+        name_or_path: See :func:`~DRAMLesionLib.training.recipes.recipe.find_recipe`.
 
     Raises:
         InputError: The file or one of its recipes can't be read, or a key is wrong: it is named.
     """
-    path = Path(path)
+    path = find_recipe(name_or_path)
     content = _yaml(path)
     for key in content:
         if key not in ("seeds", "rows"):
@@ -149,7 +152,7 @@ def _changed(content: dict[str, Any], change: Any, where: str) -> dict[str, Any]
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    content = read_yaml(path, "a study or recipe", "give a file such as Training/study.yaml")
+    content = read_yaml(path, "a study or recipe", "give a file such as study.yaml")
     if not isinstance(content, dict):
-        raise InputError(f"{path}: has no keys: give a file such as Training/study.yaml")
+        raise InputError(f"{path}: has no keys: give a file such as study.yaml")
     return content

@@ -1,4 +1,4 @@
-"""Recipes: what a training does, as YAML in ``Training/``.
+"""Recipes: what a training does, as YAML. Those that ship lie beside this file and are known by their names.
 
 A recipe has keys that every training has, one section named after its task, and ``model``::
 
@@ -19,7 +19,17 @@ from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
-from DRAMLesionLib.training.recipes.settings import CamSettings, DramSettings, SegmentationSettings
+from DRAMLesionLib.training.recipes.settings import (
+    CamSettings,
+    DramSettings,
+    LungSettings,
+    SegmentationSettings,
+)
+
+SHIPPED = Path(__file__).parent
+"""The folder of the recipes that ship, ``NAME.yaml``."""
+PAGES = "Training"
+"""The folder of a checkout that speaks of the recipes: ``Training/NAME.yaml`` means the one that ships, too."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SECTIONS: dict[str, tuple[Any, Any]] = {
@@ -102,13 +112,41 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def shipped_recipes() -> dict[str, Path]:
+    """The files of the recipes and the study that ship, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """The file of a recipe or a study.
+
+    Args:
+        name_or_path: A YAML file, or one that ships by its name: ``dram``, ``dram.yaml`` or ``Training/dram.yaml``.
+
+    Returns:
+        The file that ships, where ``name_or_path`` is its name and no file; else ``name_or_path``.
+    """
+    path = Path(name_or_path)
+    is_name = path.parent in (Path(), Path(PAGES)) and path.suffix in ("", ".yaml")
+    shipped = shipped_recipes().get(path.stem) if is_name else None
+    return path if shipped is None or path.is_file() else shipped
+
+
+def _remedy() -> str:
+    return f"give a YAML file or one of {', '.join(name for name in shipped_recipes() if name != 'study')}"
+
+
+def read_recipe(name_or_path: str | Path) -> Recipe:
     """Read and check a recipe.
+
+    Args:
+        name_or_path: See :func:`find_recipe`.
 
     Raises:
         InputError: The file can't be read, or a key is unknown or wrong: it is named.
     """
-    content = read_yaml(path, "a recipe", "give a recipe such as Training/dram.yaml")
+    path = find_recipe(name_or_path)
+    content = read_yaml(path, "a recipe", _remedy())
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a recipe: give keys such as task and epochs")
     return recipe_from_dict(content, str(path))

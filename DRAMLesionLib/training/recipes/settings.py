@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.system.checked_values import read_settings
+from DRAMLesionLib.system.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def lungs_card(recipe: Recipe, scans: int, figures: dict[str, Any], training: st
         training: How it was trained, where that is not what the recipe says.
     """
     said = (
-        f"{recipe.epochs} epochs of {recipe.settings.samples_per_scan} samples per scan, {recipe.batch} at a time, AdamW, "
-        f"one-cycle schedule with peak {recipe.learning_rate:g}, seed {recipe.seed}; {_shown(figures)}"
+        f"{recipe.epochs} epochs of {recipe.settings.samples_per_scan} samples per scan, {recipe.batch} at a time, "
+        f"AdamW, one-cycle schedule with peak {recipe.learning_rate:g}, seed {recipe.seed}; {_shown(figures)}"
     )
     return (
         (PACKAGE / "templates" / "lungs_card.md")

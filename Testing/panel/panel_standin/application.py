@@ -24,13 +24,25 @@ def start():
     # The .ui passes the scene on by a signal of a C++ type, which the stand-ins do without.
     qt.QLoggingCategory.setFilterRules("qt.core.qobject.connect=false")
 
+    class Modules(qt.QObject):
+        """``slicer.app.moduleManager()``."""
+
+        moduleAboutToBeUnloaded = qt.Signal(str)
+
+        def __init__(self):
+            super().__init__()
+            self.loaded = []
+
     class Application(qt.QApplication):
         """``slicer.app``."""
 
         startupCompleted = qt.Signal()
+        quitting = qt.Signal()
+        """``aboutToQuit``, which can't be emitted from here, for those who connected before :meth:`end`."""
 
         def __init__(self, logic):
             super().__init__(["SlicerStandIn"])
+            self._modules = Modules()
             self._logic = logic
             self._temporary = tempfile.TemporaryDirectory(prefix="dramlesion-standin-")
             self.temporaryPath = self._temporary.name
@@ -41,12 +53,26 @@ def start():
         def mrmlScene(self):
             return slicer.mrmlScene
 
+        testing = False
+
         def testingEnabled(self):
-            return True
+            return self.testing
 
         def layoutManager(self):
             return None
 
+        def moduleManager(self):
+            return self._modules
+
+        def end(self):
+            """What happens when the application quits: modules are unloaded before others hear of it."""
+            for name in list(self._modules.loaded):
+                self._modules.moduleAboutToBeUnloaded.emit(name)
+            self.quitting.emit()
+
+    settings = tempfile.mkdtemp(prefix="dramlesion-standin-settings-")
+    qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)
+    qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, settings)
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerApplicationLogic()
     logic.SetMRMLScene(scene)
@@ -95,15 +121,35 @@ def _modules(slicer):
     slicer.i18n = sys.modules["slicer.i18n"] = words
 
 
+class SampleDataSource:
+    """A sample, with Slicer's arguments."""
+
+    def __init__(self, sampleName=None, uris=None, fileNames=None, nodeNames=None, checksums=None, loadFiles=None,
+                 customDownloader=None, thumbnailFileName=None, loadFileTypes=None, loadFileProperties=None):  # fmt: skip
+        self.sampleName, self.customDownloader, self.thumbnailFileName = (
+            sampleName,
+            customDownloader,
+            thumbnailFileName,
+        )
+        self.uris = uris if isinstance(uris, list) else [uris]
+        self.fileNames = fileNames if isinstance(fileNames, list) else [fileNames]
+        self.nodeNames = nodeNames if isinstance(nodeNames, list) else [nodeNames]
+
+
 def _sampleData(slicer):
-    """The module Sample Data, as far as modules register with it."""
+    """The module Sample Data, as far as modules register with it; a click shows no exception."""
     slicer.modules.sampleDataSources = {}
 
-    def register(category="Custom", **source):
-        slicer.modules.sampleDataSources.setdefault(category, []).append(types.SimpleNamespace(**source))
+    def register(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None, customDownloader=None,
+                 thumbnailFileName=None, loadFileTypes=None, loadFiles=None, loadFileProperties=None, checksums=None,
+                 loadFileType=None):  # fmt: skip
+        source = SampleDataSource(sampleName, uris, fileNames, nodeNames, checksums, loadFiles, customDownloader,
+                                  thumbnailFileName, loadFileTypes, loadFileProperties)  # fmt: skip
+        slicer.modules.sampleDataSources.setdefault(category, []).append(source)
 
     module = types.ModuleType("SampleData")
     module.SampleDataLogic = types.SimpleNamespace(registerCustomSampleDataSource=register)
+    module.SampleDataSource = SampleDataSource
     return module
 
 
@@ -118,6 +164,7 @@ def loadModule(path):
     parent = types.SimpleNamespace(path=str(path), hidden=False)
     setattr(slicer.modules, path.stem.lower(), parent)
     getattr(module, path.stem)(parent)
+    slicer.app.moduleManager().loaded.append(path.stem)
     return module
 
 
@@ -126,11 +173,20 @@ def openPanel(module):
     import qt
     import slicer
 
-    host = slicer.qMRMLWidget()
+    host = slicer.qSlicerScriptedLoadableModuleWidget()
     host.setLayout(qt.QVBoxLayout())
     host.resize(440, 1100)
-    widget = getattr(module, f"{module.__name__}Widget")(host)
-    widget.setup()
-    widget.enter()
+
+    def make(parent):
+        # After a reload the class is that of the new module.
+        widget = getattr(sys.modules[module.__name__], f"{module.__name__}Widget")(parent)
+        setattr(slicer.modules, f"{module.__name__}Widget", widget)
+        return widget
+
+    host.makeModule = make
+    host.module = make(host)
+    getattr(slicer.modules, module.__name__.lower()).widgetRepresentation = lambda: host
+    host.module.setup()
+    host.enter()
     host.show()
-    return widget
+    return host.module

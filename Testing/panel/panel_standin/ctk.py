@@ -1,4 +1,6 @@
-"""Stand-ins for the ctk widgets that the panel uses."""
+"""Stand-ins for the ctk widgets that the panel uses, as CTK's sources have them."""
+
+import re
 
 import qt
 from PySide6.QtCore import Property, Signal
@@ -117,24 +119,77 @@ class ctkSliderWidget(qt.QWidget):
 
 @qt.custom
 class ctkPathLineEdit(qt.QWidget):
-    """A path with a browse button."""
+    """A path with a browse button. As CTK's: it tells of acceptable input alone, which an empty text never is, and one
+    that no name filter fits is not; a setting key brings the last path back."""
 
     currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
+    _MOST = 5
 
     def __init__(self, parent=None):
         super().__init__(parent)
         row = qt.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self._edit, self._browse = qt.QLineEdit(), qt.QToolButton()
+        self._combo, self._browse = qt.QComboBox(), qt.QToolButton()
+        self._combo.editable = True
+        self._combo.insertPolicy = qt.QComboBox.NoInsert
+        self._edit = self._combo.lineEdit()
         self._browse.text = "..."
-        row.addWidget(self._edit, 1)
+        row.addWidget(self._combo, 1)
         row.addWidget(self._browse)
-        self._edit.textChanged.connect(self.currentPathChanged)
+        self._wasValid = False
+        self._edit.textChanged.connect(self._onText)
+
+    def _isValid(self):
+        endings = [word for part in self.nameFilters for word in re.findall(r"\*(\.\w+|\b)", part)]
+        return bool(self.currentPath) and (not endings or self.currentPath.endswith(tuple(endings)))
+
+    def _onText(self, text):
+        before, self._wasValid = self._wasValid, self._isValid()
+        if self._wasValid:
+            self.currentPathChanged.emit(text)
+        if self._wasValid != before:
+            self.validInputChanged.emit(self._wasValid)
+
+    def _key(self):
+        return f"ctkPathLineEdit/{self._settingKey or self.objectName}"
+
+    def _history(self):
+        kept = qt.QSettings().value(self._key()) or []
+        return [kept] if isinstance(kept, str) else list(kept)
+
+    def retrieveHistory(self):
+        path, blocked = self.currentPath, self.blockSignals(True)
+        self._combo.clear()
+        for known in self._history()[: self._MOST]:
+            self._combo.addItem(known)
+        if path:
+            self._edit.setText(path)
+            self.blockSignals(blocked)
+        else:
+            self.blockSignals(blocked)
+            self._edit.setText("")
+            self._combo.setCurrentIndex(0)
+            self._edit.setText(self._combo.itemText(0))
 
     def addCurrentPathToHistory(self):
-        pass
+        path = self.currentPath
+        if path:
+            history = [path, *(known for known in self._history() if known != path)]
+            qt.QSettings().setValue(self._key(), history)
+            if self._combo.findText(path) < 0:
+                self._combo.insertItem(0, path)
+            self._combo.setCurrentIndex(self._combo.findText(path))
 
-    currentPath = Property(str, lambda self: self._edit.text, lambda self, value: self._edit.setText(value))
+    def setCurrentPath(self, path):
+        self._edit.setText(path)
+
+    def _setKey(self, key):
+        self._settingKey = key
+        self.retrieveHistory()
+
+    _settingKey = ""
+    currentPath = Property(str, lambda self: self._edit.text, setCurrentPath)
+    settingKey = Property(str, lambda self: self._settingKey, _setKey)
     filters = _value(int, "filters", 0)
     nameFilters = _value("QStringList", "nameFilters", [])
-    settingKey = _value(str, "settingKey", "")

@@ -99,16 +99,15 @@ class qSlicerSegmentEditorScriptedEffect:
         self.logic.ResetModifierLabelmapToDefault()
         return self.logic.GetModifierLabelmap()
 
+    def modifySegmentByLabelmap(self, segmentationNode, segmentID, modifier, mode, bypassMasking=False):
+        self.logic.ModifySegmentByLabelmap(
+            segmentationNode, segmentID, modifier, mode, self.perSegment, bypassMasking
+        )
+
     def modifySelectedSegmentByLabelmap(self, modifier, mode, bypassMasking=False):
         node = self.parameterSetNode()
-        self.logic.UpdateMaskLabelmap()
-        self.logic.ModifySegmentByLabelmap(
-            node.GetSegmentationNode(),
-            node.GetSelectedSegmentID(),
-            modifier,
-            mode,
-            self.perSegment,
-            bypassMasking,
+        self.modifySegmentByLabelmap(
+            node.GetSegmentationNode(), node.GetSelectedSegmentID(), modifier, mode, bypassMasking
         )
 
 

@@ -4,6 +4,7 @@ import ctypes
 import inspect
 import sys
 import types
+from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtPrintSupport, QtUiTools, QtWidgets
 
@@ -112,6 +113,20 @@ class QUiLoader(QtUiTools.QUiLoader):
         super().__init__()
         for cls in customWidgets:
             self.registerCustomWidget(cls)
+
+    def load(self, file, parent=None):
+        """Remember who gets the scene from the root: Qt can't make connections of C++ types here."""
+        path = file.fileName()
+        widget = super().load(file, parent)
+        connections = ElementTree.parse(path).getroot().iter("connection")
+        receivers = [
+            connection.findtext("receiver")
+            for connection in connections
+            if connection.findtext("signal") == "mrmlSceneChanged(vtkMRMLScene*)"
+            and connection.findtext("sender") == widget.objectName
+        ]
+        widget.setProperty("sceneReceivers", receivers)
+        return widget
 
 
 def custom(cls):

@@ -34,6 +34,19 @@ class ScriptedLoadableModuleWidget:
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent = parent
         self.layout = parent.layout()
+        slicer.app.moduleManager().connect(
+            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+        )
+
+    def _onModuleAboutToBeUnloaded(self, moduleName):
+        if moduleName == self.moduleName:
+            self.cleanup()
+            slicer.app.moduleManager().disconnect(
+                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+            )
+
+    def onReload(self):
+        slicer.util.reloadScriptedModule(self.moduleName)
 
     def resourcePath(self, filename):
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / filename)
@@ -72,6 +85,10 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 class WithinRange:
     def __init__(self, minimum, maximum):
         self.minimum, self.maximum = minimum, maximum
+
+    def validate(self, value):
+        if not self.minimum <= value <= self.maximum:
+            raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
 
 
 def parameterNodeWrapper(cls):
@@ -112,6 +129,8 @@ def _parameter(name, hint):
         return text == "True" if kind is bool else kind(text)
 
     def put(self, value):
+        for note in typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ():
+            note.validate(value)
         if kind not in (str, bool, int, float):
             self.parameterNode.SetNodeReferenceID(name, value.GetID() if value else None)
         else:

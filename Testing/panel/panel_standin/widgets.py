@@ -18,16 +18,13 @@ def _remembered(kind, name, default):
 
 
 class _SceneUser:
-    """Mixin: setMRMLScene reaches all widgets below, as the connections in the .ui do in Slicer."""
+    """Mixin: has a scene."""
 
     def mrmlScene(self):
         return getattr(self, "_scene", None)
 
     def setMRMLScene(self, scene):
         self._scene = scene
-        for child in self.findChildren(qt.QWidget):
-            if isinstance(child, _SceneUser) and child.mrmlScene() is not scene:
-                child.setMRMLScene(scene)
 
 
 def _inSlicer(cls):
@@ -37,10 +34,36 @@ def _inSlicer(cls):
 
 @_inSlicer
 class qMRMLWidget(qt.QWidget, _SceneUser):
-    """The root of a panel."""
+    """The root of a panel. Others get its scene by the connections that stand in the .ui, and by nothing else."""
 
     mrmlSceneChanged = Signal(object)
-    isEntered = True
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        for name in self.property("sceneReceivers") or ():
+            self.findChild(qt.QWidget, name).setMRMLScene(scene)
+        self.mrmlSceneChanged.emit(scene)
+
+
+@_inSlicer
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """What a module's panel lies in; it knows whether the user is in the module."""
+
+    entered, module = False, None
+
+    def enter(self):
+        self.entered = True
+        self.module.enter()
+
+    def exit(self):
+        self.entered = False
+        self.module.exit()
+
+    def reload(self):
+        self.module = self.makeModule(self)
+        self.module.setup()
+
+    isEntered = Property(bool, lambda self: self.entered)
 
 
 @_inSlicer
@@ -80,8 +103,9 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
         if self.noneEnabled:
             self._box.addItem(self.noneDisplay or "None", "")
         for node in slicer.util.getNodesByClass("vtkMRMLNode"):
-            fits = node.GetClassName() in self.nodeTypes or (
-                self.showChildNodeTypes and any(node.IsA(kind) for kind in self.nodeTypes)
+            fits = self._hasAttributes(node) and (
+                node.GetClassName() in self.nodeTypes
+                or (self.showChildNodeTypes and any(node.IsA(kind) for kind in self.nodeTypes))
             )
             if fits and not node.GetHideFromEditors():
                 self._box.addItem(node.GetName(), node.GetID())
@@ -93,6 +117,16 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
     def _onIndex(self, _index):
         if not self._refreshing:
             self.currentNodeChanged.emit(self.currentNode())
+
+    def _hasAttributes(self, node):
+        wanted = self.__dict__.get("_attributes", [])
+        mine = [(name, value) for kind, name, value in wanted if node.IsA(kind)]
+        return all(node.GetAttribute(name) == value for name, value in mine)
+
+    def addAttribute(self, kind, name, value=None):
+        self.__dict__.setdefault("_attributes", []).append((kind, name, value))
+        if self.mrmlScene() is not None:
+            self.refresh()
 
     def currentNode(self):
         return self.mrmlScene().GetNodeByID(self.currentNodeID) if self.currentNodeID else None
@@ -128,11 +162,14 @@ class qMRMLTableView(qt.QTableView, _SceneUser):
         if node is not None:
             self._tag = node.AddObserver("ModifiedEvent", lambda *_: self._fill())
         self._fill()
+        self.horizontalHeader().setMinimumSectionSize(60)
+        self.resizeColumnsToContents()
 
     def mrmlTableNode(self):
         return self._node
 
     def _fill(self):
+        """As qMRMLTableModel: column names are headers where the node says so; else they are a row, under letters."""
         if not shiboken6.isValid(self):
             return
         model = self.model()
@@ -143,14 +180,18 @@ class qMRMLTableView(qt.QTableView, _SceneUser):
         rows, columns = range(table.GetNumberOfRows()), range(table.GetNumberOfColumns())
         values = [[table.GetValue(row, column).ToString() for row in rows] for column in columns]
         names = [table.GetColumnName(column) for column in columns]
+        titled = self._node.GetUseColumnTitleAsColumnHeader()
+        if not titled:
+            values = [[name, *texts] for name, texts in zip(names, values, strict=True)]
         if values and self._node.GetUseFirstColumnAsRowHeader():
             model.setVerticalHeaderLabels(values.pop(0))
             names.pop(0)
         for column, texts in enumerate(values):
             for row, text in enumerate(texts):
                 model.setItem(row, column, qt.QStandardItem(text))
-        model.setHorizontalHeaderLabels(names)
-        self.resizeColumnsToContents()
+        model.setHorizontalHeaderLabels(
+            names if titled else [chr(65 + number) for number in range(len(names))]
+        )
 
 
 @_inSlicer
@@ -159,7 +200,7 @@ class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self.settings, self._effect, self._effects, self._clones = {}, None, [], {}
+        self.settings, self._effect, self._effects, self._clones, self.shortcuts = {}, None, [], {}, []
         self.logic = slicer.vtkSlicerSegmentEditorLogic()
         column = qt.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -240,17 +281,39 @@ class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
     def activeEffect(self):
         return self._effect
 
+    viewsObserved = False
+
     def setupViewObservations(self):
-        pass
+        self.viewsObserved = True
 
     def removeViewObservations(self):
-        pass
+        self.viewsObserved = False
 
-    def installKeyboardShortcuts(self, _parent=None):
-        pass
+    def installKeyboardShortcuts(self, parent=None):
+        """Undo and redo, whatever undoEnabled says: that hides their buttons only."""
+        self.uninstallKeyboardShortcuts()
+        parent = parent or slicer.util.mainWindow()
+        keys = (("Z", self.undo), ("Ctrl+Z", self.undo), ("Y", self.redo), ("Ctrl+Y", self.redo))
+        for key, slot in keys:
+            shortcut = qt.QShortcut(qt.QKeySequence(key), parent)
+            shortcut.activated.connect(slot)
+            self.shortcuts.append(shortcut)
 
     def uninstallKeyboardShortcuts(self):
-        pass
+        for shortcut in self.shortcuts:
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self.shortcuts = []
+
+    def saveStateForUndo(self):
+        self.logic.SaveStateForUndo()
+
+    def _setMost(self, count):
+        self.logic.SetMaximumNumberOfUndoStates(count)
+
+    maximumNumberOfUndoStates = Property(
+        int, lambda self: self.logic.GetMaximumNumberOfUndoStates(), _setMost
+    )
 
     segmentationNodeSelectorVisible = _remembered(bool, "segmentationNodeSelectorVisible", True)
     sourceVolumeNodeSelectorVisible = _remembered(bool, "sourceVolumeNodeSelectorVisible", True)

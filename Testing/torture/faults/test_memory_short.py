@@ -196,7 +196,7 @@ def test_any_command_says_it_in_one_line(error, capsys):
     [("dram", "model.spacing_mm to [3.12, 3.12, 3.12]"), ("final", "model.patch to [32, 64, 64]")],
 )
 def test_a_training_names_the_key_to_change(name, said, request):
-    recipe = read_recipe(request.config.rootpath / "Training" / f"{name}.yaml")
+    recipe = read_recipe(name)
     assert said in smaller_recipe(recipe)
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.table import COLUMNS, LOBES_COLUMN
+from DRAMLesionLib.results.table import ALL_COLUMNS
 from DRAMLesionLib.system.errors import InputError
 
 
@@ -41,7 +41,7 @@ def segment(source, out, *, done=None, wait_s=0.0, progress=None, lobes=None, **
     (out / "report.html").write_text(f"<p>{Path(source).name}</p>")
     with (out / "lobes.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, LOBES_COLUMN])
+        writer.writerow(ALL_COLUMNS)
         keys = [lobe.abbreviation for lobe in LOBES]
         for key in (*keys, "left", "right", "total"):
             ml = 800 if key in keys else 4000 if key == "total" else 2000
@@ -60,7 +60,7 @@ def segment(source, out, *, done=None, wait_s=0.0, progress=None, lobes=None, **
                 -800,
                 -500,
             ]
-            writer.writerow([*row, "given" if lobes else "approximate"])
+            writer.writerow([*row, "given" if lobes else "approximate", "", "", ""])
     if done:
         # One write of one line: lines of several processes don't mix.
         with Path(done).open("ab", buffering=0) as file:

@@ -202,7 +202,7 @@ def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from DRAMLesionLib import volume
+from DRAMLesionLib.images import volume
 from DRAMLesionLib.system.files import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 ct = volume.read_ct(sys.argv[1])

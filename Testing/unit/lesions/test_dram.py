@@ -149,3 +149,25 @@ def test_network_takes_any_size_and_keeps_it(size):
         logits = network(torch.rand(1, 1, *size))
     assert logits.shape == (1, 1, *size)
     assert torch.isfinite(logits).all()
+
+
+class Side(torch.nn.Module):
+    """Sees the image, and more of it towards the end of x: what a network sees depends on the side."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        slope = torch.linspace(-1, 1, image.shape[-1])
+        return torch.logit(image.clamp(1e-4, 1 - 1e-4)) + slope
+
+
+def test_the_mirrored_view_is_mirrored_back_before_the_average():
+    hu, labels = thorax()
+    hu = hu + np.where(labels > 0, np.arange(hu.shape[2]) * 6, 0).astype(np.int16)  # brighter along x
+    description = ModelDescription(spacing_mm=SPACING)
+    plain = predict_dram(Brightness(), description, hu, labels, SPACING, flips=False)
+    both = predict_dram(Brightness(), description, hu, labels, SPACING, flips=True)
+    np.testing.assert_allclose(both, plain, atol=1e-4)  # a network without sides sees the same in the mirror
+    one_sided = predict_dram(Side(), description, hu, labels, SPACING, flips=False)
+    averaged = predict_dram(Side(), description, hu, labels, SPACING, flips=True)
+    inside = labels > 0
+    assert np.abs(one_sided - plain)[inside].max() > 0.05
+    assert np.abs(averaged - plain)[inside].max() < 0.5 * np.abs(one_sided - plain)[inside].max()

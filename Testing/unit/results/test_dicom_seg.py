@@ -19,9 +19,9 @@ from DRAMLesionLib.system.errors import InputError
 
 hd = pytest.importorskip("highdicom")
 import pydicom  # noqa: E402
-from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.sr.codedict import codes  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
 from DRAMLesionLib.results import dicom_report, dicom_seg  # noqa: E402
 
@@ -300,3 +300,59 @@ def test_without_highdicom_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(InputError, match=r"pip install 'highdicom>=0\.25'"):
         dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")
+
+
+def write_enhanced(folder):
+    """The CT series of :func:`write_series` as an enhanced CT: one file with shuffled frames."""
+    series = folder.parent / "single slices"
+    slices = [pydicom.dcmread(path) for path in sorted(write_series(series).iterdir())]  # in shuffled order
+    positions = [float(one.ImagePositionPatient[2]) for one in slices]
+    assert positions != sorted(positions)
+    data = slices[0]
+    pixels = [one.PixelData for one in slices]
+    places = [list(one.ImagePositionPatient) for one in slices]
+    orientation, spacing = list(data.ImageOrientationPatient), list(data.PixelSpacing)
+    for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(data, key)
+    del data.RescaleSlope, data.RescaleIntercept
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    data.NumberOfFrames = len(slices)
+
+    def group(key, **values):
+        item, holder = Dataset(), Dataset()
+        for name, value in values.items():
+            setattr(item, name, value)
+        setattr(holder, key, [item])
+        return holder
+
+    shared = group("PlaneOrientationSequence", ImageOrientationPatient=orientation)
+    shared.update(group("PixelMeasuresSequence", PixelSpacing=spacing, SliceThickness=SPACING[2]))
+    shared.update(
+        group("PixelValueTransformationSequence", RescaleSlope=1, RescaleIntercept=0, RescaleType="HU")
+    )
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence = [
+        group("PlanePositionSequence", ImagePositionPatient=place) for place in places
+    ]
+    data.PixelData = b"".join(pixels)
+    shutil.rmtree(series)
+    folder.mkdir()
+    data.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_segments_lie_on_the_shuffled_frames_of_an_enhanced_ct(tmp_path):
+    findings = find(read_ct(write_enhanced(tmp_path / "ct")))
+    segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    source = pydicom.dcmread(tmp_path / "ct" / "enhanced.dcm")
+    same_points(points_of_segment(segmentation, 1), points_of_mask(findings.lesion, findings.ct))
+    for value in range(1, 6):
+        same_points(
+            points_of_segment(segmentation, value + 1),
+            points_of_mask(findings.lobes.labels == value, findings.ct),
+        )
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+        original = source.PerFrameFunctionalGroupsSequence[int(image.ReferencedFrameNumber) - 1]
+        place = original.PlanePositionSequence[0].ImagePositionPatient
+        assert list(place) == list(frame.PlanePositionSequence[0].ImagePositionPatient)

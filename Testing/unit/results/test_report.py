@@ -451,7 +451,7 @@ def test_matplotlib_comes_late_and_without_pyplot(tmp_path: Path) -> None:
     code = """
 import sys
 sys.path[:0] = sys.argv[1:3]
-from DRAMLesionLib import report
+from DRAMLesionLib.results import report
 assert "matplotlib" not in sys.modules
 from test_report import make_findings
 report.write_report(make_findings(), sys.argv[3])

@@ -12,8 +12,8 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.results.folder import read_findings
-from DRAMLesionLib.results.table import write_summary
+from DRAMLesionLib.results.folder import REPORT, TABLE, check_same_ct, read_findings, write_findings
+from DRAMLesionLib.results.table import read_table, write_summary
 from DRAMLesionLib.system.errors import InputError
 
 
@@ -98,9 +98,50 @@ def test_results_of_another_ct_are_refused(findings, folder):
 
 
 def test_what_segment_writes_can_be_read(findings, tmp_path):
-    from DRAMLesionLib.results.folder import write_findings
-
     write_findings(findings, tmp_path / "out", with_scene=False)
     read = read_findings(tmp_path / "out", findings.ct)
     assert read.quantification == findings.quantification
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["record"] == read.record
+
+
+def test_a_reading_comes_back_with_the_mask_that_it_steered(findings, tmp_path):
+    from DRAMLesionLib.lesions.steer import steer
+
+    chance = np.random.default_rng(0).random(findings.dram.shape, np.float32)
+    graded = replace(findings, refined=0.2 * chance + 0.7 * findings.refined)
+    steered = steer(
+        graded, percent=(40, None, 0, None, None), score=(None, 2, None, None, None), who="R. Reader"
+    )
+    write_findings(steered, tmp_path, with_scene=False)
+    read = read_findings(tmp_path, findings.ct)
+    np.testing.assert_array_equal(read.lesion, steered.lesion)
+    assert (read.reading, read.cuts) == (steered.reading, steered.cuts)
+    rows = read_table(tmp_path / TABLE)
+    assert [row["wanted_percent"] for row in rows[:3]] == ["40.0000", "", "0.0000"]
+    assert (rows[1]["wanted_score"], rows[1]["wanted_by"], rows[3]["wanted_by"]) == ("2", "R. Reader", "")
+    assert float(rows[0]["lesion_percent"]) == pytest.approx(40, abs=1) and rows[1]["severity_score"] == "2"
+    page = (tmp_path / REPORT).read_text(encoding="utf-8")
+    assert "R. Reader" in page and "40 %" in page and "score 2" in page
+    again = steer(read, percent=(None, None, None, None, 7), who="Second")
+    assert again.reading.percent[0] == 40 and again.reading.who == (
+        "R. Reader",
+        "R. Reader",
+        "R. Reader",
+        "",
+        "Second",
+    )
+
+
+@pytest.mark.parametrize("values", [[], {"wanted_percent": [101] * 5}, {"wanted_percent": 3}])
+def test_a_damaged_reading_is_refused(findings, folder, values):
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "reading": values}))
+    with pytest.raises(InputError, match=r"summary\.json: its reading is damaged"):
+        read_findings(folder, findings.ct)
+
+
+def test_another_ct_on_the_same_grid_is_told_apart(findings, folder):
+    check_same_ct(folder, findings)
+    other = replace(findings.ct, array=(findings.ct.array * 0.9).astype(np.int16))
+    with pytest.raises(InputError, match="give the CT that was segmented"):
+        check_same_ct(folder, read_findings(folder, other))

@@ -108,7 +108,7 @@ def test_a_failure_changes_nothing_in_the_folder(tmp_path, existed):
 
 KILLED = """
 import os, signal, sys
-from DRAMLesionLib import files
+from DRAMLesionLib.system import files
 with files.staged_directory(sys.argv[1]) as staging, files.atomic_file(sys.argv[1] + "/a.txt") as temporary:
     (staging / "half.nii").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -228,3 +228,39 @@ def test_an_error_inside_names_the_users_folder_not_the_temporary_one(tmp_path):
     with pytest.raises(files.OutputError) as caught, files.staged_directory(tmp_path / "out") as staging:
         raise files.OutputError(f"{staging / 'lesion.nii.gz'}: can't be written whole")
     assert str(caught.value) == f"{tmp_path / 'out' / 'lesion.nii.gz'}: can't be written whole"
+
+
+# --- what a machine that loses its power leaves ------------------------------------------------------------------------
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    flushed = []
+
+    def fsync(handle):
+        flushed.append((os.fstat(handle).st_ino, os.fstat(handle).st_size, path.exists()))
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    files.write_text(path, "whole")
+    assert flushed == [(path.stat().st_ino, 5, False)]
+
+
+def test_a_run_that_ends_while_its_files_are_moved_leaves_no_last_file(tmp_path, monkeypatch):
+    """Who sees ``last`` may trust all the others to be of the same run."""
+    for name in ("a.txt", "summary.json"):
+        (tmp_path / name).write_text("old")
+    moved, replace = [], Path.replace
+
+    def move(self, target):
+        if Path(target).parent == tmp_path:
+            moved.append(Path(target).name)
+            if len(moved) == 2:
+                raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", move)
+    with pytest.raises(KeyboardInterrupt), files.staged_directory(tmp_path, last="summary.json") as staging:
+        for name in ("a.txt", "b.txt", "summary.json"):
+            (staging / name).write_text("new")
+    assert moved == ["a.txt", "b.txt"]
+    assert (tmp_path / "a.txt").read_text() == "new" and not (tmp_path / "summary.json").exists()

@@ -5,12 +5,9 @@ from pathlib import Path
 import pytest
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.training.recipes.recipe import read_recipe, recipe_from_dict
+from DRAMLesionLib.training.recipes.recipe import find_recipe, read_recipe, recipe_from_dict, shipped_recipes
 
-RECIPES = Path(__file__).parents[3] / "Training"
-SHIPPED = sorted(
-    path for path in RECIPES.glob("*.yaml") if "\ntask:" in "\n" + path.read_text(encoding="utf-8")
-)
+SHIPPED = sorted(path for path in shipped_recipes().values() if path.stem != "study")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -74,6 +71,25 @@ def test_wrong_recipes_name_the_key(tmp_path, text, named):
 def test_missing_recipe_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.yaml"):
         read_recipe(tmp_path / "absent.yaml")
+    with pytest.raises(InputError, match=r"^drm: .* one of cam, dram, dram-covid, "):
+        read_recipe("drm")
+
+
+@pytest.mark.parametrize("name", ["dram", "dram.yaml", "Training/dram.yaml", Path("Training/dram.yaml")])
+def test_a_recipe_that_ships_is_known_by_its_name_everywhere(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe(name) == shipped_recipes()["dram"]
+
+
+def test_a_file_of_a_shipped_recipe_s_name_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("Training").mkdir()
+    for own in ("dram.yaml", "Training/dram.yaml"):
+        Path(own).write_text("epochs: 3")
+        assert find_recipe(own) == Path(own)
+        assert read_recipe(own).epochs == 3
+    for other in (tmp_path / "dram.yaml", Path("elsewhere/dram.yaml"), "dram.json"):
+        assert find_recipe(other) == Path(other)
 
 
 def test_values_of_a_recipe(tmp_path):

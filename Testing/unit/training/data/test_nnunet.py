@@ -170,3 +170,20 @@ def test_an_unknown_case_is_named(tmp_path, data, phantoms):
 def test_names_serve_as_file_names_and_are_unique(tmp_path):
     scans = [Scan(tmp_path / name / "ct.nrrd", tmp_path / "l") for name in ("a b", "a_b", "ä.1", "---")]
     assert case_names(scans) == ["a_b", "a_b_2", "1", "case"]
+
+
+def test_lesion_outside_the_lobes_is_dropped_and_told(tmp_path, data, phantoms):
+    out = tmp_path / "Dataset501_Lesion"
+    export_nnunet(data, out)
+    phantom = phantoms[0]
+    everywhere = np.ones_like(phantom.lesion)
+    write_volume(everywhere, phantom.ct, tmp_path / "predicted" / "patient_0.nii.gz")
+    import_nnunet(tmp_path / "predicted", out, tmp_path / "results")
+    folder = tmp_path / "results" / "patient_0"
+    written = sitk.GetArrayFromImage(read(folder / "lesion.nii.gz"))
+    labels = phantom.lobes.labels
+    assert written.sum() == (labels > 0).sum()
+    summary = json.loads((folder / "summary.json").read_text())
+    dropped = int((labels == 0).sum())
+    assert f"{dropped} lesion voxels outside the lobes were dropped" in summary["warnings"]
+    assert summary["regions"][0]["lesion_percent"] == pytest.approx(100)

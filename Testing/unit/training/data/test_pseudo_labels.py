@@ -197,3 +197,26 @@ def test_a_folder_does_not_label_its_own_list(data, model, tmp_path):
     with pytest.raises(InputError, match="another folder"):
         write_pseudo_labels(made, model, tmp_path / "out", PLAIN, device="cpu")
     assert made.is_file()
+
+
+def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.lesions.dram import predict_dram
+    from DRAMLesionLib.lesions.networks.bundle import load_model
+    from DRAMLesionLib.lesions.refined_dram import refine_dram
+
+    scan, loaded = read_datalist(data).training[0], load_model(model)
+    ct = read_ct(scan.image)
+    labels = read_on_grid(scan.lobes, ct, "lobes")
+    wanted = loaded.description
+    dram = predict_dram(loaded.network, wanted, ct.array, labels, ct.spacing_mm)
+    refined = refine_dram(dram, ct.array, ct.spacing_mm, labels, wanted)
+    assert np.abs(refined - dram).max() > 0.01
+    for crf, source in ((True, refined), (False, dram)):
+        settings = PseudoLabelSettings(crf=crf, smooth_mm=2.0)
+        label, cut_from = folder_module.guess_label(ct, labels, scan, loaded, settings)
+        smooth = smooth_inside(source, labels > 0, ct.spacing_mm, 2.0)
+        np.testing.assert_array_equal(cut_from, smooth)
+        np.testing.assert_array_equal(
+            label, pseudo_label(smooth, labels, [20, None, 0, None, None], rule=settings.rule, threshold=0.1)
+        )

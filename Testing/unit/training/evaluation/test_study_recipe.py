@@ -9,7 +9,6 @@ from DRAMLesionLib.training.evaluation.study import Run
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
 
-TRAINING = Path(__file__).parents[4] / "Training"
 ROWS = "rows:\n  - {name: cut, mask: threshold}\n"
 
 
@@ -26,7 +25,7 @@ def write(tmp_path):
 
 
 def test_the_shipped_study_has_every_stage_of_the_method():
-    study = read_study(TRAINING / "study.yaml")
+    study = read_study("study")
     assert [row.mask for row in study.rows] == [
         *("threshold", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
     ]

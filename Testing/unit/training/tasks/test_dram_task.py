@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from DRAMLesionLib.lesions.networks.bundle import load_model
+from DRAMLesionLib.lesions.networks.candidates import dram_and_refined
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
@@ -212,3 +213,29 @@ def test_validation_counts_a_score_by_its_range(datalist, monkeypatch):
     low, high = task._watched[2].label.known_range
     outside = 100 * max(low - 0.1, 0.1 - high, 0)
     assert task.validate()["mae_points"] == pytest.approx((5 + 8 + outside + 10) / 4, abs=1e-3)
+
+
+@pytest.mark.parametrize(("crf", "asked"), [("none", False), ("target", True), ("layer", True)])
+def test_the_refined_map_learns_from_what_the_crf_makes_of_it(datalist, monkeypatch, crf, asked):
+    """The CRF is told to call the lobe's brighter half lesion: the loss follows it, or asks the dRAM alone."""
+    task = make(datalist, synthetic_share=0.0, target="fixed", crf=crf)
+    sample = task._samples[0]
+    plain = task.loss([sample], done=1.0)[1]["refinement_loss"]
+    given = []
+
+    def target(refined, hu, mask):
+        given.append((refined.detach(), hu, mask))
+        return torch.where(hu > -860, 0.99, 0.01) * mask
+
+    monkeypatch.setattr(task._crf, "target", target)
+    told = task.loss([sample], done=1.0)[1]["refinement_loss"]
+    assert (abs(told - plain) > 0.01) == asked
+    if asked:
+        ((refined, hu, mask),) = given
+        _, expected = dram_and_refined(
+            task.network, sample.image[None], sample.mask[None], task._recipe.model
+        )
+        torch.testing.assert_close(refined, expected.detach())
+        low, high = task._recipe.model.hu_window
+        torch.testing.assert_close(hu, low + sample.image[None] * (high - low))
+        assert torch.equal(mask, sample.mask[None])

@@ -284,8 +284,7 @@ def test_the_bundle_has_a_card(data, tmp_path):
 
 
 def test_recipes_of_the_final_network_can_be_read():
-    folder = Path(__file__).parents[4] / "Training"
-    final, supervised = (read_recipe(folder / name) for name in ("final.yaml", "supervised.yaml"))
+    final, supervised = read_recipe("final"), read_recipe("supervised")
     assert final.task == supervised.task == "segmentation"
     # A fair comparison: only the labels differ.
     assert (final.settings, final.epochs, final.learning_rate) == (

@@ -1,4 +1,4 @@
-"""The command ``import-nnunet``."""
+"""The commands ``export-nnunet`` and ``import-nnunet``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,23 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
+
+
+def export_nnunet(
+    data: Annotated[Path, typer.Option("--data", help="Data list with labels, such as pseudo-label writes.")],
+    out: Annotated[Path, typer.Option("--out", help="Data set's folder: .../nnUNet_raw/DatasetNNN_Name.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a data list with pseudo labels as an nnU-Net v2 raw data set."""
+    with Reporter(json, debug) as reporter:
+        from DRAMLesionLib.training.data.nnunet import export_nnunet as run
+
+        done = run(data, out, reporter.progress)
+        reporter.result({"out": str(out), **done})
+        reporter.note(
+            f"{out}: {done['training']} training cases ({done['corrected']} corrected), {done['test']} test cases"
+        )
 
 
 def import_nnunet(

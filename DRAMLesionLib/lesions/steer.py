@@ -1,0 +1,405 @@
+"""A reader's numbers steer the mask: per lobe the cut of the map whose mask has the percentage that was said.
+
+The map is ranked first: smoothed by the Gaussian that smooths every mask of ours, so that a mask cut from it anywhere is
+smooth and without speckle, and parted at the model's own mask, so that the model's percentage gives back the model's
+mask. Voxels are taken in the order of their rank, voxel by voxel: nothing is smoothed after the cut, and the percentage
+that was wanted is met within one voxel (or within one group of voxels of equal rank, which go together).
+
+What was painted always holds: voxels painted as lesion are lesion at every percentage, those painted as not lesion
+at none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.resampling import gaussian, slabs
+from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.mask import CERTAIN, EDGE_MM
+from DRAMLesionLib.lesions.quantify import quantify, severity_score
+from DRAMLesionLib.lesions.reading import LARGEST, Reading, score_range
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.errors import InputError
+
+LESION, NOT_LESION = 1, 2
+"""Values of painted voxels."""
+_ALWAYS, _NEVER = 2.0, -1.0
+"""Ranks of painted voxels, beyond those of all others."""
+NOTABLE = 0.1
+"""A percentage that lies further from the wanted one, in points, is told to the reader."""
+_EVERYTHING = -0.5
+"""The cut that only voxels painted as not lesion lie below."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a lobe is cut, and what that gives.
+
+    Attributes:
+        lobe: The lobe's value, 1..5.
+        rank: Voxels of a higher rank are lesion; None where the lobe's mask was left as it was given. At the model's
+            threshold this is the model's own mask.
+        voxels: How many of the lobe's voxels are lesion.
+        count: How many voxels the lobe has.
+    """
+
+    lobe: int
+    rank: float | None
+    voxels: int
+    count: int
+
+    @property
+    def percent(self) -> float | None:
+        """Lesion in percent of the lobe; None where it has no voxels."""
+        return 100.0 * self.voxels / self.count if self.count else None
+
+
+@dataclass
+class _Lobe:
+    """A lobe's ranks, ready to be cut.
+
+    Attributes:
+        box: The lobe's box in the CT.
+        inside: bool (z, y, x) of the box: the lobe.
+        ranks: float32 (z, y, x) of the box, 0..1; painted voxels beyond.
+        values: float32, ascending: the ranks of the voxels that nobody painted.
+        painted: How many voxels were painted as lesion.
+        count: How many voxels the lobe has.
+        start: How many of them are lesion in the model's mask, with what was painted.
+    """
+
+    box: Box
+    inside: np.ndarray
+    ranks: np.ndarray
+    values: np.ndarray
+    painted: int
+    count: int
+    start: int
+
+
+class Steering:
+    """The mask of a CT under a reader's hand: lobes are cut anew one by one, each within milliseconds.
+
+    A lobe is prepared (ranked and sorted) when it is first touched, or by :meth:`prepare`.
+
+    Attributes:
+        lesion: uint8 (z, y, x), 1 lesion: the mask as it is now. It is changed in place.
+        boxes: For each lobe's value the box outside of which its changes never reach; lobes without voxels have none.
+    """
+
+    def __init__(
+        self,
+        lesion_map: np.ndarray,
+        threshold: float,
+        labels: np.ndarray,
+        spacing_mm: tuple[float, float, float],
+        *,
+        lesion: np.ndarray | None = None,
+        painted: np.ndarray | None = None,
+    ):
+        """Begin with the mask as it is.
+
+        Args:
+            lesion_map: float32 (z, y, x), 0..1: what the model's mask is cut from.
+            threshold: A voxel above it is lesion in the model's mask.
+            labels: uint8 (z, y, x), 1..5 in the lobes.
+            spacing_mm: Voxel size (z, y, x) in mm.
+            lesion: (z, y, x), not 0 in the mask to begin with; None is the model's mask. Lobes that are never touched
+                stay as they are in it.
+            painted: (z, y, x): 1 painted as lesion, 2 as not lesion, 0 not painted; None where nothing was painted.
+
+        Raises:
+            InputError: The shapes differ.
+        """
+        for name, array in (("lobes", labels), ("lesion", lesion), ("painted voxels", painted)):
+            if array is not None and array.shape != lesion_map.shape:
+                raise InputError(
+                    f"{name}: shape {array.shape}, the map has {lesion_map.shape}: give both on one grid"
+                )
+        self._map, self._threshold = lesion_map, np.float32(threshold)
+        self._labels, self._painted, self._spacing_mm = labels, painted, spacing_mm
+        model = (lesion_map > self._threshold) & (labels > 0)
+        self.lesion = (model if lesion is None else lesion != 0).astype(np.uint8)
+        boxes = ndimage.find_objects(labels, max_label=len(LOBES))
+        self.boxes: dict[int, Box] = {lobe: box for lobe, box in enumerate(boxes, 1) if box is not None}
+        self._lobes: dict[int, _Lobe] = {}
+
+    def prepare(self, lobe: int) -> None:
+        """Rank and sort a lobe's voxels, so that its first change is as fast as the later ones.
+
+        Args:
+            lobe: The lobe's value, 1..5; it need not have voxels.
+        """
+        self._prepared(lobe)
+
+    def set_percent(self, lobe: int, percent: float) -> Cut:
+        """Cut a lobe so that it has a percentage of lesion; 0 empties it and 100 fills it, but for what was painted.
+
+        Args:
+            lobe: The lobe's value, 1..5.
+            percent: Lesion in percent of the lobe, 0..100.
+
+        Raises:
+            InputError: The lobe has no voxels, and the percentage is not 0.
+            ValueError: The percentage is not from 0 to 100.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must be from 0 to 100; got {percent}")
+        ready = self._prepared(lobe)
+        if ready is None:
+            return _nothing_to_cut(lobe, percent)
+        return self._cut(lobe, ready, percent * ready.count / 100)
+
+    def set_score(self, lobe: int, score: int) -> Cut:
+        """Cut a lobe at the percentage nearest to the model's that has a severity score.
+
+        Args:
+            lobe: The lobe's value, 1..5.
+            score: Severity score, 0..5.
+
+        Raises:
+            InputError: The lobe has no voxels, and the score is not 0.
+            ValueError: There is no such score.
+        """
+        if score not in range(LARGEST["score"] + 1):
+            raise ValueError(f"score must be a whole number from 0 to {LARGEST['score']}; got {score!r}")
+        ready = self._prepared(lobe)
+        if ready is None:
+            return _nothing_to_cut(lobe, score)
+        return self._cut(lobe, ready, nearest_count(ready.count, ready.start, score))
+
+    def set_number(self, lobe: int, kind: str, number: float) -> Cut:
+        """Cut a lobe by either kind of number: see :meth:`set_percent` and :meth:`set_score`.
+
+        Args:
+            lobe: The lobe's value, 1..5.
+            kind: ``percent`` or ``score``.
+            number: The percentage or the score.
+        """
+        return self.set_score(lobe, int(number)) if kind == "score" else self.set_percent(lobe, number)
+
+    def reset(self, lobe: int) -> Cut:
+        """Give a lobe the model's own mask again, with what was painted.
+
+        Args:
+            lobe: The lobe's value, 1..5; it need not have voxels.
+        """
+        ready = self._prepared(lobe)
+        return _nothing_to_cut(lobe, 0) if ready is None else self._apply(lobe, ready, float(self._threshold))
+
+    def current(self, lobe: int) -> Cut:
+        """What a lobe has now.
+
+        Args:
+            lobe: The lobe's value, 1..5.
+        """
+        if lobe not in self.boxes:
+            return _nothing_to_cut(lobe, 0)
+        inside = self._labels[self.boxes[lobe]] == lobe
+        voxels, count = int(self.lesion[self.boxes[lobe]][inside].sum()), int(inside.sum())
+        return Cut(lobe, None, voxels, count)
+
+    def _cut(self, lobe: int, ready: _Lobe, wanted: float) -> Cut:
+        """Cut so that about ``wanted`` voxels are lesion."""
+        values, total = ready.values, len(ready.values)
+        take = min(max(math.floor(wanted - ready.painted + 0.5), 0), total)
+        if take in (0, total):
+            return self._apply(lobe, ready, _EVERYTHING if take else _ALWAYS - 0.5)
+        last = values[total - take]  # the lowest rank that is to be lesion: all that have it go together
+        low, high = (int(n) for n in (np.searchsorted(values, last, side) for side in ("left", "right")))
+        fewer, more = total - high, total - low
+        if more - take <= take - fewer:
+            return self._apply(lobe, ready, float(values[low - 1]) if low else _EVERYTHING)
+        return self._apply(lobe, ready, float(last))
+
+    def _apply(self, lobe: int, ready: _Lobe, rank: float) -> Cut:
+        chosen = ready.ranks > np.float32(rank)
+        np.copyto(self.lesion[ready.box], chosen.view(np.uint8), where=ready.inside)
+        above = len(ready.values) - int(np.searchsorted(ready.values, np.float32(rank), "right"))
+        voxels = ready.painted + above
+        return Cut(lobe, min(max(rank, 0.0), 1.0), voxels, ready.count)
+
+    def _prepared(self, lobe: int) -> _Lobe | None:
+        if lobe not in self._lobes and lobe in self.boxes:
+            self._lobes[lobe] = self._ranked(lobe, self.boxes[lobe])
+        return self._lobes.get(lobe)
+
+    def _ranked(self, lobe: int, box: Box) -> _Lobe:
+        inside = self._labels[box] == lobe
+        ranks = rank_lesion(self._map, float(self._threshold), self._labels, self._spacing_mm, box)
+        ranks[~inside] = _NEVER
+        free, painted, model = inside, 0, ranks > self._threshold
+        if self._painted is not None:
+            marks = self._painted[box]
+            for value, rank in ((LESION, _ALWAYS), (NOT_LESION, _NEVER)):
+                ranks[inside & (marks == value)] = rank
+            free = inside & (marks != LESION) & (marks != NOT_LESION)
+            painted = int((inside & (marks == LESION)).sum())
+        start = painted + int((model & free).sum())
+        return _Lobe(box, inside, ranks, np.sort(ranks[free]), painted, int(inside.sum()), start)
+
+
+def rank_lesion(
+    lesion_map: np.ndarray,
+    threshold: float,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    box: Box,
+) -> np.ndarray:
+    """How likely each voxel is lesion beside the others, such that a mask cut anywhere is smooth.
+
+    The rank is the mean of the map's log odds under the Gaussian of :data:`~DRAMLesionLib.lesions.mask.EDGE_MM`, within
+    the lobes alone, as a probability s; then threshold * s outside the model's mask, and threshold + (1 - threshold) * s
+    inside it. So the rank lies above the threshold exactly in the model's mask.
+
+    Args:
+        lesion_map: float32 (z, y, x), 0..1.
+        threshold: A voxel of the map above it is in the model's mask.
+        labels: uint8 (z, y, x): lobes.
+        spacing_mm: Voxel size (z, y, x) in mm.
+        box: The part of the CT to rank.
+
+    Returns:
+        float32 (z, y, x) of the box, 0..1; without meaning outside the lobes.
+    """
+    sigma = [EDGE_MM / length for length in spacing_mm]
+    reach = [math.ceil(3 * width) + 1 for width in sigma]
+    wide = tuple(
+        slice(max(0, side.start - more), min(length, side.stop + more))
+        for side, more, length in zip(box, reach, labels.shape, strict=True)
+    )
+    values, lobes = lesion_map[wide], labels[wide] > 0
+
+    def odds(part: slice) -> torch.Tensor:
+        inside = torch.from_numpy(lobes[part].astype(np.float32))
+        return torch.from_numpy(values[part].astype(np.float32)).logit_(CERTAIN).mul_(inside)
+
+    def weight(part: slice) -> torch.Tensor:
+        return torch.from_numpy(lobes[part].astype(np.float32))
+
+    here = tuple(
+        slice(side.start - outer.start, side.stop - outer.start)
+        for side, outer in zip(box, wide, strict=True)
+    )
+    smooth = gaussian(odds, lobes.shape, sigma)[here]
+    share = gaussian(weight, lobes.shape, sigma)[here]
+    ranks = np.empty(smooth.shape, np.float32)
+    limit = np.float32(threshold)
+    for part in slabs(ranks.shape):
+        mean = torch.from_numpy(smooth[part] / np.maximum(share[part], 1e-6)).sigmoid_().numpy()
+        inside = lesion_map[box][part] > limit
+        ranks[part] = np.where(inside, limit + (1 - limit) * mean, limit * mean)
+    return ranks
+
+
+def nearest_count(count: int, start: int, score: int) -> int:
+    """The number of lesion voxels nearest to ``start`` whose percentage of ``count`` voxels has a severity score.
+
+    Where no number has it (a lobe of few voxels), the one whose percentage is nearest to the score's range.
+
+    Args:
+        count: How many voxels the lobe has.
+        start: How many of them are lesion in the model's mask.
+        score: Severity score, 0..5.
+    """
+    low, high = score_range(score)
+    least, most = math.ceil(low * count / 100), min(math.ceil(high * count / 100), count)
+    fitting = [n for n in (least, least + 1) if n <= count and severity_score(100.0 * n / count) == score]
+    if not fitting:
+        return min((max(least - 1, 0), most), key=lambda n: _distance(100.0 * n / count, low, high))
+    least = fitting[0]
+    while severity_score(100.0 * most / count) != score:
+        most -= 1
+    return min(max(start, least), most)
+
+
+def steer(
+    findings: Findings,
+    *,
+    percent: Sequence[float | None] | None = None,
+    score: Sequence[int | None] | None = None,
+    who: str = "",
+    painted: np.ndarray | None = None,
+) -> Findings:
+    """Cut the mask anew, lobe by lobe, as a reader's numbers say.
+
+    Args:
+        findings: The results of one CT, with their maps.
+        percent: Lesion in percent of each lobe (LUL, LLL, RUL, RML, RLL), 0..100; None for a lobe to leave.
+        score: Severity score of each lobe, 0..5: the percentage nearest to the model's inside the score's range is
+            taken. Where a lobe has both numbers, the percentage counts.
+        who: The reader, for the record.
+        painted: (z, y, x): 1 painted as lesion, 2 as not lesion: what always holds. None where nothing was painted.
+
+    Returns:
+        The findings with the new mask, its table, and the reading; lobes without a number stay as they are.
+
+    Raises:
+        InputError: Numbers are out of range, or a lobe with a number other than 0 has no voxels.
+    """
+    nothing = (None,) * len(LOBES)
+    reading = Reading(tuple(percent or nothing), tuple(score or nothing), who)
+    return steer_to(findings, reading, painted)
+
+
+def steer_to(findings: Findings, reading: Reading, painted: np.ndarray | None = None) -> Findings:
+    """Cut the mask anew, lobe by lobe, as a reading says; arguments and errors: see :func:`steer`."""
+    ct, labels = findings.ct, findings.lobes.labels
+    steering = Steering(
+        findings.map, findings.threshold, labels, ct.spacing_mm, lesion=findings.lesion, painted=painted
+    )
+    cuts = list(findings.cuts or (None,) * len(LOBES))
+    missed = []
+    for lobe in LOBES:
+        wanted = reading.of(lobe.value)
+        if wanted is not None:
+            cut = steering.set_number(lobe.value, *wanted)
+            cuts[lobe.value - 1] = cut.rank
+            missed += _missed(cut, *wanted)
+    record = findings.record
+    if missed:
+        record = {**record, "warnings": [*record.get("warnings", ()), *missed]}
+    table = quantify(ct.array, findings.lobes, steering.lesion, ct.spacing_mm, findings.dram)
+    return replace(
+        findings,
+        lesion=steering.lesion,
+        quantification=table,
+        record=record,
+        reading=reading.over(findings.reading),
+        cuts=tuple(cuts),
+    )
+
+
+def _missed(cut: Cut, kind: str, number: float) -> list[str]:
+    """A sentence where a lobe could not get the number that was wanted."""
+    if cut.percent is None:
+        return []
+    if kind == "score":
+        wanted, met = f"score {number:g}", severity_score(cut.percent) == number
+    else:
+        wanted, met = f"{number:.4g} %", abs(cut.percent - number) <= max(NOTABLE, 100 / cut.count)
+    reason = "painted voxels hold, or the map does not tell more voxels apart"
+    return (
+        []
+        if met
+        else [f"{LOBES[cut.lobe - 1].name}: {wanted} was wanted, {cut.percent:.1f} % found: {reason}"]
+    )
+
+
+def _nothing_to_cut(lobe: int, wanted: float) -> Cut:
+    """What becomes of a lobe without voxels, of which a reader can say nothing but 0."""
+    if wanted:
+        name = LOBES[lobe - 1].name
+        raise InputError(f"{name}: has no voxels, so nothing of it can be lesion: leave it out (-)")
+    return Cut(lobe, None, 0, 0)
+
+
+def _distance(percent: float, low: float, high: float) -> float:
+    return max(low - percent, percent - high, 0.0)

@@ -1,0 +1,101 @@
+"""Puts each fault of ``faults.py`` into a copy of the code and sees whether its test fails.
+
+    python Testing/mutants/run.py            all of them
+    python Testing/mutants/run.py CRF fsync  those whose name holds one of the words
+    python Testing/mutants/run.py --wide     where the named test passes, ask all of its folder, too
+
+One line per fault; the exit code is 1 if any passes unseen. The checkout itself is never changed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from faults import FAULTS, Fault
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_S = 1800
+PARTS = (
+    *(
+        "DRAMLesionLib",
+        "DRAMLesion",
+        "SegmentEditorDRAMRefine",
+        "Testing",
+        "Scripts",
+        "Integrations",
+        "Training",
+    ),
+    *("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"),
+)
+NOTICED, UNSEEN, BROKEN = "noticed", "PASSES UNSEEN", "CAN'T BE ASKED"
+
+
+def copy_of_the_code(target: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__", "*.training")
+    for name in PARTS:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=ignored)
+        else:
+            shutil.copy(source, target / name)
+    return target
+
+
+def put_in(fault: Fault, code: Path) -> str:
+    """Change the file; returns its text as it was."""
+    path = code / fault.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(fault.before) != 1:
+        raise SystemExit(
+            f"{fault.file}: holds {fault.before!r} {text.count(fault.before)} times: mend {fault.name!r}"
+        )
+    path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
+    return text
+
+
+def fails(tests: str, code: Path) -> str:
+    """What pytest says of tests on the changed code."""
+    environment = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "CI": "true"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests]
+    done = subprocess.run(
+        command, cwd=code, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    told = {0: UNSEEN, 1: NOTICED}.get(done.returncode, BROKEN)
+    if told == NOTICED:
+        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        name = failed[0].split(" - ")[0].rpartition("::")[2] if failed else "?"
+        return f"{told} by {name}"
+    return told if told == UNSEEN else f"{told}: {done.stdout[-400:]}{done.stderr[-400:]}"
+
+
+def judge(fault: Fault, code: Path, wide: bool) -> str:
+    before = put_in(fault, code)
+    try:
+        told = fails(fault.tests, code)
+        if told == UNSEEN and wide:
+            told = fails(str(Path(fault.tests.partition("::")[0]).parent), code)
+        return told
+    finally:
+        (code / fault.file).write_text(before, encoding="utf-8")
+
+
+def main(words: list[str]) -> int:
+    wide = "--wide" in words
+    names = [word for word in words if not word.startswith("--")]
+    asked = [fault for fault in FAULTS if not names or any(word in fault.name for word in names)]
+    unseen = 0
+    with tempfile.TemporaryDirectory(prefix="dramlesion-mutants-") as folder:
+        code = copy_of_the_code(Path(folder))
+        for fault in asked:
+            told = judge(fault, code, wide)
+            unseen += not told.startswith(NOTICED)
+            print(f"{fault.name} | {Path(fault.file).name} | {told}", flush=True)
+    print(f"{len(asked) - unseen} of {len(asked)} noticed")
+    return 1 if unseen or not asked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
