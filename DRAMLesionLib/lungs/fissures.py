@@ -72,10 +72,13 @@ class Frame:
             heights: (p, q).
             points: z, y and x in mm, arrays that broadcast.
         """
-        moved = [np.asarray(p, np.float32) - np.float32(o) for p, o in zip(points, self.origin, strict=True)]
+        z, y, x = (
+            np.asarray(p, np.float32) - np.float32(o) for p, o in zip(points, self.origin, strict=True)
+        )
 
         def component(axis: np.ndarray) -> np.ndarray:
-            return sum(m * np.float32(a) for m, a in zip(moved, axis, strict=True))
+            a, b, c = axis.astype(np.float32)
+            return np.asarray(z * a + y * b + x * c)
 
         p, q, across = component(self.along[0]), component(self.along[1]), component(self.normal)
         surface = ndimage.map_coordinates(

@@ -54,7 +54,7 @@ class LungNetwork(nn.Module):
             (batch, 3, z, y, x): elsewhere, left lung, right lung.
         """
         values = _space_to_depth(image)
-        skipped = []
+        skipped: list[torch.Tensor] = []
         for block in self.down:
             if skipped:
                 values = functional.max_pool3d(values, 2)
@@ -71,12 +71,11 @@ class LungNetwork(nn.Module):
         network = copy.deepcopy(self).eval()
         for block in (*network.down, *network.up):
             assert isinstance(block, nn.Sequential)
-            layers = list(block)
-            for number in range(0, len(layers), 3):
-                layers[number] = fuse_conv_bn_eval(layers[number], layers[number + 1])
-                layers[number + 1] = nn.Identity()
-            for number, layer in enumerate(layers):
-                block[number] = layer
+            for number in range(0, len(block), 3):
+                convolution, normalisation = block[number], block[number + 1]
+                assert isinstance(convolution, nn.Conv3d) and isinstance(normalisation, nn.BatchNorm3d)
+                block[number] = fuse_conv_bn_eval(convolution, normalisation)
+                block[number + 1] = nn.Identity()
         return network
 
 

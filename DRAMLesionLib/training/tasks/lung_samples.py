@@ -46,8 +46,8 @@ class LungScan:
             (self.lobes > 0).any(dim=a).any(dim=b).nonzero().flatten() for a, b in ((2, 1), (2, 0), (1, 0))
         ]
         if not all(len(r) for r in ranges):
-            z, y, x = self.lobes.shape
-            return (z - 1) / 2, (y - 1) / 2, (x - 1) / 2
+            depth, height, width = self.lobes.shape
+            return (depth - 1) / 2, (height - 1) / 2, (width - 1) / 2
         z, y, x = ((float(r[0]) + float(r[-1])) / 2 for r in ranges)
         return z, y, x
 
@@ -135,9 +135,8 @@ class SampleMaker:
         zoom = self._uniform(0.82, 1.2)
         stretch = torch.tensor([self._uniform(0.9, 1.12) for _ in range(3)]) * zoom
         matrix = _rotation(angles) / stretch
-        middle = scan.middle
         jitter = torch.tensor([self._uniform(-1, 1) for _ in range(3)]) * torch.tensor([45.0, 25.0, 25.0])
-        middle = torch.tensor(middle) + jitter / self._grid_mm
+        middle = torch.tensor(scan.middle) + jitter / self._grid_mm
         own = torch.stack(
             torch.broadcast_tensors(
                 self._z / self._grid_mm, self._y / self._grid_mm, self._x / self._grid_mm
