@@ -21,7 +21,7 @@ from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import LungSettings
 from DRAMLesionLib.training.tasks.card import lungs_card
-from DRAMLesionLib.training.tasks.lung_samples import IGNORED, UNKNOWN, LungSample, LungScan, SampleMaker
+from DRAMLesionLib.training.tasks.lungs.samples import IGNORED, UNKNOWN, LungSample, LungScan, SampleMaker
 
 LEFT, RIGHT, NOBODY_KNOWS = 1, 2, 255
 """Values of a lung label."""
