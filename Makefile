@@ -9,12 +9,14 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test torture check format bench screenshots docs docs-test clean install install-test audit
+.PHONY: help demo test test-slicer-python mutants torture check format bench screenshots docs docs-test clean install install-test audit
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
 	@echo "make demo CT=FILE     the same on a CT of yours"
 	@echo "make test             run the tests"
+	@echo "make test-slicer-python   the tests that need no torch, on the Python of Slicer (3.12)"
+	@echo "make mutants          put known faults into a copy of the code, and see a test fail with each"
 	@echo "make torture          odd inputs, kills and fuzzing, all of them: a quarter of an hour on two cores"
 	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
 	@echo "make audit            known weaknesses of the pinned packages (asks PyPI)"
@@ -48,6 +50,21 @@ demo: install
 
 test: install-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Slicer's Python is 3.12. Torch (6 GB with its CUDA libraries) is not installed a second time: what asks for it is skipped.
+SLICER_PYTHON ?= python3.12
+WITHOUT_TORCH := numpy scipy SimpleITK packaging safetensors typer rich jinja2 matplotlib pyyaml \
+  pydicom highdicom pytest pytest-xdist hypothesis jsonschema
+test-slicer-python:
+	$(SLICER_PYTHON) -m venv $(VENV)/slicer-python
+	$(VENV)/slicer-python/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WITHOUT_TORCH)
+	$(VENV)/slicer-python/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	OMP_NUM_THREADS=1 DRAMLESION_TEST_WITHOUT_TORCH=1 $(VENV)/slicer-python/bin/python -m pytest -q -n 2 --dist loadfile Testing/unit
+
+# An hour on two cores. FAULTS: words that the faults' names hold.
+FAULTS ?=
+mutants: install-test
+	$(BIN)/python Testing/mutants/run.py $(FAULTS)
 
 # FUZZ: seconds for all readers of our own files together.
 FUZZ ?= 600

@@ -6,12 +6,13 @@ mend, 1 for a fault of the program, 130 when interrupted.
 """
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
+from DRAMLesionLib.commands.console import INTERRUPTED, lasting, print_json, restart_in_utf8
 from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.dicom_seg import dicom_seg
 from DRAMLesionLib.commands.doctor import doctor
@@ -62,9 +63,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
-def main() -> Any:
+def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # file names in any script, whatever the terminal's encoding
-            stream.reconfigure(errors="backslashreplace")
-    return app()
+    restart_in_utf8()
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    if "--json" not in sys.argv[1:]:
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = INTERRUPTED
+        print_json({"event": "error", "message": "stopped; nothing was written", "code": code})
+    except Exception as error:
+        # Errors of the arguments, raised before any command begins: Click's, or those of the copy that Typer brings.
+        if not hasattr(error, "format_message"):
+            raise
+        message, code = " ".join(error.format_message().split()), 2
+        print_json({"event": "error", "message": message, "code": code})
+        print(f"Error: {message}", file=sys.stderr)
+    sys.exit(code or 0)

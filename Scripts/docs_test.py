@@ -33,6 +33,7 @@ SHORTENED = {
     "phantom": ["--size", "64", "64", "48", "--spacing", "5.5", "5.5", "6"],
     "train": ["--epochs", "1", "--threads", "1"],
     "segment": ["--no-scene"],
+    "steer": ["--no-scene"],
 }
 """What the commands of marked blocks get besides, so that a run takes seconds."""
 SHELLS = ("", "sh", "bash", "shell", "console")
@@ -257,6 +258,8 @@ def top_names(file: Path) -> set[str]:
             names.update(
                 leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name)
             )
+            if "_NAMES" in names and isinstance(node.value, ast.Dict):  # what a folder's face hands on
+                names.update(key.value for key in node.value.keys if isinstance(key, ast.Constant))
     return names
 
 

@@ -1,6 +1,7 @@
 """Shared by all tests: where the optional real data is, and small threads."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ os.environ["DRAMLESION_USER_MODELS"] = str(REPOSITORY / "Testing" / "no-user-mod
 
 
 def real_data() -> Path | None:
-    """The folder of real CTs (``caseNN_ct.nii.gz`` and so on), or None where it is absent."""
-    folder = Path(os.environ.get("DRAMLESION_REAL_DATA", REPOSITORY.parent / "shared" / "data" / "covid_ct"))
-    return folder if (folder / "case02_ct.nii.gz").is_file() else None
+    """The folder of real CTs that ``DRAMLESION_REAL_DATA`` names (``caseNN_ct.nii.gz`` and so on), or None."""
+    named = os.environ.get("DRAMLESION_REAL_DATA")
+    return Path(named) if named and (Path(named) / "case02_ct.nii.gz").is_file() else None
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,24 @@ def covid_ct() -> Path:
     if folder is None:
         pytest.skip("the real CT data set is not here (set DRAMLESION_REAL_DATA)")
     return folder
+
+
+WITHOUT_TORCH = bool(os.environ.get("DRAMLESION_TEST_WITHOUT_TORCH"))
+"""A slice of the tests runs on a second Python where torch (6 GB) is not installed: what asks for it is skipped there."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    report = (yield).get_result()
+    _skip_what_asks_for_torch(report, str(collector.path))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    report = (yield).get_result()
+    _skip_what_asks_for_torch(report, str(item.path))
+
+
+def _skip_what_asks_for_torch(report, path: str) -> None:
+    if WITHOUT_TORCH and report.failed and re.search(r"No module named '(torch|monai)", report.longreprtext):
+        report.outcome, report.longrepr = "skipped", (path, 1, "asks for torch")

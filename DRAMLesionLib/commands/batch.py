@@ -10,6 +10,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, MissingLobes, Strict, Who
+from DRAMLesionLib.system.files import check_folder
 
 if TYPE_CHECKING:
     from DRAMLesionLib.batch import BatchResult, CaseEvent
@@ -76,6 +77,7 @@ def batch(
 ) -> None:
     """Segment many CTs; one bad case never stops the rest. Exit code 3: some failed."""
     with Reporter(json, debug) as reporter, _stopped_by_termination():
+        check_folder(out)
         from DRAMLesionLib.batch import BatchOptions, Workers, segment_batch
         from DRAMLesionLib.lesions.options import Options
 

@@ -1,10 +1,17 @@
-"""What a command shows: progress bars for people or JSON lines for programs, one line for an error, the exit code."""
+"""What a command shows: progress bars for people or JSON lines for programs, one line for an error, the exit code.
 
+Its streams outlive their reader, and names of files are UTF-8 whatever the locale.
+"""
+
+import errno
+import io
 import json
+import os
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -44,7 +51,7 @@ class Reporter:
     def progress(self, stage: str, fraction: float) -> None:
         """Show where the work is; see :data:`DRAMLesionLib.system.progress.Progress`."""
         if self._json:
-            self._print({"event": "progress", "stage": stage, "fraction": round(fraction, 4)})
+            print_json({"event": "progress", "stage": stage, "fraction": round(fraction, 4)})
             return
         if self._bars is None:
             self._bars = _bars()
@@ -57,7 +64,7 @@ class Reporter:
     def log(self, values: dict[str, Any]) -> None:
         """Report an event of a training: a JSON line, or its figures at the bar (a step) and above it (an epoch)."""
         if self._json:
-            self._print(values)
+            print_json(values)
             return
         if self._bars is None:
             return
@@ -78,7 +85,7 @@ class Reporter:
         self._finish_stage()
         self._stop()
         if self._json:
-            self._print({"event": "result", **values})
+            print_json({"event": "result", **values})
 
     def note(self, text: str) -> None:
         """A line for people."""
@@ -93,7 +100,7 @@ class Reporter:
             return
         line, code = _explain(error)
         if self._json:
-            self._print({"event": "error", "message": line, "code": code})
+            print_json({"event": "error", "message": line, "code": code})
             if code == 1:  # nobody can ask for --debug through a panel: its log has to tell
                 traceback.print_exception(error)
         print(f"Error: {line}", file=sys.stderr)
@@ -108,16 +115,22 @@ class Reporter:
             self._bars.stop()
             self._bars = None
 
-    @staticmethod
-    def _print(values: dict[str, Any]) -> None:
-        print(json.dumps(values, ensure_ascii=False), flush=True)
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON line, in ASCII where the stream can't take other letters."""
+    encoding = (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "")
+    print(json.dumps(values, ensure_ascii=encoding != "utf8"), flush=True)
+
+
+INTERRUPTED = 130
+"""The exit code of a command that was stopped."""
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InputError):
         return " ".join(str(error).split()), 2
     if isinstance(error, KeyboardInterrupt | Cancelled):
-        return "stopped; nothing was written", 130
+        return "stopped; nothing was written", INTERRUPTED
     if is_out_of_memory(error):
         return (
             "not enough memory: close other programs, or use --device cpu, or give a CT with thicker slices",
@@ -144,3 +157,75 @@ def _bars() -> Any:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+class Pipe(io.RawIOBase):
+    """A file descriptor to write to; once nobody reads it, what is written goes nowhere.
+
+    So ``dramlesion segment ... --json | head -1`` finishes its work, and ends with exit code 0.
+    """
+
+    def __init__(self, descriptor: int):
+        """Take over a descriptor, which stays open.
+
+        Args:
+            descriptor: 1 or 2.
+        """
+        self._descriptor = descriptor
+
+    def write(self, data: Any) -> int:
+        """Write bytes, or drop them."""
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as error:
+            # Windows says EINVAL where nobody reads.
+            if error.errno not in (errno.EPIPE, errno.EINVAL, errno.EBADF):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._descriptor)
+            os.close(nowhere)
+            return len(data)
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
+        return os.isatty(self._descriptor)
+
+
+def lasting(stream: TextIO | None) -> TextIO:
+    """A text stream like ``stream`` that writes names in any script, and goes on where its reader has gone.
+
+    Args:
+        stream: ``sys.stdout`` or ``sys.stderr``; None where the process has none.
+    """
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):  # a program has put something of its own there
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(Pipe(descriptor)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+def restart_in_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where names of files would be taken for ASCII (``LC_ALL=C``).
+
+    File names are bytes that nearly always are UTF-8; as ASCII, no library could open ``M\u00fcller.nii.gz``.
+    """
+    if sys.getfilesystemencoding().lower().replace("-", "") == "utf8" or os.name == "nt":
+        return
+    command = [sys.executable, "-X", "utf8", "-m", "DRAMLesionLib", *sys.argv[1:]]
+    os.execv(sys.executable, [os.fsencode(word) for word in command])

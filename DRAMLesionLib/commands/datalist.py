@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 Pattern = Annotated[
     list[str] | None, typer.Option(metavar="PATTERN", help="How they are called, as for --image.")
@@ -29,8 +30,10 @@ def datalist(
         ),
     ] = False,
     kind: Annotated[
-        Literal["percent", "score"] | None,
-        typer.Option(help="What columns called just LUL ... RLL hold, or what to derive from the masks."),
+        Literal["percent", "fraction", "score"] | None,
+        typer.Option(
+            help="What columns called just LUL ... RLL hold (fraction: 0..1 for percent), or what to derive from masks."
+        ),
     ] = None,
     validation: Annotated[
         list[str] | None,
@@ -56,6 +59,7 @@ def datalist(
     Lobes are called {name}_lobes or {name}/lobes, lesion masks {name}_lesion or _label, painted voxels {name}_edits.
     """
     with Reporter(json, debug) as reporter:
+        check_output_file(out)
         from DRAMLesionLib.system.errors import InputError
         from DRAMLesionLib.training.data.case_table import collect, read_table, split
         from DRAMLesionLib.training.data.datalist import write_datalist
@@ -69,7 +73,7 @@ def datalist(
         scans, notes = collect(
             folder,
             rows,
-            kind=kind or "percent",
+            kind="score" if kind == "score" else "percent",
             patterns={key: patterns for key, patterns in given.items() if patterns},
             progress=reporter.progress,
         )

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 
 def dicom_seg(
@@ -24,6 +25,7 @@ def dicom_seg(
 ) -> None:
     """Write lesion and lobes as a DICOM Segmentation that references the CT's series."""
     with Reporter(json, debug) as reporter:
+        check_output_file(out)
         from DRAMLesionLib.results.dicom_export import export_results
 
         files = export_results(

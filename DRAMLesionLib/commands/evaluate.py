@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 
 def evaluate(
@@ -45,11 +46,14 @@ def evaluate(
 
         if out is not None:
             check_format(out)
+            check_output_file(out)
         evaluation = run(prediction, reference, lobes, progress=reporter.progress)
         if out is not None:
             write_evaluation(evaluation, out)
         reporter.result(as_dict(evaluation))
         if not json:
             print_evaluation(evaluation, reporter.console)
+            for note in evaluation.notes:
+                reporter.note(f"Note: {note}")
             if out is not None:
                 reporter.note(f"Scores in {out}")

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.system.files import check_output_file
 
 
 def export_onnx(
@@ -17,6 +18,7 @@ def export_onnx(
 ) -> None:
     """Write a model's network as ONNX and compare it with torch."""
     with Reporter(json, debug) as reporter:
+        check_output_file(out)
         from DRAMLesionLib.lesions.networks.onnx_export import export_onnx as run
 
         done = run(model, out, reporter.progress)

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
+from DRAMLesionLib.system.files import check_folder
 
 
 def export_nnunet(
@@ -17,6 +18,7 @@ def export_nnunet(
 ) -> None:
     """Write a data list with pseudo labels as an nnU-Net v2 raw data set."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.data.nnunet import export_nnunet as run
 
         done = run(data, out, reporter.progress)
@@ -38,6 +40,7 @@ def import_nnunet(
 ) -> None:
     """Bring nnU-Net's predictions back: mask, table, summary and report of each case."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.data.nnunet import import_nnunet as run
 
         done = run(

@@ -6,6 +6,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, Out
+from DRAMLesionLib.system.files import check_folder
 
 
 def phantom(
@@ -20,6 +21,7 @@ def phantom(
 ) -> None:
     """Make a phantom chest CT with lobes, lesions and their known percentages."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.phantom import make_phantom, save_phantom
 
         made = make_phantom(

@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json
+from DRAMLesionLib.system.files import check_folder
 
 
 def pseudo_label(
@@ -25,6 +26,7 @@ def pseudo_label(
 ) -> None:
     """Guess a lesion label for each training scan, to train the final network on."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from typing import get_args
 
         from DRAMLesionLib.system.errors import InputError

@@ -21,6 +21,7 @@ from DRAMLesionLib.commands.options import (
     Who,
     reading_of,
 )
+from DRAMLesionLib.system.files import check_folder
 
 
 def segment(
@@ -60,6 +61,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.system.allocation import keep_freed_memory
 
         keep_freed_memory()

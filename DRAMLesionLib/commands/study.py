@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json, Out
+from DRAMLesionLib.system.files import check_folder
 
 
 def study(
@@ -27,6 +28,7 @@ def study(
 ) -> None:
     """Train and compare all methods of a study; run it again to go on where it was stopped."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.evaluation.study_report import make_study
         from DRAMLesionLib.training.stopping import STOPPED_EXIT_CODE, Stopped, stop_signals
 
@@ -49,4 +51,5 @@ def study(
             raise typer.Exit(STOPPED_EXIT_CODE) from None
         reporter.result({"table": str(out / "study.md")})
         reporter.note(text)
-        reporter.note(f"Table in {out / 'study.md'} and study.csv, stages in stages.png")
+        stages = "" if no_picture else ", stages in stages.png"
+        reporter.note(f"Table in {out / 'study.md'} and study.csv{stages}")

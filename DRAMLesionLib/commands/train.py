@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Device, Json, Out
+from DRAMLesionLib.system.files import check_folder
 
 
 def train(
@@ -31,6 +32,7 @@ def train(
 ) -> None:
     """Train a model by a recipe. Ctrl+C, SIGTERM or a file OUT.training/stop end it at a checkpoint (exit code 75)."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.distributed import is_first_process
         from DRAMLesionLib.training.engine import TRAINING
         from DRAMLesionLib.training.engine import train as run

@@ -15,7 +15,19 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import read_lobes
-from DRAMLesionLib.results.folder import EDITS, REFINED, SUMMARY, threshold_of, write_mask
+from DRAMLesionLib.results.folder import (
+    DRAM,
+    EDITS,
+    PROBABILITY,
+    REFINED,
+    REPORT,
+    SUMMARY,
+    results_in,
+    threshold_of,
+    write_mask,
+)
+from DRAMLesionLib.results.folder import LESION as LESION_FILE
+from DRAMLesionLib.results.report import write_report
 from DRAMLesionLib.results.table import write_summary
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
@@ -47,7 +59,9 @@ def correct_case(
         edits: Label map on the CT's grid: 1 lesion, 2 not lesion, 0 not painted; None for none.
         series: UID of the DICOM series, where the folder holds several.
         crf: Sharpen the map by the dense CRF first; ``refined_dram.nii.gz`` of ``segment`` already is.
-        threshold: Of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5.
+        threshold: Threshold of the map, 0..1; None: as the ``summary.json`` beside the map says, else 0.5. Where a map
+            of ``segment`` lies beside its mask, and neither a threshold nor ``crf`` is given, the label begins with that
+            mask.
         allow_missing_lobes: Accept a lobe without voxels.
         keep_identifiers: Results may show the name of a DICOM folder.
         progress: Told the stage and how much of it is done.
@@ -65,6 +79,7 @@ def correct_case(
     lobes = read_lobes(lobes_path, ct, allow_missing=allow_missing_lobes)
     lesion_map = read_on_grid(map_path, ct, "map")
     painted = None if edits is None else read_on_grid(edits, ct, "edits")
+    given = threshold is not None
     threshold = threshold_of(map_path) if threshold is None else threshold
     provenance = {
         "threshold": threshold,
@@ -73,7 +88,15 @@ def correct_case(
         "versions": versions(),
     }
     refined = refine_case(
-        ct, lobes, lesion_map, painted, progress, crf=crf, threshold=threshold, provenance=provenance
+        ct,
+        lobes,
+        lesion_map,
+        painted,
+        progress,
+        label=None if crf or given else _mask_beside(map_path, ct),
+        crf=crf,
+        threshold=threshold,
+        provenance=provenance,
     )
     table = quantify(ct.array, lobes, refined.label, ct.spacing_mm, refined.probability)
     record: dict[str, Any] = {
@@ -87,15 +110,20 @@ def correct_case(
         write_volume(refined.edits, ct, folder / EDITS)
         write_volume(refined.probability, ct, folder / REFINED)
         write_mask(findings, folder)
+        write_report(findings, folder / REPORT)
         write_summary(findings, folder / SUMMARY)
         files = sorted(path.name for path in folder.iterdir())
-    return {
-        "files": files,
-        "painted_voxels": int((refined.edits > 0).sum()),
-        "strokes": refined.strokes,
-        "changed_voxels": refined.changed,
-        "seconds": round(refined.seconds, 3),
-    }
+    return {"files": files, **refined.counts()}
+
+
+def _mask_beside(map_path: str | Path, ct: Volume) -> np.ndarray | None:
+    """The mask of the run that made a map, where map and mask lie in its folder of results; else None."""
+    folder = Path(map_path).parent
+    if Path(map_path).name not in (DRAM, REFINED, PROBABILITY) or not {SUMMARY, LESION_FILE} <= set(
+        results_in(folder)
+    ):
+        return None
+    return (read_on_grid(folder / LESION_FILE, ct, "lesion mask") > 0).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,7 @@ class Refined:
         label: uint8, 1 lesion.
         edits: uint8, 0, 1 lesion, 2 not lesion.
         strokes: How many pieces the edits were painted in.
-        changed: Voxels whose label differs from the map cut at the threshold.
+        changed: Voxels whose label differs from the one that the correction began with.
         seconds: Of the whole.
         session: To go on with.
     """
@@ -120,6 +148,15 @@ class Refined:
     seconds: float
     session: CorrectionSession
 
+    def counts(self) -> dict[str, Any]:
+        """JSON values: painted and changed voxels, strokes, seconds."""
+        return {
+            "painted_voxels": int((self.edits > 0).sum()),
+            "strokes": self.strokes,
+            "changed_voxels": self.changed,
+            "seconds": round(self.seconds, 3),
+        }
+
 
 def refine_case(
     ct: Volume,
@@ -128,6 +165,7 @@ def refine_case(
     edits: np.ndarray | None = None,
     progress: Progress = silent,
     *,
+    label: np.ndarray | None = None,
     crf: bool = False,
     threshold: float = 0.5,
     provenance: dict[str, Any] | None = None,
@@ -143,8 +181,9 @@ def refine_case(
         probability: float (z, y, x), 0..1.
         edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
         progress: Told how many pieces were painted.
+        label: (z, y, x), 1 lesion: where the label begins; None: with the map cut at the threshold.
         crf: Sharpen the map by the dense CRF first (``refined_dram.nii.gz`` of ``segment`` already is).
-        threshold: The map's.
+        threshold: Threshold of the map, 0..1.
         provenance: See :class:`CorrectionSession`.
         directory: See :class:`CorrectionSession`.
 
@@ -168,6 +207,7 @@ def refine_case(
         lobes,
         probability,
         ct.spacing_mm,
+        label=label,
         threshold=threshold,
         provenance={**(provenance or {}), "crf": crf},
         directory=directory,

@@ -55,6 +55,8 @@ class CorrectionSession:
         crf: Sharpen the map by the dense CRF first.
         ct: The CT's volume, so that label and edits are saved in its geometry.
         propagation: How strokes spread.
+        start: int8 (z, y, x): what :func:`~DRAMLesionLib.correction.logits.start_logits` gives for map and label, where
+            the caller has it already; map and label are not looked at then.
 
     Raises:
         InputError: Shapes that differ, values out of range, NaN, or a directory that already holds a session.
@@ -74,6 +76,7 @@ class CorrectionSession:
         crf: bool = False,
         ct: Volume | None = None,
         propagation: Propagation | None = None,
+        start: np.ndarray | None = None,
     ) -> None:
         labels = lobes.labels if isinstance(lobes, LobeMap) else np.asarray(lobes)
         hu = np.asarray(hu)
@@ -99,7 +102,8 @@ class CorrectionSession:
         }
         if crf:
             probability = sharpened(probability, hu, labels, spacing_mm)
-        start = start_logits(probability, labels, threshold, label)
+        if start is None:
+            start = start_logits(probability, labels, threshold, label)
         self._state = State.begin(hu, labels.astype(np.uint8), (z, y, x), settings, start)
         self._history = History()
         self._store: Store | None = None

@@ -21,16 +21,26 @@ NEGATIVE_SHARE = 0.002
 """Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
 
 
-def _check_finite(array: np.ndarray, path: Path) -> None:
+def check_finite(array: np.ndarray, path: Path) -> None:
+    """Refuse an array with NaN or infinite values; ``path`` is named in the error.
+
+    Raises:
+        InputError: It has some.
+    """
     if np.issubdtype(array.dtype, np.floating):
         bad = sum(int(plane.size - np.isfinite(plane).sum()) for plane in array)
         if bad:
             raise InputError(f"{path}: has {bad} NaN or infinite values: replace them (air is -1000 HU)")
 
 
-def _compact(array: np.ndarray, path: Path) -> np.ndarray:
-    """int16 where that keeps every value, else float32. Works by planes, since a scan may fill the memory."""
-    _check_finite(array, path)
+def compact(array: np.ndarray, path: Path) -> np.ndarray:
+    """Finite values as int16 where that keeps every one, else as float32.
+
+    Works by planes, since a scan may fill the memory.
+
+    Raises:
+        InputError: All values are the same.
+    """
     low, high = array.min(), array.max()
     if low == high:
         raise InputError(f"{path}: all its voxels have the value {low:g}: give a CT")
@@ -40,6 +50,32 @@ def _compact(array: np.ndarray, path: Path) -> np.ndarray:
     )
     kind = np.int16 if whole and limits.min <= low and high <= limits.max else np.float32
     return array.astype(kind, copy=False)
+
+
+def with_signs(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Values above every scanner's scale as the negative ones that they were before a sign was lost.
+
+    Padding of -2000 in 16 bits becomes 63536 where it is read without a sign, and 62512 HU by an intercept of -1024.
+
+    Args:
+        array: (z, y, x), finite numbers.
+
+    Returns:
+        The array, or a copy with such values less 65536, and a sentence where there were some.
+    """
+    if array.max() <= HIGHEST_HU or array.max() > _WORDS:
+        return array, ()
+    lost = array > HIGHEST_HU
+    mended = array.astype(np.int32 if np.issubdtype(array.dtype, np.integer) else np.float32)
+    mended[lost] -= _WORDS
+    count, low = int(lost.sum()), float(mended[lost].max())
+    return mended, (
+        f"{count} voxels had values above {HIGHEST_HU} HU, which no scanner gives: they were read as padding that lost "
+        f"its sign ({low:g} HU and below)",
+    )
+
+
+_WORDS = 1 << 16
 
 
 def why_not_ct(array: np.ndarray) -> str | None:
@@ -55,19 +91,99 @@ def why_not_ct(array: np.ndarray) -> str | None:
     """
     low, high = float(array.min()), float(array.max())
     seen = f"values {low:g}..{high:g}"
-    step = max(1, round((array.size / 4e6) ** (1 / 3)))
-    sample = array[::step, ::step, ::step]
+    sample = _sample(array)
     scanned = sample[sample > PADDING_HU]
-    if low >= 0 or (scanned.size and np.mean(scanned < 0) < NEGATIVE_SHARE):
-        air = float(np.mean((sample >= 0) & (sample < 324)))
-        tissue = float(np.mean((sample > 824) & (sample < 1324)))
-        if high > 1000 and min(air, tissue) > 0.02:
-            return f"{seen} look like unscaled CT values (offset 1024): subtract 1024 to get HU"
-        return f"{seen}, expected HU (air -1000, water 0): give the scan in HU"
-    air = float(np.mean(sample < -700))
+    air = float(np.mean(scanned < -700)) if scanned.size else 0.0
     tissue = float(np.mean((sample > -200) & (sample < 300)))
-    if air < 0.005:
-        return f"{seen} but {100 * air:.1f} percent air (below -700 HU): give a chest CT in HU"
-    if tissue < 0.005:
-        return f"{seen} but {100 * tissue:.1f} percent soft tissue (-200 to 300 HU): give a chest CT in HU"
+    offset = _offset(scanned) if air < _LEAST and high > 1000 else None
+    if offset:
+        return f"{seen} look like unscaled CT values (offset {offset}): subtract {offset} to get HU"
+    if low >= 0 or (scanned.size and np.mean(scanned < 0) < NEGATIVE_SHARE):
+        if low >= 0 and high <= 255:
+            grey = "fractions of a range of HU" if high <= 1 else "a picture's grey values"
+            return f"{seen}, expected HU (air -1000, water 0), not {grey}: give the scan itself, such as its DICOM series"
+        return f"{seen}, expected HU (air -1000, water 0): give the scan in HU"
+    if air < _LEAST:
+        share = f"{seen} but {100 * air:.1f} percent air (below -700 HU)"
+        if float(np.mean(sample == low)) > _CUT_OFF:
+            return (
+                f"{share}, a window's lower end cut it off at {low:g}: give the whole scan, without a window"
+            )
+        return f"{share}: give a chest CT in HU"
+    if tissue < _LEAST:
+        share = f"{seen} but {100 * tissue:.1f} percent soft tissue (-200 to 300 HU)"
+        twice = _subtracted_twice(sample)
+        if twice:
+            return f"{share}, as if {twice} had been subtracted twice: add {twice} to get HU"
+        return f"{share}: give a chest CT in HU"
     return None
+
+
+_LEAST, _SEEN = 0.005, 0.02
+"""A chest CT holds no less air and tissue than the first part; values of which there is the second part are no noise."""
+_CUT_OFF = 0.05
+"""Where more than this part of the voxels has the lowest value, what lay below was cut off."""
+_BRIGHTEST_HU, _PILED_UP = 600, 0.002
+"""Bone reaches above the first; a scan that ends below it, with more than the second part of its voxels at the very end,
+was cut off there."""
+
+
+def clipped(array: np.ndarray) -> tuple[str, ...]:
+    """A sentence where a window has cut off the bright end of a CT: what lay above can't be told apart any more.
+
+    Args:
+        array: (z, y, x) HU.
+    """
+    high = float(array.max())
+    share = float(np.mean(_sample(array) == high))
+    if high >= _BRIGHTEST_HU or share < _PILED_UP:
+        return ()
+    return (
+        f"its values end at {high:g} HU, where {100 * share:.1f} percent of the voxels lie: a window has cut off what is "
+        "denser",
+    )
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    """About four million voxels, evenly spread."""
+    step = max(1, round((array.size / 4e6) ** (1 / 3)))
+    return array[::step, ::step, ::step]
+
+
+def _offset(scanned: np.ndarray) -> int | None:
+    """Whether values are HU plus 1024 or plus 1000; None where they hold no air and tissue of either."""
+    if not scanned.size:
+        return None
+    air = float(np.mean((scanned > -_NEAR) & (scanned < 324)))
+    tissue = float(np.mean((scanned > 824) & (scanned < 1324)))
+    if min(air, tissue) <= _SEEN:
+        return None
+    return 1024 if _air_peak(scanned, 0) >= 12 else 1000
+
+
+def _subtracted_twice(sample: np.ndarray) -> int | None:
+    """Whether values are HU less 1024 or less 1000; None where they hold no air and tissue of either."""
+    air, tissue = float(np.mean(sample < -1700)), float(np.mean(np.abs(sample + 1012) < 150))
+    if min(air, tissue) <= _SEEN:
+        return None
+    return 1024 if _air_peak(sample, -2000) <= -12 else 1000
+
+
+_NEAR = 60
+"""Noise scatters the air around the patient by less than this, HU."""
+
+
+def _air_peak(sample: np.ndarray, expected: int) -> int:
+    """Where the air around the patient lies beside its expected value; ``-_NEAR`` to ``_NEAR``.
+
+    The expected value and the lowest one tell nothing where they stand out: padding, and what was cut off, have them.
+    """
+    near = np.rint(sample[np.abs(sample - expected) <= _NEAR]).astype(int) - expected + _NEAR
+    counts = np.bincount(near, minlength=2 * _NEAR + 1).astype(float)
+    beside = (counts[_NEAR - 1] + counts[_NEAR + 1]) / 2
+    if counts.sum() - counts[_NEAR] + beside < _LEAST * sample.size:
+        return 0
+    counts[_NEAR] = min(counts[_NEAR], beside)
+    lowest = int(np.flatnonzero(counts)[0])
+    counts[lowest] = min(counts[lowest], counts[min(lowest + 1, 2 * _NEAR)])
+    return int(np.convolve(counts, np.ones(9), mode="same").argmax()) - _NEAR

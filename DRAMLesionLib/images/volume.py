@@ -13,7 +13,7 @@ import numpy as np
 from DRAMLesionLib.images import nifti_writer
 from DRAMLesionLib.images.geometry import CORNER_TOLERANCE as CORNER_TOLERANCE
 from DRAMLesionLib.images.geometry import ROUNDED_SKEW, Geometry, axes_of, triple
-from DRAMLesionLib.images.hounsfield import _check_finite, _compact, why_not_ct
+from DRAMLesionLib.images.hounsfield import check_finite, clipped, compact, why_not_ct, with_signs
 from DRAMLesionLib.images.image_checks import check_whole, has_orientation, holds_segments
 from DRAMLesionLib.images.image_file import c_numbers, read_image
 from DRAMLesionLib.images.paths import check_file, check_name, exists, is_volume_file, stem
@@ -87,12 +87,15 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     image = _one_volume(image, path)
     volume = from_image(image, name, path)
     check_geometry(volume.geometry, path)
-    array = _compact(volume.array, path)
+    check_finite(volume.array, path)
+    signed, lost = with_signs(volume.array)
+    array = compact(signed, path)
     doubt = why_not_ct(array)
     if doubt and not allow_unusual:
         raise InputError(f"{path}: does not look like a CT: {doubt}")
     if doubt:
         notes = (*notes, f"does not look like a CT: {doubt}")
+    notes = (*notes, *lost, *(() if doubt else clipped(array)))
     return Volume(array, volume.spacing_mm, volume.geometry, name, path, notes)
 
 
@@ -132,7 +135,7 @@ def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.
     if difference:
         raise InputError(f"{path}: {difference}: give one made from this CT")
     array = _canonical(image)
-    _check_finite(array, Path(path))
+    check_finite(array, Path(path))
     return array
 
 

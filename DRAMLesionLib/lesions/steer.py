@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from DRAMLesionLib.images.box import Box
-from DRAMLesionLib.images.resampling import gaussian, slabs
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.mask import CERTAIN, EDGE_MM
 from DRAMLesionLib.lesions.quantify import quantify, severity_score
+from DRAMLesionLib.lesions.rank import rank_lesion
 from DRAMLesionLib.lesions.reading import LARGEST, Reading, score_range
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
@@ -32,6 +30,8 @@ LESION, NOT_LESION = 1, 2
 """Values of painted voxels."""
 _ALWAYS, _NEVER = 2.0, -1.0
 """Ranks of painted voxels, beyond those of all others."""
+TOLERATED = 0.0005
+"""A larger part of a lobe, 0..1, that ranks alike is told apart by its wider surroundings."""
 NOTABLE = 0.1
 """A percentage that lies further from the wanted one, in points, is told to the reader."""
 _EVERYTHING = -0.5
@@ -82,6 +82,12 @@ class _Lobe:
     painted: int
     count: int
     start: int
+
+    @property
+    def largest_tie(self) -> int:
+        """How many voxels the largest group of equal rank has."""
+        ends = np.flatnonzero(np.diff(self.values, append=np.inf))
+        return int(np.diff(ends, prepend=-1).max(initial=0))
 
 
 class Steering:
@@ -232,8 +238,13 @@ class Steering:
         return self._lobes.get(lobe)
 
     def _ranked(self, lobe: int, box: Box) -> _Lobe:
+        ready = self._sorted(lobe, box, wide=False)
+        # A map that is flat over much of a lobe would leave the reader steps instead of percentages.
+        return self._sorted(lobe, box, wide=True) if ready.largest_tie > TOLERATED * ready.count else ready
+
+    def _sorted(self, lobe: int, box: Box, wide: bool) -> _Lobe:
         inside = self._labels[box] == lobe
-        ranks = rank_lesion(self._map, float(self._threshold), self._labels, self._spacing_mm, box)
+        ranks = rank_lesion(self._map, float(self._threshold), self._labels, self._spacing_mm, box, wide=wide)
         ranks[~inside] = _NEVER
         free, painted, model = inside, 0, ranks > self._threshold
         if self._painted is not None:
@@ -244,59 +255,6 @@ class Steering:
             painted = int((inside & (marks == LESION)).sum())
         start = painted + int((model & free).sum())
         return _Lobe(box, inside, ranks, np.sort(ranks[free]), painted, int(inside.sum()), start)
-
-
-def rank_lesion(
-    lesion_map: np.ndarray,
-    threshold: float,
-    labels: np.ndarray,
-    spacing_mm: tuple[float, float, float],
-    box: Box,
-) -> np.ndarray:
-    """How likely each voxel is lesion beside the others, such that a mask cut anywhere is smooth.
-
-    The rank is the mean of the map's log odds under the Gaussian of :data:`~DRAMLesionLib.lesions.mask.EDGE_MM`, within
-    the lobes alone, as a probability s; then threshold * s outside the model's mask, and threshold + (1 - threshold) * s
-    inside it. So the rank lies above the threshold exactly in the model's mask.
-
-    Args:
-        lesion_map: float32 (z, y, x), 0..1.
-        threshold: A voxel of the map above it is in the model's mask.
-        labels: uint8 (z, y, x): lobes.
-        spacing_mm: Voxel size (z, y, x) in mm.
-        box: The part of the CT to rank.
-
-    Returns:
-        float32 (z, y, x) of the box, 0..1; without meaning outside the lobes.
-    """
-    sigma = [EDGE_MM / length for length in spacing_mm]
-    reach = [math.ceil(3 * width) + 1 for width in sigma]
-    wide = tuple(
-        slice(max(0, side.start - more), min(length, side.stop + more))
-        for side, more, length in zip(box, reach, labels.shape, strict=True)
-    )
-    values, lobes = lesion_map[wide], labels[wide] > 0
-
-    def odds(part: slice) -> torch.Tensor:
-        inside = torch.from_numpy(lobes[part].astype(np.float32))
-        return torch.from_numpy(values[part].astype(np.float32)).logit_(CERTAIN).mul_(inside)
-
-    def weight(part: slice) -> torch.Tensor:
-        return torch.from_numpy(lobes[part].astype(np.float32))
-
-    here = tuple(
-        slice(side.start - outer.start, side.stop - outer.start)
-        for side, outer in zip(box, wide, strict=True)
-    )
-    smooth = gaussian(odds, lobes.shape, sigma)[here]
-    share = gaussian(weight, lobes.shape, sigma)[here]
-    ranks = np.empty(smooth.shape, np.float32)
-    limit = np.float32(threshold)
-    for part in slabs(ranks.shape):
-        mean = torch.from_numpy(smooth[part] / np.maximum(share[part], 1e-6)).sigmoid_().numpy()
-        inside = lesion_map[box][part] > limit
-        ranks[part] = np.where(inside, limit + (1 - limit) * mean, limit * mean)
-    return ranks
 
 
 def nearest_count(count: int, start: int, score: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from DRAMLesionLib.images.volume import read_ct
-from DRAMLesionLib.results.dicom_seg import find_source, highdicom, make_dicom_seg, save_dataset
+from DRAMLesionLib.results.dicom_seg import make_dicom_seg, save_dataset
+from DRAMLesionLib.results.dicom_source import find_source, highdicom
 from DRAMLesionLib.system.progress import Progress, silent
 
 

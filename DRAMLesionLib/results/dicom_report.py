@@ -12,12 +12,11 @@ from DRAMLesionLib.results.dicom_seg import (
     MANUFACTURER,
     SEGMENTS,
     SERIES_NUMBER,
-    SourceSeries,
     coded,
-    highdicom,
     instance_attributes,
     save_dataset,
 )
+from DRAMLesionLib.results.dicom_source import SourceSeries, highdicom
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionLib.system.record import RESEARCH_USE
 

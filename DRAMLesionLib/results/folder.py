@@ -1,12 +1,14 @@
 """A folder of results: what its files are called, how findings become files, and how files become findings again."""
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.images.paths import exists, is_volume_file
 from DRAMLesionLib.images.volume import Volume, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
@@ -14,7 +16,8 @@ from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results import report, seg_nrrd, table
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
-from DRAMLesionLib.results.dicom_seg import DicomFolder, write_dicom_seg
+from DRAMLesionLib.results.dicom_seg import write_dicom_seg
+from DRAMLesionLib.results.dicom_source import DicomFolder
 from DRAMLesionLib.results.scene import available, process
 from DRAMLesionLib.results.scene.available import PICTURES, SCENE_NAME
 from DRAMLesionLib.system.allocation import give_freed_memory_back
@@ -50,6 +53,17 @@ _SAME_HU = 0.5
 def results_in(folder: str | Path) -> list[str]:
     """The names of the results that a folder holds, without the scene's pictures, in the order of :data:`OWNED`."""
     return [name for name in OWNED if name not in PICTURES and (Path(folder) / name).is_file()]
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is a result of this software and no input: one of its names, beside its own summary."""
+    if path.name not in (*OWNED, EDITS):
+        return False
+    try:
+        _read_summary(path.parent / SUMMARY)
+    except InputError:
+        return False
+    return True
 
 
 def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) -> Findings:
@@ -122,6 +136,36 @@ def _reading(path: Path, values: Any) -> dict[str, Any]:
     return {"reading": reading, "cuts": cuts if len(cuts) == len(LOBES) else None}
 
 
+def ct_of(folder: str | Path) -> Path:
+    """The CT that the results of a folder were made from, by what their summary says of it.
+
+    Raises:
+        InputError: The folder holds no results, or the CT is no longer where it was, nor beside them; or it was DICOM,
+            whose place is not kept.
+    """
+    folder = Path(folder)
+    summary = _read_summary(folder / SUMMARY)
+    name, kept = str(summary.get("ct", "")), summary["record"].get("ct_file")
+    places = [folder / kept] if isinstance(kept, str) and kept else []
+    if name and Path(name).name == name and is_volume_file(name):
+        places += [folder / name, folder.resolve().parent / name]
+    for place in places:
+        if exists(place) and place.is_file():
+            return place
+    raise InputError(f"{folder}: the CT of these results is not to be found: name it with --ct")
+
+
+def _file_of(ct: Volume, folder: Path) -> str | None:
+    """Where a CT's file lies, seen from a folder of results; None for DICOM, whose folders are named after people."""
+    if ct.path is None or not is_volume_file(ct.path):
+        return None
+    path = ct.path.resolve()
+    try:
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return path.as_posix()
+
+
 def threshold_of(map_path: str | Path) -> float:
     """The threshold that a map of a results folder was cut at; 0.5 where no summary beside it says.
 
@@ -174,6 +218,7 @@ def write_findings(
     *,
     with_scene: bool = True,
     dicom_folder: DicomFolder | None = None,
+    edits: np.ndarray | None = None,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
@@ -184,6 +229,7 @@ def write_findings(
         out: The folder.
         with_scene: Write the scene and its pictures where slicer-core is installed.
         dicom_folder: The folder of the CT's series, where a DICOM Segmentation is wanted.
+        edits: uint8 (z, y, x), what a person painted: 1 lesion, 2 not lesion; None writes none.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
 
@@ -210,6 +256,8 @@ def write_findings(
             write_volume(slim.dram, slim.ct, folder / DRAM)
             write_volume(slim.lobes.labels, slim.ct, folder / LOBE_LABELS)
             write_mask(slim, folder)
+            if edits is not None:
+                write_volume(edits, slim.ct, folder / EDITS)
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
@@ -221,6 +269,7 @@ def write_findings(
         pictures = {} if making is None else _finished_pictures(making, slim, watch, progress)
         progress("Writing the report", 0.0)
         report.write_report(slim, folder / REPORT, pictures, drawings)
+        slim.record["ct_file"] = _file_of(slim.ct, Path(out))
         table.write_summary(slim, folder / SUMMARY)
     return slim
 

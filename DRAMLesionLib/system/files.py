@@ -59,6 +59,47 @@ def temporary_prefix() -> str:
     return f"{STAGING_PREFIX}{_machine()}-{os.getpid()}-"
 
 
+def check_folder(out: str | Path) -> None:
+    """See that results can be written into a folder, which need not be there yet: asked before the work, not after it.
+
+    Raises:
+        OutputError: It can't be written, or is a file. Nothing was made.
+    """
+    out = Path(out)
+    with explained(out, _UNWRITABLE | _PLACE):
+        above = next(folder for folder in (out, *out.absolute().parents) if _is_there(folder))
+        if not above.is_dir():
+            code = errno.EEXIST if above == out else errno.ENOTDIR
+            raise OSError(code, os.strerror(code), str(above))
+        Path(tempfile.mkdtemp(prefix=temporary_prefix(), dir=above)).rmdir()
+
+
+def check_output_file(path: str | Path) -> None:
+    """See that a file can be written, which need not be there yet; asked before the work, as :func:`check_folder`.
+
+    Raises:
+        OutputError: It can't be written, or is a folder. Nothing was made.
+    """
+    path = Path(path)
+    with explained(path, _UNWRITABLE | _PLACE):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        _is_there(path)  # a name that is too long ends here
+    try:
+        check_folder(path.absolute().parent)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(path.absolute().parent), str(path), 1)) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path leads to something; other than ``exists`` it lets the system say why it can't tell."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds, remove it otherwise.

@@ -1,7 +1,6 @@
 """Training: clicked in a stand-in for Slicer (see panel_standin), with the library's real training on phantoms."""
 
 import json
-import time
 
 import pytest
 from clicks import ended, started, wait_until
@@ -330,8 +329,7 @@ def test_user_models_are_found_beside_the_shipped_ones(own, models):
     (own / "mine" / "configs").mkdir(parents=True)
     (own / "mine" / "configs" / "metadata.json").write_text("{}")
     assert find_model("mine") == own / "mine" and list_models()["tiny"] == models / "tiny"
-    begin = time.perf_counter()
-    assert "mine" in list_models() and time.perf_counter() - begin < 1
+    assert "mine" in list_models()
 
 
 def test_the_fine_tuning_recipe_fits_the_network_that_it_starts_from(module):

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.correction.logits import start_logits
 from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.quantify import Quantification, RunningQuantification
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser
 from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, thresholdOf
 from DRAMLesionPanel.results.saved_strokes import readStrokes, voxelsOf, writeStrokes
-from DRAMLesionPanel.shared.steps import Steps
+from DRAMLesionPanel.shared.steps import Steps, finish
+
+VOXELS_A_STEP = 4_000_000
+"""So many are prepared at once: some hundredths of a second."""
 
 
 class Correction:
@@ -31,17 +35,18 @@ class Correction:
         busy: True while the segment is changed from here: an observer has nothing to recognise then.
     """
 
-    def __init__(self, results: Results, found: Findings) -> None:
+    def __init__(self, results: Results, found: Findings, start: np.ndarray | None = None) -> None:
         """Begin with the nodes as they are; strokes that the scene holds are made again.
 
         Args:
             results: The nodes.
             found: What they hold.
+            start: int8 (z, y, x): the logits of the map that is corrected, where they are known.
         """
         self.results = results
         self.busy = False
         self._found = found
-        self._session = self._newSession()
+        self._session = self._newSession(start)
         self._groups: list[int] = []
         self._undoneGroups: list[int] = []
         for stroke in readStrokes(results.lesionSegmentationNode):
@@ -52,17 +57,45 @@ class Correction:
         self._segment.expect(self._session.label)
         self._pending: list[Edit] = []
         self._undone: list[Edit] = []
+        self._measured: RunningQuantification | None = None
 
     @classmethod
-    def preparing(cls, results: Results) -> Steps["Correction"]:
+    def preparing(cls, results: Results, found: Findings | None = None) -> Steps["Correction"]:
         """Read the nodes, and begin.
+
+        Args:
+            results: The nodes.
+            found: What they hold, where that is known.
 
         Raises:
             InputError: The nodes don't fit each other.
         """
-        found = yield from readingFindings(results)
-        yield "findings"
-        return cls(results, found)
+        if found is None:
+            found = yield from readingFindings(results)
+            yield "findings"
+        start = yield from _startLogits(found)
+        correction = cls(results, found, start)
+        yield "session"
+        yield from correction._measuring()
+        return correction
+
+    def _measuring(self) -> Steps[None]:
+        """Count the whole lesion once; later changes are counted in their boxes."""
+        found = self._found
+        measured = RunningQuantification(
+            found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram
+        )
+        for _part in measured.counting():
+            yield "table"
+        self._measured = measured
+
+    @property
+    def table(self) -> Quantification:
+        """The measurements of the lesion as it is now."""
+        if self._measured is None:
+            finish(self._measuring())
+        assert self._measured is not None
+        return self._measured.table
 
     @property
     def canUndo(self) -> bool:
@@ -106,6 +139,7 @@ class Correction:
             edit = self._segment.look(self._found.lobes.labels if insideLobes else None)
         if edit is None:
             return False
+        self._count(edit.box, edit.before, edit.after)
         self._pending.append(edit)
         self._undone.clear()
         self._undoneGroups.clear()
@@ -160,9 +194,7 @@ class Correction:
 
     def findings(self) -> Findings:
         """The results as they are now."""
-        found = self._found
-        table = quantify(found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram)
-        return replace(found, lesion=self._segment.seen.copy(), quantification=table)
+        return replace(self._found, lesion=self._segment.seen.copy(), quantification=self.table)
 
     def carryingOver(self, findings: Findings) -> Steps[Findings]:
         """Take the results of a new run on the same CT and apply all edits to them.
@@ -183,6 +215,7 @@ class Correction:
             self._undoneGroups.clear()
             for stroke in strokes:
                 self._session.paint(voxelsOf(stroke), stroke.value)
+        self._measured = None
         yield "strokes"
         # Nothing keeps the user from painting meanwhile, in the Segment Editor module.
         late = self._segment.look()
@@ -201,15 +234,15 @@ class Correction:
         self._segment.take(edit.box, after)
         return Edit(edit.box, before, after)
 
-    def _newSession(self) -> CorrectionSession:
+    def _newSession(self, start: np.ndarray | None = None) -> CorrectionSession:
         found = self._found
         return CorrectionSession(
             _hu(found.ct.array),
             found.lobes,
             cutMapOf(found),
             found.ct.spacing_mm,
-            # A scene that was not made here does not say how its lesion was cut: then the lesion itself is the start.
-            label=None if found.record else found.lesion,
+            label=_startLabel(found),
+            start=start,
             threshold=thresholdOf(found.record),
             provenance=found.record,
             ct=found.ct,
@@ -224,8 +257,13 @@ class Correction:
 
     def _put(self, box: Box, label: np.ndarray) -> None:
         """Show the label in a box."""
+        self._count(box, self._segment.seen[box].copy(), label)
         with self.working():
             self._segment.show(box, label)
+
+    def _count(self, box: Box, before: np.ndarray, after: np.ndarray) -> None:
+        if self._measured is not None:
+            self._measured.change(box, before, after)
 
     def saveStrokes(self) -> None:
         with self.working():
@@ -242,6 +280,23 @@ class Correction:
             yield
         finally:
             self.busy = before
+
+
+def _startLabel(found: Findings) -> np.ndarray | None:
+    """The label to begin with: a scene that was not made here does not say how its lesion was cut."""
+    return None if found.record else found.lesion
+
+
+def _startLogits(found: Findings) -> Steps[np.ndarray]:
+    """The logits of the map that is corrected, some slices with each step."""
+    cut, labels, label = cutMapOf(found), found.lobes.labels, _startLabel(found)
+    threshold, start = thresholdOf(found.record), np.empty(labels.shape, np.int8)
+    step = max(1, VOXELS_A_STEP // max(1, labels[0].size))
+    for first in range(0, len(labels), step):
+        part = slice(first, first + step)
+        start[part] = start_logits(cut[part], labels[part], threshold, None if label is None else label[part])
+        yield "map"
+    return start
 
 
 def _hu(array: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import slicer
 
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
@@ -190,8 +190,11 @@ def readingFindings(results: Results) -> Steps[Findings]:
     maps = (_arrayOf(results.refinedNode), _arrayOf(results.probabilityNode))
     yield "maps"
     lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
-    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    return Findings(ct, lobes, dram, lesion, table, results.record, *maps)
+    yield "lesion"
+    measured = RunningQuantification(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    for _part in measured.counting():
+        yield "table"
+    return Findings(ct, lobes, dram, lesion, measured.table, results.record, *maps)
 
 
 def findingsOf(results: Results) -> Findings:

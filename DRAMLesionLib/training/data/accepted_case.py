@@ -6,8 +6,12 @@ A training folder holds::
     NAME/ct.nrrd               the CT
     NAME/lobes.nrrd            its lobes
     NAME/lesion.nrrd           the accepted label, 1 lesion
-    NAME/edits.nrrd            what was painted: 1 lesion, 2 not lesion
-    NAME/case.json             provenance: model, settings, versions, percentages, when it was accepted
+    NAME/edits.nrrd            what was painted: 1 lesion, 2 not lesion; not there where nothing was
+    NAME/case.json             provenance: model, settings, versions, percentages, when it was accepted, and for each
+                               lobe where its label comes from: a reader's percentage or score, or the accepted mask
+
+A reader's number counts more than what the accepted mask measures: the row of the data list has the reader's percentage,
+or for a lobe with a score that score and no percentage.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import numpy as np
 import DRAMLesionLib
 from DRAMLesionLib.images.image_file import c_numbers
 from DRAMLesionLib.images.volume import Volume, to_image
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale, replaced_directory, write_text
 from DRAMLesionLib.system.text_file import read_json
@@ -37,13 +42,13 @@ ROW = ("image", "lobes", "label", "edits")
 """The images' keys in a row of the data list."""
 
 
-def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray) -> Path:
+def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray | None = None) -> Path:
     """Store an accepted case, whole or not at all; the same CT accepted again replaces its case.
 
     Args:
         folder: The training folder; it is created.
-        findings: With the accepted lesion and its percentages.
-        edits: uint8 (z, y, x): 1 painted as lesion, 2 as not lesion, 0 not painted.
+        findings: The results with the accepted lesion, its percentages, and a reader's numbers where there are any.
+        edits: uint8 (z, y, x): 1 painted as lesion, 2 as not lesion, 0 not painted; None where nothing was painted.
 
     Returns:
         The case's folder.
@@ -64,12 +69,13 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
     case = _case_folder(folder, findings.ct.name, checksum)
     with replaced_directory(case) as staging:
         arrays = (findings.ct.array, findings.lobes.labels, findings.lesion, edits)
-        for name, array in zip(IMAGES, arrays, strict=True):
+        stored = {name: array for name, array in zip(IMAGES, arrays, strict=True) if array is not None}
+        for name, array in stored.items():
             _write(array, findings.ct, staging / f"{name}.nrrd")
         text = json.dumps(_facts(findings, edits, checksum), indent=2, ensure_ascii=False) + "\n"
         (staging / CASE).write_text(text, encoding="utf-8")
-    files = {key: f"{case.name}/{name}.nrrd" for key, name in zip(ROW, IMAGES, strict=True)}
-    row = {**files, "percent": _percent(findings)}
+    files = {key: f"{case.name}/{name}.nrrd" for key, name in zip(ROW, IMAGES, strict=True) if name in stored}
+    row = {**files, **_weak_labels(findings)}
     others = [other for other in content["training"] if other.get("image") != row["image"]]
     write_text(folder / DATALIST, json.dumps({**content, "training": [*others, row]}, indent=2) + "\n")
     return case
@@ -103,7 +109,9 @@ def _stored_checksum(case: Path) -> str | None:
         return None
 
 
-def _facts(findings: Findings, edits: np.ndarray, checksum: str) -> dict[str, Any]:
+def _facts(findings: Findings, edits: np.ndarray | None, checksum: str) -> dict[str, Any]:
+    painted = np.zeros(0, np.uint8) if edits is None else edits
+    reading = findings.reading
     return {
         "name": findings.ct.name,
         "ct_sha256": checksum,
@@ -111,14 +119,36 @@ def _facts(findings: Findings, edits: np.ndarray, checksum: str) -> dict[str, An
         "software": f"DRAMLesion {DRAMLesionLib.__version__}",
         "percent": {region.key: region.percent for region in findings.quantification.lobes},
         "lobes": {"source": findings.lobes.source, "approximate": findings.lobes.approximate},
-        "painted_voxels": {"lesion": int((edits == 1).sum()), "not_lesion": int((edits == 2).sum())},
+        "label_from": {lobe.abbreviation: _origin(findings, lobe.value) for lobe in LOBES},
+        "reading": None if reading is None else reading.to_dict(),
+        "painted_voxels": {"lesion": int((painted == 1).sum()), "not_lesion": int((painted == 2).sum())},
         "record": findings.record,
     }
 
 
-def _percent(findings: Findings) -> list[float | None]:
-    values = [region.percent for region in findings.quantification.lobes]
-    return [None if value is None else round(float(value), 4) for value in values]
+def _weak_labels(findings: Findings) -> dict[str, Any]:
+    """A row's ``percent``, and ``score`` where a reader gave one: the reader's numbers, else the mask's percentages."""
+    percent: list[float | None] = []
+    score: list[int | None] = []
+    for lobe, region in zip(LOBES, findings.quantification.lobes, strict=True):
+        said = findings.reading.of(lobe.value) if findings.reading else None
+        measured = None if region.percent is None else round(float(region.percent), 4)
+        percent.append(measured if said is None else said[1] if said[0] == "percent" else None)
+        score.append(int(said[1]) if said is not None and said[0] == "score" else None)
+    return (
+        {"percent": percent, "score": score}
+        if any(one is not None for one in score)
+        else {"percent": percent}
+    )
+
+
+def _origin(findings: Findings, lobe: int) -> str:
+    """Where a lobe's label comes from, for people."""
+    said = findings.reading.of(lobe) if findings.reading else None
+    if findings.reading is None or said is None:
+        return "accepted mask"
+    who = findings.reading.who[lobe - 1]
+    return f"reader's {said[0]}" + (f", {who}" if who else "")
 
 
 def _checksum(ct: Volume) -> str:

@@ -30,6 +30,9 @@ from DRAMLesionLib.training.data.datalist import (
 from DRAMLesionLib.training.data.find_files import NAME, PATTERNS, find_by_name
 
 Kind = Literal["percent", "score"]
+"""What is derived from masks."""
+Column = Literal["percent", "fraction", "score"]
+"""What a table's columns hold: fractions are 0..1 where percentages are 0..100."""
 
 NAME_COLUMNS = ("name", "case")
 UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null")
@@ -51,7 +54,7 @@ class Row:
     score: tuple[int | None, ...] | None
 
 
-def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
+def read_table(path: str | Path, kind: Column | None = None) -> list[Row]:
     """Read a CSV table (comma, semicolon or tab) with a column ``name`` or ``case`` and columns for the lobes.
 
     Those are called ``percent_LUL``, ``percent_LLL``, ``percent_RUL``, ``percent_RML``, ``percent_RLL``, or ``score_LUL``
@@ -60,10 +63,12 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
 
     Args:
         path: UTF-8.
-        kind: What columns that are called after the lobes alone hold.
+        kind: What columns that are called after the lobes alone hold; ``fraction`` also says so of ``percent_LUL`` and so
+            on.
 
     Raises:
-        InputError: The file can't be read, columns are missing, or cells are wrong: all of them are named at once.
+        InputError: The file can't be read, columns are missing, or cells are wrong: all of them are named at once. Or
+            all percentages are 0..1, so that they may be fractions.
     """
     path = Path(path)
     text = read_text(path, "UTF-8 text", "save the table as CSV (UTF-8)")
@@ -73,13 +78,15 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
     name_column = next((header.index(name) for name in NAME_COLUMNS if name in header), None)
     if name_column is None:
         raise InputError(f"{path}: no column called name or case in its first line: add one")
-    columns = _lobe_columns(header, kind, path)
+    columns = _lobe_columns(header, "percent" if kind == "fraction" else kind, path)
     rows: list[Row] = []
     problems: list[str] = []
+    signed = False
     for cells in _lines(path, reader):
         if any(cell.strip() for cell in cells):
             cells = [*cells, *[""] * len(header)]
             values = {key: [cells[column].strip() for column in of] for key, of in columns.items()}
+            signed = signed or any(text.endswith("%") for text in values.get("percent", ()))
             name = cells[name_column].strip()
             rows.append(_row(name, values, f"line {reader.line_num} ({name or 'no name'})", problems))
     names = [row.name for row in rows]
@@ -90,7 +97,35 @@ def read_table(path: str | Path, kind: Kind | None = None) -> list[Row]:
         problems.append("it has no rows")
     if problems:
         raise InputError(f"{path}: {len(problems)} problem(s): {'; '.join(problems)}: correct the table")
+    if kind == "fraction":
+        return [_from_fractions(path, row) for row in rows]
+    if not signed:
+        _refuse_fractions(path, rows)
     return rows
+
+
+def _refuse_fractions(path: Path, rows: Sequence[Row]) -> None:
+    """Ask where all percentages are 0..1 and some lie between: they may be fractions, a hundred times as much.
+
+    Raises:
+        InputError: They are.
+    """
+    values = [value for row in rows for value in row.percent if value is not None]
+    if values and max(values) <= 1 and any(0 < value < 1 for value in values):
+        raise InputError(
+            f"{path}: all its percentages are 0..1, the largest is {max(values):g}: are they fractions (1 for the whole "
+            "lobe)? Then add --kind fraction; if they are percentages, write a percent sign behind them"
+        )
+
+
+def _from_fractions(path: Path, row: Row) -> Row:
+    """A row whose percentages were given as fractions."""
+    if any(value is not None and value > 1 for value in row.percent):
+        raise InputError(
+            f"{path}: {row.name} has {max(v for v in row.percent if v is not None):g}, more than a whole lobe: leave out "
+            "--kind fraction if these are percentages"
+        )
+    return replace(row, percent=tuple(None if v is None else round(100 * v, 6) for v in row.percent))
 
 
 def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from DRAMLesionLib.batch import manifest as manifest_module
 from DRAMLesionLib.batch.manifest import MANIFEST_NAME, Manifest, read_manifest
 from DRAMLesionLib.batch.work import Outcome
 from DRAMLesionLib.system.errors import InputError
@@ -90,3 +91,23 @@ def test_the_lock_of_a_dead_batch_elsewhere_gives_way(tmp_path):
     os.utime(lock, (time.time() - 3600,) * 2)
     with Manifest(tmp_path, resume=True):
         assert not lock.exists()
+
+
+def test_each_line_is_on_the_disk_before_the_next_case(tmp_path, monkeypatch):
+    flushed = []
+    with Manifest(tmp_path, resume=False) as manifest:
+        monkeypatch.setattr(manifest_module.os, "fsync", lambda handle: flushed.append(os.fstat(handle)))
+        for name in ("a", "b"):
+            manifest.add(Outcome(name, "done"))
+            written = (tmp_path / MANIFEST_NAME).stat()
+            assert (flushed[-1].st_ino, flushed[-1].st_size) == (written.st_ino, written.st_size)
+    assert len(flushed) == 2
+
+
+def test_what_is_left_of_a_manifest_is_each_case_s_last_line(tmp_path):
+    with Manifest(tmp_path, resume=False) as manifest:
+        for status in ("crashed", "failed", "done"):
+            manifest.add(Outcome("a", status))
+        manifest.add(Outcome("gone", "done"))
+        manifest.compact(["a"])
+    assert [(row["case"], row["status"]) for row in read_manifest(tmp_path)] == [("a", "done")]

@@ -246,7 +246,7 @@ def test_nan_is_never_written(tmp_path):
         (np.float64, 1, np.int16),
         (np.float32, 1, np.int16),
         (np.float64, 1.0001, np.float32),
-        (np.int32, 50, np.float32),
+        (np.int32, 100, np.float32),
     ],
 )
 def test_whole_numbers_become_int16_and_all_else_float32(tmp_path, kind, scale, expected):

@@ -12,17 +12,18 @@ from scipy import ndimage
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions import mask as mask_module
-from DRAMLesionLib.lesions import steer as steer_module
+from DRAMLesionLib.lesions import rank as rank_module
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.mask import take_speckle_off
 from DRAMLesionLib.lesions.quantify import quantify, severity_score
+from DRAMLesionLib.lesions.rank import rank_lesion
 from DRAMLesionLib.lesions.reading import Reading, parse_numbers, score_range
-from DRAMLesionLib.lesions.steer import Steering, nearest_count, rank_lesion, steer
+from DRAMLesionLib.lesions.steer import Steering, nearest_count, steer
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.system.errors import InputError
 
-COARSE = (9.0, 9.0, 9.0)
-"""Voxels so large that the Gaussian of 1.2 mm does not reach the next one."""
+COARSE = (90.0, 90.0, 90.0)
+"""Voxels so large that no Gaussian reaches the next one."""
 
 
 def row(*values: float) -> np.ndarray:
@@ -232,6 +233,22 @@ def test_a_steered_mask_is_as_smooth_and_connected_as_one_whose_speckle_was_take
     assert surface <= 1.1 * expected_surface
 
 
+def test_where_a_map_is_flat_the_lesion_grows_outward():
+    """A mask as a map, as other networks give it: the percentage is met, by what lies nearest to the lesion."""
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[2:-2, 2:-2, 2:-2] = 1
+    lesion_map = np.zeros(labels.shape, np.float32)
+    lesion_map[9:15, 9:15, 9:15] = 1
+    steering = Steering(lesion_map, 0.5, labels, (2.0, 2.0, 2.0))
+    distance = ndimage.distance_transform_edt(lesion_map == 0)
+    for percent in (10, 30):
+        cut = steering.set_percent(1, percent)
+        assert cut.percent == pytest.approx(percent, abs=0.1)
+        grown = steering.lesion.astype(bool)
+        assert grown[lesion_map > 0].all() and ndimage.label(grown)[1] == 1
+        assert distance[grown].max() < distance[(labels == 1) & ~grown].min() + 3
+
+
 def test_a_lesion_at_the_pleura_ranks_as_high_as_one_inside():
     labels = np.zeros((20, 20, 20), np.uint8)
     labels[:, :, 10:] = 1
@@ -240,7 +257,7 @@ def test_a_lesion_at_the_pleura_ranks_as_high_as_one_inside():
 
 
 def test_the_rank_smooths_as_far_as_the_main_job_does():
-    assert steer_module.EDGE_MM == mask_module.EDGE_MM
+    assert rank_module.EDGE_MM == mask_module.EDGE_MM
 
 
 @pytest.mark.parametrize(

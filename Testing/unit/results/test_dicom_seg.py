@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
 from pydicom.sr.codedict import codes  # noqa: E402
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
-from DRAMLesionLib.results import dicom_report, dicom_seg  # noqa: E402
+from DRAMLesionLib.results import dicom_report, dicom_seg, dicom_source  # noqa: E402
 
 COLUMNS, ROWS, SLICES = 11, 9, 7
 SPACING = (0.7, 0.8, 2.5)
@@ -198,7 +198,7 @@ def test_no_lesion_at_all_is_a_segment_without_frames(tmp_path):
 @pytest.mark.parametrize("lesion", [True, False])
 def test_the_report_has_the_table_and_references_the_segments(tmp_path, lesion):
     findings = find(read_ct(write_series(tmp_path / "ct")), lesion=lesion)
-    source = dicom_seg.find_source(tmp_path / "ct", findings.ct)
+    source = dicom_source.find_source(tmp_path / "ct", findings.ct)
     segmentation = dicom_seg.make_dicom_seg(findings, source)
     dicom_report.write_dicom_report(findings, segmentation, source, tmp_path / "sr.dcm")
     report = hd.sr.srread(tmp_path / "sr.dcm")
@@ -224,7 +224,7 @@ def test_the_report_has_the_table_and_references_the_segments(tmp_path, lesion):
 @pytest.mark.parametrize("lesion", [True, False])
 def test_dciodvfy_finds_no_error(tmp_path, lesion):
     findings = find(read_ct(write_series(tmp_path / "ct")), lesion=lesion)
-    source = dicom_seg.find_source(tmp_path / "ct", findings.ct)
+    source = dicom_source.find_source(tmp_path / "ct", findings.ct)
     segmentation = dicom_seg.make_dicom_seg(findings, source)
     dicom_seg.save_dataset(segmentation, tmp_path / "seg.dcm")
     dicom_report.write_dicom_report(findings, segmentation, source, tmp_path / "sr.dcm")
@@ -287,10 +287,64 @@ def test_of_several_series_the_one_on_the_grid_is_taken(tmp_path):
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == one.SeriesInstanceUID
 
 
-def test_a_series_without_what_the_standard_wants_is_named(tmp_path):
+def change_files(folder, change):
+    for number, path in enumerate(sorted(folder.iterdir())):
+        data = pydicom.dcmread(path)
+        change(number, data)
+        data.save_as(path)
+
+
+def test_a_series_without_frame_of_reference_gets_one_from_its_own_uid(tmp_path):
     ct = read_ct(write_series(tmp_path / "ct", FrameOfReferenceUID=None))
-    with pytest.raises(InputError, match=r"Frame Of Reference UID.*export the series again"):
-        dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / "seg.dcm")
+    first, again = (
+        dicom_seg.write_dicom_seg(find(ct), tmp_path / "ct", tmp_path / f"{name}.dcm") for name in "ab"
+    )
+    assert first.FrameOfReferenceUID == again.FrameOfReferenceUID != ""
+
+
+@pytest.mark.parametrize(
+    ("sets", "name"),
+    [
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        (["", "ISO 2022 IR 87"], "Suzuki^Hanako=鈴木^花子=すずき^はなこ"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+        (["ISO_IR 100"], "Buc^Jérôme"),
+        (["ISO_IR 192"], "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_a_name_in_any_character_sets_is_preserved(tmp_path, sets, name):
+    folder = write_series(tmp_path / "ct")
+    ct = read_ct(folder)
+
+    def change(number, data):
+        data.SpecificCharacterSet, data.PatientName = sets, name
+
+    change_files(folder, change)
+    assert str(pydicom.dcmread(folder / "00.dcm").PatientName) == name
+    dicom_source.check_source(folder)
+    dicom_seg.write_dicom_seg(find(ct), folder, tmp_path / "seg.dcm")
+    assert str(pydicom.dcmread(tmp_path / "seg.dcm").PatientName).rstrip("=") == name.rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda number, data: setattr(data, "SOPInstanceUID", "1.2.3"), "have the same instance UID"),
+        (
+            lambda number, data: setattr(data, "SOPInstanceUID", "1.2.3") if number in (2, 5) else None,
+            "02.dcm and 05.dcm have the same instance UID",
+        ),
+        (lambda number, data: data.pop("SOPInstanceUID") if number == 3 else None, "has no instance UID"),
+        (lambda number, data: setattr(data, "StudyInstanceUID", f"1.2.{number // 4}"), "is of 2 studies"),
+    ],
+)
+def test_what_a_segmentation_can_not_reference_is_said_before_the_work(tmp_path, change, said):
+    folder = write_series(tmp_path / "ct")
+    assert dicom_source.check_source(folder).folder == folder
+    change_files(folder, change)
+    assert read_ct(folder).array.shape == (SLICES, ROWS, COLUMNS)  # without --dicom-seg it serves
+    with pytest.raises(InputError, match=said):
+        dicom_source.check_source(folder)
 
 
 def test_without_highdicom_one_line_says_what_to_install(tmp_path, monkeypatch):

@@ -301,7 +301,7 @@ def test_tensorboard_is_written_or_what_to_install_is_told(data):
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        with pytest.raises(InputError, match=r"dramlesion\[tensorboard\]"):
+        with pytest.raises(InputError, match="needs tensorboard: pip install"):
             run(recipe(), data, tensorboard=True)
     else:
         run(recipe(), data, tensorboard=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -112,18 +113,20 @@ def in_this_process(folder, **options):
 
 def test_sigterm_ends_at_a_checkpoint_and_resume_goes_on(folder, start):
     process = start("--epochs", "100000")
-    assert process.stdout is not None
-    before = []
-    for line in process.stdout:
-        before.append(json.loads(line))
-        if before[-1].get("step") == 5:
+    assert process.stdout is not None and process.stderr is not None
+    patience = threading.Timer(PATIENCE, process.kill)
+    patience.start()
+    told = []
+    for line in process.stdout:  # one reader to the end: a second one would miss what the first has buffered
+        told.append(json.loads(line))
+        if told[-1].get("step") == 5:
             process.send_signal(signal.SIGTERM)
-            break
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 75, err
-    *steps, stopped = events(out)
+    patience.cancel()
+    err = process.stderr.read()
+    assert process.wait() == 75, err
+    *steps, stopped = told
     assert stopped["event"] == "stopped" and Path(stopped["checkpoint"]).is_file()
-    last = [e["step"] for e in (*before, *steps) if e["event"] == "step"][-1]
+    last = [e["step"] for e in steps if e["event"] == "step"][-1]
     assert read_log(state_folder(folder / "out") / LOG)[-1]["step"] == last
     assert not (folder / "out").exists()
     # The next step of this training is that of an unbroken one.

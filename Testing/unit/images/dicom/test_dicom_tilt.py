@@ -142,7 +142,8 @@ def test_a_dicom_segmentation_lies_on_the_leaning_slices(tmp_path):
     from DRAMLesionLib.lesions.findings import Findings
     from DRAMLesionLib.lesions.quantify import quantify
     from DRAMLesionLib.lungs.lobes import LobeMap
-    from DRAMLesionLib.results.dicom_seg import find_source, make_dicom_seg
+    from DRAMLesionLib.results.dicom_seg import make_dicom_seg
+    from DRAMLesionLib.results.dicom_source import find_source
 
     slices = write_tilted(tmp_path, 18)
     ct = volume.read_ct(tmp_path)

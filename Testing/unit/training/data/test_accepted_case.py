@@ -9,6 +9,7 @@ import pytest
 from DRAMLesionLib.images.volume import read_ct, read_on_grid
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.steer import steer
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
@@ -90,3 +91,32 @@ def test_a_data_list_of_another_kind_is_not_overwritten(tmp_path):
     with pytest.raises(InputError, match="choose another folder"):
         save_accepted_case(tmp_path, findings, edits_of(findings))
     assert [path.name for path in tmp_path.iterdir()] == ["datalist.json"]
+
+
+def test_a_readers_numbers_are_the_weak_label_and_no_stroke_is_needed(tmp_path):
+    """Percentages and scores go into the row as they were said; lobes of which nothing was said keep the mask's."""
+    findings = findings_of()
+    said = steer(
+        findings, percent=(33.3, None, None, None, None), score=(None, 2, None, None, None), who="R. Reader"
+    )
+    case = save_accepted_case(tmp_path / "training", said)
+    (scan,) = read_datalist(tmp_path / "training" / "datalist.json").training
+    measured = [region.percent for region in said.quantification.lobes]
+    assert scan.percent == (33.3, None, *(pytest.approx(value, abs=1e-3) for value in measured[2:]))
+    assert scan.score == (None, 2, None, None, None) and scan.edits is None
+    assert scan.weak_label(1).fraction == pytest.approx(0.333)
+    assert (scan.weak_label(2).fraction, scan.weak_label(2).score) == (None, 2)
+    facts = json.loads((case / "case.json").read_text(encoding="utf-8"))
+    assert facts["label_from"]["LUL"] == "reader's percent, R. Reader"
+    assert (
+        facts["label_from"]["LLL"] == "reader's score, R. Reader"
+        and facts["label_from"]["RUL"] == "accepted mask"
+    )
+    assert facts["reading"] == said.reading.to_dict() and facts["painted_voxels"] == {
+        "lesion": 0,
+        "not_lesion": 0,
+    }
+    assert not (case / "edits.nrrd").exists()
+    save_accepted_case(tmp_path / "training", said, edits_of(said))
+    (again,) = read_datalist(tmp_path / "training" / "datalist.json").training
+    assert again.edits == case / "edits.nrrd"
