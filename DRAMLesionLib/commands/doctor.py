@@ -145,9 +145,15 @@ def _version(package: str) -> str | None:
 
 def _models(problems: list[str]) -> dict[str, str]:
     from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
+    from DRAMLesionLib.lungs.lung_bundle import load_lung_network, lung_model_folder
     from DRAMLesionLib.system.errors import InputError
 
     models = {}
+    try:
+        load_lung_network()
+        models["lungs"] = str(lung_model_folder())
+    except InputError as error:
+        problems.append(str(error))
     for name, folder in list_models().items():
         try:
             model = load_any_model(folder)

@@ -69,7 +69,7 @@ class LobeMap:
     Attributes:
         labels: uint8, shape (z, y, x) on the CT's canonical grid, values of :data:`LOBES`, 0 outside.
         approximate: True where no fissures were seen: the lungs were cut by planes.
-        source: For people: ``lobes.nii.gz`` or ``built-in planes (approximate)``.
+        source: For people: ``lobes.nii.gz`` or ``built-in, fissures seen: ...``.
         warnings: What a reader of the results should know of them, one sentence each.
     """
 
