@@ -7,11 +7,12 @@ counts, never counted again: the table always adds up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.system.errors import InputError
 
@@ -67,6 +68,9 @@ class Region:
         other_ml: Lesion outside both ranges in mL; the three add up to ``lesion_ml``.
         mean_hu: Mean HU of the region; None where it has no voxels.
         lesion_mean_hu: Mean HU of the lesion in the region; None where there is none.
+        percent_low: Lower end of the range about ``percent`` of a lobe, see :mod:`DRAMLesionLib.lesions.amount`; None
+            where there is no such estimate.
+        percent_high: Upper end of that range.
     """
 
     key: str
@@ -81,6 +85,8 @@ class Region:
     other_ml: float
     mean_hu: float | None
     lesion_mean_hu: float | None
+    percent_low: float | None = None
+    percent_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,20 @@ class Quantification:
     def total(self) -> Region:
         """Both lungs together."""
         return self.regions[-1]
+
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> Quantification:
+        """These measurements with the range of each lobe's percentage.
+
+        Args:
+            ranges: Lower and upper end in percent, by the lobe's value; lobes without one are left as they are.
+        """
+        lobes = [
+            replace(region, percent_low=ranges[lobe.value][0], percent_high=ranges[lobe.value][1])
+            if lobe.value in ranges
+            else region
+            for lobe, region in zip(LOBES, self.lobes, strict=True)
+        ]
+        return Quantification((*lobes, *self.regions[len(LOBES) :]))
 
     @property
     def total_score(self) -> int:
@@ -158,10 +178,55 @@ def quantify(
     Raises:
         InputError: The shapes differ, the spacing is not three positive numbers, or a label is not 0..5.
     """
-    _check(hu, lobes.labels, lesion, spacing_mm, dram)
-    counts = _count(hu, lobes.labels, lesion, dram)
-    voxel_ml = float(np.prod(np.asarray(spacing_mm, dtype=np.float64))) / 1000.0
-    return _regions(counts, voxel_ml, with_dram=dram is not None)
+    running = RunningQuantification(hu, lobes, lesion, spacing_mm, dram)
+    for _part in running.counting():
+        pass
+    return running.table
+
+
+class RunningQuantification:
+    """The measurements of a mask that changes box by box: each change is counted in its box alone."""
+
+    def __init__(
+        self,
+        hu: np.ndarray,
+        lobes: LobeMap,
+        lesion: np.ndarray,
+        spacing_mm: Sequence[float],
+        dram: np.ndarray | None = None,
+    ) -> None:
+        """Check the arrays, which are kept; :meth:`counting` counts them. Arguments and errors: see :func:`quantify`."""
+        _check(hu, lobes.labels, lesion, spacing_mm, dram)
+        self._hu, self._labels, self._lesion, self._dram = hu, lobes.labels, lesion, dram
+        self._voxel_ml = float(np.prod(np.asarray(spacing_mm, dtype=np.float64))) / 1000.0
+        self._sums = np.zeros((3, 24))
+
+    def counting(self) -> Iterator[int]:
+        """Count the whole mask once, and yield the number of the slice after each part; nothing may change meanwhile."""
+        step = max(1, _SLAB_VOXELS // max(1, self._hu[0].size))
+        for start in range(0, self._hu.shape[0], step):
+            slab = slice(start, start + step)
+            dram = None if self._dram is None else self._dram[slab]
+            self._sums += _sums(self._hu[slab], self._labels[slab], self._lesion[slab], dram)
+            yield start + step
+
+    def change(self, box: Box, before: np.ndarray, after: np.ndarray) -> None:
+        """Count a change of the mask.
+
+        Args:
+            box: Where, (z, y, x).
+            before: The mask that was there, shape of the box.
+            after: The mask that is there now, shape of the box.
+        """
+        hu, labels = self._hu[box], self._labels[box]
+        dram = None if self._dram is None else self._dram[box]
+        self._sums += _sums(hu, labels, after, dram) - _sums(hu, labels, before, dram)
+
+    @property
+    def table(self) -> Quantification:
+        """The measurements now."""
+        counts = _Counts(*self._sums.reshape(3, 6, 4))
+        return _regions(counts, self._voxel_ml, with_dram=self._dram is not None)
 
 
 @dataclass
@@ -178,20 +243,18 @@ class _Counts:
         return _Counts(*(a[rows].sum(axis=0) for a in (self.voxels, self.hu, self.dram)))
 
 
-def _count(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarray | None) -> _Counts:
+def _sums(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarray | None) -> np.ndarray:
+    """Voxels, summed HU and summed dRAM per label and lesion class: shape (3, 24)."""
     sums = np.zeros((3, 24))
-    step = max(1, _SLAB_VOXELS // max(1, hu[0].size))
-    for start in range(0, hu.shape[0], step):
-        slab = slice(start, start + step)
-        inside = labels[slab] != 0
-        values = hu[slab][inside]
-        bins = labels[slab][inside].astype(np.intp) * 4
-        bins += np.where(lesion[slab][inside] != 0, _density_class(values), 0)
-        sums[0] += np.bincount(bins, minlength=24)
-        sums[1] += np.bincount(bins, weights=values, minlength=24)
-        if dram is not None:
-            sums[2] += np.bincount(bins, weights=dram[slab][inside], minlength=24)
-    return _Counts(*sums.reshape(3, 6, 4))
+    inside = labels != 0
+    values = hu[inside]
+    bins = labels[inside].astype(np.intp) * 4
+    bins += np.where(lesion[inside] != 0, _density_class(values), 0)
+    sums[0] = np.bincount(bins, minlength=24)
+    sums[1] = np.bincount(bins, weights=values, minlength=24)
+    if dram is not None:
+        sums[2] = np.bincount(bins, weights=dram[inside], minlength=24)
+    return sums
 
 
 def _density_class(hu: np.ndarray) -> np.ndarray:

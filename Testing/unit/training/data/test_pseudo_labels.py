@@ -132,7 +132,13 @@ def test_the_provenance_says_how_each_label_was_made(data, model, tmp_path):
     write_pseudo_labels(data, model, tmp_path / "out", settings, device="cpu")
     told = json.loads((tmp_path / "out" / PROVENANCE).read_text())
     assert told["model"]["name"] == "tiny" and len(told["model"]["checksum"]) == 64
-    assert told["settings"] == {"rule": "otsu", "crf": True, "smooth_mm": 2.0, "threshold": 0.1}
+    assert told["settings"] == {
+        "rule": "otsu",
+        "crf": True,
+        "smooth_mm": 2.0,
+        "dram_share": None,
+        "threshold": 0.1,
+    }
     assert "torch" in told["versions"]
     kinds = [told["scans"][name]["label"] for name in "abcd"]
     assert kinds == ["guessed", "guessed", "guessed, with painted voxels", "given"]
@@ -204,6 +210,7 @@ def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
     from DRAMLesionLib.lesions.dram import predict_dram
     from DRAMLesionLib.lesions.networks.bundle import load_model
     from DRAMLesionLib.lesions.refined_dram import refine_dram
+    from DRAMLesionLib.lesions.run_models import CaseModels
 
     scan, loaded = read_datalist(data).training[0], load_model(model)
     ct = read_ct(scan.image)
@@ -214,7 +221,7 @@ def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
     assert np.abs(refined - dram).max() > 0.01
     for crf, source in ((True, refined), (False, dram)):
         settings = PseudoLabelSettings(crf=crf, smooth_mm=2.0)
-        label, cut_from = folder_module.guess_label(ct, labels, scan, loaded, settings)
+        label, cut_from = folder_module.guess_label(ct, labels, scan, CaseModels(loaded), settings)
         smooth = smooth_inside(source, labels > 0, ct.spacing_mm, 2.0)
         np.testing.assert_array_equal(cut_from, smooth)
         np.testing.assert_array_equal(
