@@ -403,3 +403,21 @@ def test_the_help_leads_to_the_pages(module):
     from DRAMLesionPanel import about
 
     assert "Documentation" in about.helpText() and "https://" in about.helpText()
+
+
+def test_what_went_wrong_is_kept_and_shown(panel, application):
+    import logging
+
+    import qt
+    from DRAMLesionPanel.shared import log
+
+    log.logPath().unlink(missing_ok=True)
+    panel.panel.showStatus("the disk is full", "error")
+    panel.panel.showStatus("all is well")
+    logging.warning("another extension's words")
+    panel.ui.logButton.click()
+    window = panel.panel._logWindow
+    text = window.findChild(qt.QPlainTextEdit, "dramLesionLogText").toPlainText()
+    assert "ERROR DRAMLesion: the disk is full" in text and log.logPath().is_file()
+    assert "another" not in text and "all is well" not in text
+    window.close()
