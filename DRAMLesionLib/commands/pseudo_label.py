@@ -13,12 +13,18 @@ from DRAMLesionLib.system.files import check_folder
 def pseudo_label(
     data: Annotated[Path, typer.Option("--data", help="Data list: JSON with images, lobes and percentages.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the labels and the new data list.")],
-    model: Annotated[str | None, typer.Option(help="Name of a dRAM model, or its folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name or folder of a dRAM model or of a final network.")
+    ] = None,
     rule: Annotated[
         str, typer.Option(help="fixed, otsu, or quantile: each lobe's known percentage sets its threshold.")
     ] = "quantile",
     no_crf: Annotated[bool, typer.Option("--no-crf", help="Cut the map as it is, not refined.")] = False,
     smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 1.5,
+    dram_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="With a final network: how much the dRAM counts beside it."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep labels that are there already.")] = False,
     device: Device = "auto",
     json: Json = False,
@@ -35,7 +41,7 @@ def pseudo_label(
 
         if rule not in get_args(Rule):
             raise InputError(f"--rule {rule}: use one of {', '.join(get_args(Rule))}")
-        settings = PseudoLabelSettings(rule, not no_crf, smooth)  # type: ignore[arg-type]
+        settings = PseudoLabelSettings(rule, not no_crf, smooth, dram_share)  # type: ignore[arg-type]
         made = write_pseudo_labels(
             data, model, out, settings, resume=resume, device=device, progress=reporter.progress
         )

@@ -67,7 +67,8 @@ def predict_on_grid(
 
     tensor = torch.from_numpy(image)[None, None].to(device)
     overlap = description.overlap if overlap is None else overlap
-    runs, done = _patches(image.shape, description.patch, overlap), 0
+    window = _window(image.shape, description)
+    runs, done = _patches(image.shape, window, overlap), 0
     # bfloat16 where it was measured: three times as fast, probabilities within 0.02 of float32, 0.0001 on average.
     fast = (
         isinstance(network, SegmentationNetwork)
@@ -88,7 +89,7 @@ def predict_on_grid(
         progress("Segmenting the lesions", min(1.0, done / runs))
         return likely
 
-    slide = SlidingWindowInferer(description.patch, overlap=overlap, mode="gaussian", cval=AIR)
+    slide = SlidingWindowInferer(window, overlap=overlap, mode="gaussian", cval=AIR)
     progress("Segmenting the lesions", 0.0)
     blended: Any = slide(tensor, probability)
     return blended[0, 0].cpu().numpy().clip(0, 1)
@@ -133,12 +134,23 @@ def predict_lesion(
 
     coarse = in_windows_that_fit(
         lambda: predict(description),
-        lambda window: predict(replace(description, patch=window)),
-        smaller_windows(description.patch, description.network.step),
+        lambda window: predict(replace(description, patch=window, window=None)),
+        smaller_windows(description.seen_at_once, description.network.step),
         lambda window: note_windows(window, notes),
     )
     to_ct_grid(coarse, grid, labels[grid.box], out=result[grid.box])
     return result
+
+
+def _window(shape: tuple[int, ...], description: SegmentationDescription) -> tuple[int, ...]:
+    """Sides of the sliding window: no longer than the lungs need where any window gives the same."""
+    if description.window is None:
+        return description.patch
+    step = description.network.step
+    return tuple(
+        min(side, max(2 * step, -(-n // step) * step))
+        for side, n in zip(description.window, shape, strict=True)
+    )
 
 
 def _patches(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> int:

@@ -7,8 +7,8 @@ counts, never counted again: the table always adds up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,9 @@ class Region:
         other_ml: Lesion outside both ranges in mL; the three add up to ``lesion_ml``.
         mean_hu: Mean HU of the region; None where it has no voxels.
         lesion_mean_hu: Mean HU of the lesion in the region; None where there is none.
+        percent_low: Lower end of the range about ``percent`` of a lobe, see :mod:`DRAMLesionLib.lesions.amount`; None
+            where there is no such estimate.
+        percent_high: Upper end of that range.
     """
 
     key: str
@@ -82,6 +85,8 @@ class Region:
     other_ml: float
     mean_hu: float | None
     lesion_mean_hu: float | None
+    percent_low: float | None = None
+    percent_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,20 @@ class Quantification:
     def total(self) -> Region:
         """Both lungs together."""
         return self.regions[-1]
+
+    def with_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> Quantification:
+        """These measurements with the range of each lobe's percentage.
+
+        Args:
+            ranges: Lower and upper end in percent, by the lobe's value; lobes without one are left as they are.
+        """
+        lobes = [
+            replace(region, percent_low=ranges[lobe.value][0], percent_high=ranges[lobe.value][1])
+            if lobe.value in ranges
+            else region
+            for lobe, region in zip(LOBES, self.lobes, strict=True)
+        ]
+        return Quantification((*lobes, *self.regions[len(LOBES) :]))
 
     @property
     def total_score(self) -> int:

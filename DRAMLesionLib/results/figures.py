@@ -171,7 +171,7 @@ def _slices(findings: Findings, axis: int, count: int) -> list[_Slice]:
     # z runs from inferior to superior: axial slices from the top down, coronal rows turned upside down.
     for number in reversed(numbers) if axis == 0 else numbers:
         cut: tuple[Any, ...] = (number, box[1], box[2]) if axis == 0 else (box[0], number, box[2])
-        planes = [array[cut] if axis == 0 else array[cut][::-1] for array in (hu, findings.dram, lesion)]
+        planes = [array[cut] if axis == 0 else array[cut][::-1] for array in (hu, findings.map, lesion)]
         pixel = (spacing[1 - axis], spacing[2])
         size = (planes[0].shape[0] * pixel[0], planes[0].shape[1] * pixel[1])
         label = f"{name} {number + 1}/{hu.shape[axis]}, {_position(findings.ct, axis, number)}"
@@ -261,7 +261,7 @@ def _draw_legend(figure: Figure, width: float, height: float, scale: float) -> N
 
 
 def lobe_chart(quantification: Quantification, approximate: bool) -> bytes:
-    """A PNG with two bars per lobe: percent by the segmentation, split by density, and by the pooled dRAM.
+    """A PNG per lobe with its percent by the segmentation, split by density, and the range of that or the pooled dRAM.
 
     Args:
         quantification: The measurements.
@@ -281,14 +281,20 @@ def lobe_chart(quantification: Quantification, approximate: bool) -> bytes:
             axes.bar(x - 0.19, share, 0.34, bottom=base, color=color, linewidth=0)
             base += share
         _value(axes, x - 0.19, region.percent)
-        if region.dram_percent is not None:
+        if region.percent_low is not None and region.percent_high is not None:
+            axes.vlines(x + 0.19, region.percent_low, region.percent_high, color=TEXT_COLOR, linewidth=1.2)
+            top = max(top, region.percent_high)
+        elif region.dram_percent is not None:
             axes.bar(x + 0.19, region.dram_percent, 0.34, color=DRAM_COLOR, linewidth=0)
             _value(axes, x + 0.19, region.dram_percent)
-        top = max(top, region.percent, region.dram_percent or 0.0)
+            top = max(top, region.dram_percent)
+        top = max(top, region.percent)
     names = [f"{region.key}\n{region.name}" for region in quantification.lobes]
     _chart_axes(axes, names, min(108.0, max(2.0, 1.18 * top)))
     axes.set_ylabel("% of the lobe" + (" (approximate)" if approximate else ""), fontsize=8, color=TEXT_COLOR)
-    _chart_legend(figure, with_dram=quantification.total.dram_percent is not None)
+    ranged = any(region.percent_low is not None for region in quantification.lobes)
+    pooled = quantification.total.dram_percent is not None
+    _chart_legend(figure, "range" if ranged else "mean dRAM" if pooled else None)
     return _png(figure)
 
 
@@ -316,7 +322,7 @@ def _value(axes: Axes, x: float, percent: float) -> None:
     axes.text(x, percent, f"{percent:.1f}", ha="center", va="bottom", fontsize=7.5, color=TEXT_COLOR)
 
 
-def _chart_legend(figure: Figure, with_dram: bool) -> None:
+def _chart_legend(figure: Figure, beside: str | None) -> None:
     from matplotlib.patches import Patch
 
     entries = [
@@ -324,8 +330,8 @@ def _chart_legend(figure: Figure, with_dram: bool) -> None:
         Patch(color=CONSOLIDATION_COLOR, label="consolidation"),
         Patch(color=OTHER_COLOR, label="other density"),
     ]
-    if with_dram:
-        entries.append(Patch(color=DRAM_COLOR, label="mean dRAM"))
+    if beside is not None:
+        entries.append(Patch(color=TEXT_COLOR if beside == "range" else DRAM_COLOR, label=beside))
     look: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1.0, "handleheight": 0.9}
     legend = figure.legend(handles=entries, loc="upper left", bbox_to_anchor=(0.065, 1.0), ncols=4, **look)
     for text in legend.get_texts():

@@ -234,11 +234,11 @@ def write_findings(
         watch: Takes the seconds of each stage of writing.
 
     Returns:
-        The findings without refined map and probability, which are as large as the CT and lie in files now: who does not
-        hold the findings has that memory back while the scene is made.
+        The findings with one map, the one that the mask was cut from, as ``dram``. The others are as large as the CT and
+        lie in files now: who does not hold the findings has that memory back while the scene is made.
     """
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
-    slim = replace(findings, refined=None, probability=None)
+    slim = replace(findings, dram=findings.map, refined=None, probability=None)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(staged_directory(out, OWNED, last=SUMMARY))
         # The scene's process works while the files are written, and needs memory, too.
@@ -248,12 +248,12 @@ def write_findings(
             stack.callback(making.stop)
         with watch.stage("write"):
             progress("Writing the results", 0.0)
-            for name, values in ((REFINED, findings.refined), (PROBABILITY, findings.probability)):
+            maps = {DRAM: findings.dram, REFINED: findings.refined, PROBABILITY: findings.probability}
+            for name, values in maps.items():
                 if values is not None:
                     write_volume(values, slim.ct, folder / name)
-            del findings, values
+            del findings, maps, values
             give_freed_memory_back()
-            write_volume(slim.dram, slim.ct, folder / DRAM)
             write_volume(slim.lobes.labels, slim.ct, folder / LOBE_LABELS)
             write_mask(slim, folder)
             if edits is not None:

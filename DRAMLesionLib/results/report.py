@@ -7,11 +7,12 @@ and no patient data.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.lesions.quality import flags_of
 from DRAMLesionLib.lesions.quantify import (
     CONSOLIDATION_HU,
     GROUND_GLASS_HU,
@@ -22,7 +23,16 @@ from DRAMLesionLib.lesions.quantify import (
 )
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.pages import render_page
-from DRAMLesionLib.results.table import _ABSENT, _ct_name, _hu, _ml, _percent, wanted_text, warnings_of
+from DRAMLesionLib.results.table import (
+    _ABSENT,
+    _ct_name,
+    _hu,
+    _ml,
+    _percent,
+    range_text,
+    wanted_text,
+    warnings_of,
+)
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.record import RESEARCH_USE
 
@@ -39,7 +49,8 @@ PICTURE_TITLES = {
 
 
 _MASK_SOURCES = {
-    "final": "The segmentation is the final network's, smoothed a little; the map is shown beside it. ",
+    "final": "The segmentation is the final network's map, cut in each lobe and smoothed a little; the heatmap shows "
+    "that map. ",
     "dram": "The segmentation is the map (after attention and CRF where they ran), cut at the model's threshold and "
     "smoothed a little. ",
 }
@@ -91,7 +102,12 @@ def write_report(
         OSError: A picture can't be read, or ``path`` can't be written.
     """
     values = _report_values(findings, pictures or {}, drawings or draw(findings))
-    filters = {"percent": _percent, "ml": _ml, "hu": _hu}
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": _percent,
+        "ml": _ml,
+        "hu": _hu,
+        "range": range_text,
+    }
     write_text(path, render_page("report.html.j2", values, filters))
 
 
@@ -112,6 +128,7 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: D
         "readers": _readers(findings),
         "wanted": {region.key: wanted_text(findings, region.key) for region in measured.regions},
         "colors": {lobe.abbreviation: "#{:02x}{:02x}{:02x}".format(*lobe.color) for lobe in LOBES},
+        "flags": flags_of(record),
         "warnings": warnings_of(findings),
         "chart": _data_url(drawings.chart),
         "axial": _data_url(drawings.axial),
@@ -142,7 +159,7 @@ def _readers(findings: Findings) -> str:
 def _details(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The record as groups of name and value, known groups first, each only where the record has it."""
     titles = {"model": "Model", "settings": "Settings", "versions": "Versions", "seconds": "Time"}
-    keys = [*titles, *(key for key in record if key not in titles and key != "warnings")]
+    keys = [*titles, *(key for key in record if key not in titles and key not in ("warnings", "flags"))]
     groups = []
     for key in keys:
         value = record.get(key)

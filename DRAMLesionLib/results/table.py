@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.lesions.quality import flags_for_record, flags_of
 from DRAMLesionLib.lesions.quantify import (
     CONSOLIDATION_HU,
     GROUND_GLASS_HU,
@@ -39,6 +40,8 @@ COLUMNS: dict[str, str] = {
     "other_ml": "other_ml",
     "mean_hu": "mean_hu",
     "lesion_mean_hu": "lesion_mean_hu",
+    "lesion_percent_low": "percent_low",
+    "lesion_percent_high": "percent_high",
 }
 """The table's columns, and the :class:`~DRAMLesionLib.lesions.quantify.Region` attribute behind each."""
 
@@ -48,10 +51,14 @@ LOBES_COLUMN = "lobes"
 
 
 READER_COLUMNS = ("wanted_percent", "wanted_score", "wanted_by")
-"""The last columns: what a reader said of a lobe, and who; empty where the mask was not steered."""
+"""Columns of what a reader said of a lobe, and who; empty where the mask was not steered."""
 
 
-ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS)
+FLAGS_COLUMN = "flags"
+"""The last column: the codes of the result's flags with a semicolon between, the same in every row."""
+
+
+ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS, FLAGS_COLUMN)
 """Every column of the table, in order."""
 
 
@@ -68,9 +75,10 @@ def write_table(findings: Findings, path: str | Path) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(ALL_COLUMNS)
     kind = "approximate" if findings.lobes.approximate else "given"
+    flags = ";".join(flag.code for flag in flags_of(findings.record))
     for region in findings.quantification.regions:
         measured = (_csv_field(getattr(region, name)) for name in COLUMNS.values())
-        writer.writerow([*measured, kind, *map(_csv_field, wanted_of(findings, region.key))])
+        writer.writerow([*measured, kind, *map(_csv_field, wanted_of(findings, region.key)), flags])
     write_text(path, buffer.getvalue())
 
 
@@ -133,6 +141,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             "consolidation_hu": list(CONSOLIDATION_HU),
             "hu_source": HU_SOURCE,
         },
+        "flags": flags_for_record(flags_of(findings.record)),
         "warnings": warnings_of(findings),
         "record": dict(findings.record),
     }
@@ -180,7 +189,7 @@ def print_table(findings: Findings, console: Console) -> None:
         "mL",
         "lesion\nmL",
         "lesion\n%",
-        "reader" if findings.reading else "dRAM\n%",  # a terminal of 80 columns has no room for both
+        "reader" if findings.reading else "range\n%",  # a terminal of 80 columns has no room for both
         "score",
         "ground\nglass mL",
         "consoli-\ndation mL",
@@ -191,7 +200,7 @@ def print_table(findings: Findings, console: Console) -> None:
         style = "bold" if last else ("dim" if region.score is None else "")
         row = _terminal_row(region)
         if findings.reading:
-            row[3] = wanted_text(findings, region.key)
+            row[4] = wanted_text(findings, region.key).removeprefix("score ")
         table.add_row(*row, style=style, end_section=number in (4, 6))
     console.print(table)
     console.print(Text(f"{RESEARCH_USE}."))
@@ -204,8 +213,15 @@ def _terminal_row(region: Region) -> list[str]:
     if region.key == "total":
         score = f"{score}/{5 * len(LOBES)}"
     amounts = [_ml(region.ground_glass_ml), _ml(region.consolidation_ml)]
-    shares = [_percent(region.percent), _percent(region.dram_percent)]
+    shares = [_percent(region.percent), range_text(region)]
     return [name, _ml(region.volume_ml), _ml(region.lesion_ml), *shares, score, *amounts]
+
+
+def range_text(region: Region) -> str:
+    """The range of a lobe's percentage for people, such as ``3–7``; a dash where there is none."""
+    if region.percent_low is None or region.percent_high is None:
+        return _ABSENT
+    return f"{region.percent_low:.0f}–{region.percent_high:.0f}"
 
 
 def _ct_name(findings: Findings) -> str:

@@ -1,7 +1,7 @@
 """What the final network is and expects: its layers, spacing, HU window and threshold."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from DRAMLesionLib.lesions.networks.description import (
     MOST_CHANNELS,
@@ -9,12 +9,13 @@ from DRAMLesionLib.lesions.networks.description import (
     ModelDescription,
     check_window,
 )
-from DRAMLesionLib.system.checked_values import json_values, read_settings
+from DRAMLesionLib.system.checked_values import ANY_NUMBER, json_values, read_settings
 from DRAMLesionLib.system.errors import InputError
 
 SMALLEST_DEPTH, DEEPEST = 3, 6
 """DynUNet has at least three resolutions; with six a patch of 64 voxels has two left an axis."""
 LARGEST_PATCH = 512
+Norm = Literal["instance", "batch"]
 MOST_OVERLAP = 0.95
 """Largest overlap of neighbouring patches, as a share of a patch's side: more computes each voxel thousands of times."""
 
@@ -26,17 +27,20 @@ class SegmentationNetworkDescription:
     Attributes:
         filters: Channels of each resolution; each halves the grid of the one before it.
         deep_supervision: In training, coarser decoder stages give logits, too.
+        norm: ``instance`` normalises each patch by itself; ``batch`` by running statistics of the training, so that
+            absolute HU survive, and a patch that is dense throughout stays dense.
     """
 
     filters: tuple[int, ...] = (8, 16, 32, 64, 64)
     deep_supervision: bool = False
+    norm: Norm = "instance"
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationNetworkDescription":
         """Read and check a description.
 
         Args:
-            values: ``{"filters": [three to six channels], "deep_supervision": false}``.
+            values: ``{"filters": [three to six channels], "deep_supervision": false, "norm": "instance"}``.
             where: What to name in an error.
 
         Raises:
@@ -60,6 +64,43 @@ class SegmentationNetworkDescription:
 
 
 @dataclass(frozen=True)
+class AmountSettings:
+    """How a lobe's percentage is estimated from its map and its HU, see :mod:`DRAMLesionLib.lesions.amount`.
+
+    Attributes:
+        offset: Percentage points that are added.
+        mean: Weight of 100 times the map's mean over the lobe.
+        square: Weight of the square of the map's mean, as a percentage: above 0 where a map is faint in sick lobes.
+        dense: Weight of the percentage of the lobe that is denser than ``dense_hu``.
+        dense_hu: In HU.
+        error_points: Half width of the range of a lobe without lesion, in percentage points.
+        error_share: Growth of the half width, in points per point of the percentage (or of what is left to 100 %).
+    """
+
+    offset: float = 0.0
+    mean: float = 1.0
+    square: float = 0.0
+    dense: float = 0.0
+    dense_hu: float = -500.0
+    error_points: float = 1.0
+    error_share: float = 0.2
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "AmountSettings":
+        """Read and check settings.
+
+        Args:
+            values: The attributes as JSON values; what is left out has its default.
+            where: What to name in an error.
+
+        Raises:
+            InputError: An entry that is unknown or no number in its bounds; names the key.
+        """
+        free = dict.fromkeys(("offset", "mean", "square", "dense", "dense_hu"), ANY_NUMBER)
+        return read_settings(cls, values, where, free)
+
+
+@dataclass(frozen=True)
 class SegmentationDescription:
     """How to prepare a CT for a final network and how to read its probability.
 
@@ -75,6 +116,10 @@ class SegmentationDescription:
             :func:`~DRAMLesionLib.lesions.mask.with_refined_dram`.
         dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
         network: The network's size.
+        window: Voxels (z, y, x) of the sliding window where it differs from ``patch``: a network that normalises by
+            running statistics finds the same in any window, and larger ones overlap less. None: ``patch``.
+        amount: How each lobe's percentage is estimated, which then sets where the lobe is cut; None: the map is cut as it
+            is.
     """
 
     spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0)
@@ -87,6 +132,8 @@ class SegmentationDescription:
     dram_share: float = 0.0
     dram_model: str | None = None
     network: SegmentationNetworkDescription = field(default_factory=SegmentationNetworkDescription)
+    amount: AmountSettings | None = None
+    window: tuple[int, int, int] | None = None
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationDescription":
@@ -99,13 +146,16 @@ class SegmentationDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        own = {"overlap": (0.0, MOST_OVERLAP), "dram_share": (0.0, 1.0), "patch": (1.0, LARGEST_PATCH)}
+        sides = dict.fromkeys(("patch", "window"), (1.0, LARGEST_PATCH))
+        own = {"overlap": (0.0, MOST_OVERLAP), "dram_share": (0.0, 1.0), **sides}
         read = read_settings(cls, values, where, {**PREPARATION_BOUNDS, **own})
         check_window(read.hu_window, where)
         step = read.network.step
-        if any(side % step or side < 2 * step for side in read.patch):
+        for key, size in (("patch", read.patch), ("window", read.seen_at_once)):
+            if not any(side % step or side < 2 * step for side in size):
+                continue
             raise InputError(
-                f"{where}.patch: {list(read.patch)} is not three multiples of {step} from {2 * step} to "
+                f"{where}.{key}: {list(size)} is not three multiples of {step} from {2 * step} to "
                 f"{LARGEST_PATCH}, as the network's filters need"
             )
         return read
@@ -113,6 +163,11 @@ class SegmentationDescription:
     def to_dict(self) -> dict[str, Any]:
         """The description as JSON values."""
         return json_values(self)
+
+    @property
+    def seen_at_once(self) -> tuple[int, int, int]:
+        """Voxels (z, y, x) of the sliding window."""
+        return self.window or self.patch
 
     @property
     def preparation(self) -> ModelDescription:

@@ -6,6 +6,7 @@ from torch import nn
 
 from DRAMLesionLib.lesions.networks.final_description import (
     SMALLEST_DEPTH,
+    Norm,
     SegmentationNetworkDescription,
 )
 
@@ -28,8 +29,16 @@ class InstanceNorm(nn.Module):
         return nn.functional.instance_norm(values, weight=self.weight, bias=self.bias)
 
 
+BATCH_MOMENTUM = 0.03
+"""Weight of the batch at hand in the running statistics: batches are small, and hold more lesion than lungs do."""
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    return InstanceNorm(channels) if kind == "instance" else nn.BatchNorm3d(channels, momentum=BATCH_MOMENTUM)
+
+
 class SegmentationNetwork(nn.Module):
-    """DynUNet (instance normalisation, leaky ReLU, strided convolutions) with one logit per voxel."""
+    """DynUNet (instance or batch normalisation, leaky ReLU, strided convolutions) with one logit per voxel."""
 
     def __init__(self, description: SegmentationNetworkDescription, head_bias: float = -2.0):
         """Build the network with random weights.
@@ -55,7 +64,7 @@ class SegmentationNetwork(nn.Module):
         for block in list(self.unet.modules()):
             for name, child in block.named_children():
                 if isinstance(child, nn.InstanceNorm3d):
-                    setattr(block, name, InstanceNorm(child.num_features))
+                    setattr(block, name, _norm(description.norm, child.num_features))
         # DynUNet registers its blocks a second time inside `skip_layers`, which alone runs: stored weights would
         # be twice as large, and safetensors refuses tensors that share memory.
         for name in ("input_block", "downsamples", "bottleneck", "upsamples", "deep_supervision_heads"):

@@ -165,7 +165,7 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
 
 
 def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
-    name = f"{findings.ct.name} lesion map (dRAM)"
+    name = f"{findings.ct.name} lesion map"
     node, new = _result_node(scene, "vtkMRMLScalarVolumeNode", "heatmap", ct, name)
     shown = not new and node.GetDisplayNode() is not None
     if not shown:
@@ -174,7 +174,7 @@ def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
         display.AutoThresholdOff()
         display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
         display.ApplyThresholdOn()
-    fill_volume_node(node, findings.dram.astype(np.float32, copy=False), findings.ct)
+    fill_volume_node(node, findings.map.astype(np.float32, copy=False), findings.ct)
     if not shown:
         _add_legend(node)
     return node

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.results.table import range_text
+
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.quantify import Region
 
@@ -19,7 +21,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Region], Any]], ...] = (
     ("Volume (mL)", lambda region: region.volume_ml),
     ("Lesion (mL)", lambda region: region.lesion_ml),
     (PERCENT_COLUMN, lambda region: region.percent),
-    ("dRAM (%)", lambda region: region.dram_percent),
+    ("Range (%)", lambda region: None if region.percent_low is None else range_text(region)),
     ("Severity score", lambda region: region.score),
     ("Ground glass (mL)", lambda region: region.ground_glass_ml),
     ("Consolidation (mL)", lambda region: region.consolidation_ml),
@@ -41,7 +43,7 @@ def fill_table(node: Any, regions: tuple[Region, ...]) -> None:
     for title, value_of in _COLUMNS:
         values = [value_of(region) for region in regions]
         # A column of numbers can't say "not there" (a lung has no score): then it is text. The chart needs numbers.
-        numbers = title == PERCENT_COLUMN or None not in values
+        numbers = title == PERCENT_COLUMN or all(isinstance(value, int | float) for value in values)
         column = vtk.vtkDoubleArray() if numbers else vtk.vtkStringArray()
         column.SetName(title)
         for value in values:
@@ -56,5 +58,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else round(value, DECIMALS)
 
 
-def _text(value: float | None) -> str:
+def _text(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
     return "" if value is None else f"{round(value, DECIMALS):g}"

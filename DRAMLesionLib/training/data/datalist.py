@@ -9,7 +9,9 @@ JSON in the style of MONAI's decathlon lists::
 Paths are relative to the list's folder. A row has ``percent``, one lesion percentage per lobe (LUL, LLL, RUL, RML,
 RLL), or ``score``, one severity score 0..5 per lobe, or both; null where nothing is known. Where a lobe has both, the
 percentage counts. ``label`` (a lesion mask) and ``edits`` (painted voxels: 1 lesion, 2 not lesion) may be there; no weak
-training reads them. Other keys beside ``training`` and ``validation`` are left alone.
+training reads them. ``equalised`` is true where the CT's HU come from pictures whose contrast was equalised locally, as
+published slices often were; only the variation of scanners in training looks at it. Other keys beside ``training`` and
+``validation`` are left alone.
 """
 
 import json
@@ -31,6 +33,7 @@ FILES = ("image", "lobes", "label", "edits")
 REQUIRED = ("image", "lobes")
 LABELS = {"percent": 100, "score": 5}
 """The weak labels and their largest values."""
+EQUALISED = "equalised"
 PARTS = ("training", "validation")
 
 LONGEST_SHOWN = 200
@@ -50,6 +53,7 @@ class Scan:
         score: Severity score of each lobe, 0..5, None where it is not known; None where the row has no scores.
         label: The scan's lesion mask, if there is one.
         edits: What a person painted, if there is such a file: 1 lesion, 2 not lesion.
+        equalised: The HU come from pictures whose contrast was equalised locally.
     """
 
     image: Path
@@ -58,6 +62,7 @@ class Scan:
     score: tuple[int | None, ...] | None = None
     label: Path | None = None
     edits: Path | None = None
+    equalised: bool = False
 
     @property
     def name(self) -> str:
@@ -66,6 +71,12 @@ class Scan:
         if name.lower() in ("ct", "image"):
             return self.image.resolve().parent.name
         return re.sub(r"(?i)_(ct|image|0000)$", "", name)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether all lobes are known to have no lesion."""
+        known = [self.weak_label(lobe.value) for lobe in LOBES]
+        return all(label is not None and label.is_healthy for label in known)
 
     def weak_label(self, lobe: int) -> WeakLabel | None:
         """What is known of a lobe, or None; a percentage counts more than a score.
@@ -142,6 +153,8 @@ def _row(scan: Scan, folder: Path) -> dict[str, Any]:
         row["percent"] = list(scan.percent)
     if scan.score is not None:
         row["score"] = list(scan.score)
+    if scan.equalised:
+        row[EQUALISED] = True
     return row
 
 
@@ -165,14 +178,14 @@ def _scan(row: dict[str, Any], folder: Path) -> Scan:
         labels["percent"] = tuple(None if value is None else float(value) for value in row["percent"])
     if row.get("score") is not None:
         labels["score"] = tuple(None if value is None else int(value) for value in row["score"])
-    return Scan(**paths, **labels)
+    return Scan(**paths, **labels, equalised=row.get(EQUALISED, False))
 
 
 def _row_problems(row: Any, folder: Path) -> Iterator[str]:
     if not isinstance(row, dict):
         yield "is no table of image, lobes and percent or score"
         return
-    yield from (f"unknown key {key!r}" for key in row if key not in (*FILES, *LABELS))
+    yield from (f"unknown key {key!r}" for key in row if key not in (*FILES, *LABELS, EQUALISED))
     for key in FILES:
         value = row.get(key)
         if value is None:
@@ -182,6 +195,8 @@ def _row_problems(row: Any, folder: Path) -> Iterator[str]:
             yield f"{key} is {value!r}, not a path"
         elif not _exists(folder / value):
             yield f"{key} {value[:LONGEST_SHOWN]!r} does not exist"
+    if not isinstance(row.get(EQUALISED, False), bool):
+        yield f"{EQUALISED} is {row[EQUALISED]!r}, neither true nor false"
     if all(row.get(key) is None for key in LABELS):
         yield f"percent (or score) is missing: give a list of {len(LOBES)} numbers"
     for key in LABELS:

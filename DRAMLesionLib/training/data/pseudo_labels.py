@@ -21,8 +21,10 @@ import numpy as np
 
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.dram import predict_dram
-from DRAMLesionLib.lesions.networks.bundle import Model, load_model
+from DRAMLesionLib.lesions.mask import with_refined_dram
+from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
+from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.device import find_device
@@ -45,11 +47,14 @@ class PseudoLabelSettings:
             is cut at the model's threshold, within the range of its score where that is known.
         crf: Refine the map by the dense CRF first.
         smooth_mm: Sigma of a Gaussian inside the lobes that the map is smoothed by before the cut; 0 is none.
+        dram_share: Of a final network's labels: how much the dRAM counts beside its probability, 0..1; None: as its
+            description says.
     """
 
     rule: Rule = "quantile"
     crf: bool = True
     smooth_mm: float = 1.5
+    dram_share: float | None = None
 
 
 def write_pseudo_labels(
@@ -66,7 +71,8 @@ def write_pseudo_labels(
 
     Args:
         data: The data list; its validation scans are carried over as they are.
-        model: A dRAM model's name or folder; None is the default one.
+        model: A model's name or folder: a dRAM model, or a final network, whose probability is cut together with the map
+            of its dRAM model; None is the default dRAM model.
         out: The folder.
         settings: How; None is the default.
         resume: Keep labels that an earlier run with the same model, settings and scans has written.
@@ -85,10 +91,11 @@ def write_pseudo_labels(
     scans = read_datalist(data)
     if data.resolve() == (out / DATALIST).resolve():
         raise InputError(f"{data}: would be replaced by its own pseudo labels: give another folder")
-    network = load_model(model, torch_device)
+    models = load_case_models(model, "dram" if model is None else None, torch_device)
+    maker = models.final or models.dram
     facts: dict[str, Any] = {
-        "model": {"name": network.name, "version": network.version, "checksum": network.checksum},
-        "settings": {**asdict(settings), "threshold": network.description.threshold},
+        "model": {"name": maker.name, "version": maker.version, "checksum": models.checksum},
+        "settings": {**asdict(settings), "threshold": maker.description.threshold},
     }
     earlier = _earlier(out, facts) if resume else {}
     (out / DATALIST).unlink(missing_ok=True)
@@ -107,7 +114,7 @@ def write_pseudo_labels(
             done[name] = known
         else:
             done[name] = {
-                **_one_scan(name, scan, network, settings, out, str(torch_device), told),
+                **_one_scan(name, scan, models, settings, out, str(torch_device), told),
                 "files": stamp,
             }
         label = scan.label if done[name]["label"] == "given" else out / f"{name}{SUFFIX}"
@@ -123,7 +130,7 @@ def guess_label(
     ct: Volume,
     lobes: np.ndarray,
     scan: Scan,
-    model: Model,
+    models: CaseModels,
     settings: PseudoLabelSettings,
     *,
     device: str = "cpu",
@@ -135,7 +142,7 @@ def guess_label(
         ct: The CT.
         lobes: uint8 (z, y, x), 1..5.
         scan: What is known of its lobes.
-        model: The dRAM model.
+        models: The dRAM model, and the final network where that makes the labels.
         settings: How.
         device: Where to compute.
         progress: Told the stage and how much of it is done.
@@ -143,17 +150,23 @@ def guess_label(
     Returns:
         uint8 (z, y, x), 1 lesion; and the map that it was cut from, float32 (z, y, x).
     """
-    wanted = model.description
-    dram = predict_dram(
-        model.network, wanted, ct.array, lobes, ct.spacing_mm, device=device, progress=progress
-    )
+    how: dict[str, Any] = {"device": device, "progress": progress}
+    on = (ct.array, lobes, ct.spacing_mm)
+    wanted, threshold = models.dram.description, models.dram.description.threshold
+    lesion_map = predict_dram(models.dram.network, wanted, *on, **how)
     if settings.crf:
         progress("Refining the dRAM", 0.0)
-        dram = refine_dram(dram, ct.array, ct.spacing_mm, lobes, wanted)
-    dram = smooth_inside(dram, lobes > 0, ct.spacing_mm, settings.smooth_mm)
+        lesion_map = refine_dram(lesion_map, ct.array, ct.spacing_mm, lobes, wanted)
+    if models.final is not None:
+        final = models.final.description
+        probability = predict_lesion(models.final.network, final, *on, **how)
+        share = final.dram_share if settings.dram_share is None else settings.dram_share
+        lesion_map = with_refined_dram(probability, final.threshold, lesion_map, threshold, share)
+        threshold = final.threshold
+    lesion_map = smooth_inside(lesion_map, lobes > 0, ct.spacing_mm, settings.smooth_mm)
     percent, bounds = _known(scan)
-    label = pseudo_label(dram, lobes, percent, rule=settings.rule, threshold=wanted.threshold, bounds=bounds)
-    return label, dram
+    label = pseudo_label(lesion_map, lobes, percent, rule=settings.rule, threshold=threshold, bounds=bounds)
+    return label, lesion_map
 
 
 def _known(scan: Scan) -> tuple[list[float | None], list[tuple[float, float] | None]]:
@@ -172,7 +185,7 @@ def _known(scan: Scan) -> tuple[list[float | None], list[tuple[float, float] | N
 def _one_scan(
     name: str,
     scan: Scan,
-    model: Model,
+    models: CaseModels,
     settings: PseudoLabelSettings,
     out: Path,
     device: str,
@@ -191,8 +204,8 @@ def _one_scan(
     if scan.label is not None:
         given = (read_on_grid(scan.label, ct, "label") > 0).astype(np.uint8)
         return {**facts, "label": "given", "percent_label": _percent(given, lobes)}
-    label, dram = guess_label(ct, lobes, scan, model, settings, device=device, progress=progress)
-    cut = dram > model.description.threshold
+    label, dram = guess_label(ct, lobes, scan, models, settings, device=device, progress=progress)
+    cut = dram > (models.final or models.dram).description.threshold
     if edits is not None:
         label[edits == 1], label[edits == 2] = 1, 0
         label[lobes == 0] = 0

@@ -34,11 +34,12 @@ from DRAMLesionLib.training.engine import state_folder, train
 from DRAMLesionLib.training.evaluation.masks import ScanScore, score_masks
 from DRAMLesionLib.training.evaluation.study_masks import (
     LoadedScan,
+    fit_line,
     lesion_map,
     load_row_model,
     threshold_of,
 )
-from DRAMLesionLib.training.evaluation.study_recipe import EXPERT, Study, StudyRow
+from DRAMLesionLib.training.evaluation.study_recipe import EXPERT, TRAINED_BY_NOBODY, Study, StudyRow
 from DRAMLesionLib.training.run_log import LOG, Log, read_log
 
 SCORES = "scores.json"
@@ -104,7 +105,7 @@ def run_study(
     loaded: list[LoadedScan] = []  # read when first needed: a study that is complete reads none
     runs = []
     for row in study.rows:
-        for seed in study.seeds if row.mask != "threshold" else study.seeds[:1]:
+        for seed in study.seeds if row.mask not in TRAINED_BY_NOBODY else study.seeds[:1]:
 
             def told(stage: str, fraction: float, what: str = f"{row.name}, seed {seed}") -> None:
                 progress(f"{what}: {stage}", fraction)
@@ -224,6 +225,8 @@ def _score(
     model = None if where is None else load_row_model(row.mask, where, device)
     taught_by = teacher_folder(row, study, seed, out)
     teacher = None if taught_by is None else load_row_model("dram", taught_by, device)
+    if row.mask == "line":
+        teacher = fit_line([one for one in loaded if one.part == "training"])
     cut = threshold_of(row, model)
     scores = []
     for number, one in enumerate(loaded):

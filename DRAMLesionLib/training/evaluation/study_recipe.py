@@ -25,9 +25,10 @@ from DRAMLesionLib.system.text_file import read_yaml
 from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
 from DRAMLesionLib.training.recipes.recipe import Recipe, find_recipe, recipe_from_dict
 
-MASKS = ("threshold", "cam", "dram", "attention", "crf", "final", "combined")
-"""What cuts a mask: a plain threshold, the class activation map, the dRAM, the dRAM after the attention, the refined
-dRAM after the CRF, the final network, or the last two together."""
+MASKS = ("threshold", "line", "cam", "dram", "attention", "crf", "final", "combined")
+"""What cuts a mask: a plain threshold, the straight line from density to percentage, the class activation map,
+the dRAM, the dRAM after the attention, the refined dRAM after the CRF, the final network, or the last two together."""
+TRAINED_BY_NOBODY = ("threshold", "line")
 EXPERT = "expert"
 
 
@@ -124,8 +125,8 @@ def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> Stud
         if values.get(key) is not None and values[key] not in possible:
             raise InputError(f"{where}.{key}: {values[key]!r} is no row before this one: name one of those")
     row = replace(row, model_of=values.get("model_of"), labels_of=values.get("labels_of"))
-    if (row.mask == "threshold") != (values.get("recipe") is None and row.model_of is None):
-        raise InputError(f"{where}: a threshold needs no model; any other row a recipe or model_of")
+    if (row.mask in TRAINED_BY_NOBODY) != (values.get("recipe") is None and row.model_of is None):
+        raise InputError(f"{where}: a threshold or a line needs no model; any other row a recipe or model_of")
     if "recipe" not in values:
         return row
     file = folder / str(values["recipe"])

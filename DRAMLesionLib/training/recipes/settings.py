@@ -1,10 +1,11 @@
 """The sections of a recipe, one dataclass for each kind of training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.system.checked_values import read_settings
+from DRAMLesionLib.system.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class SegmentationSettings:
         built_in_lungs: Every other patch sees the lobes in the outline of the built-in lungs, so that the network bears
             what they miss or have too much, see :mod:`~DRAMLesionLib.training.tasks.outlines`.
         flip_all: Patches are mirrored along all axes, not left to right alone.
+        amount_weight: Weight of :func:`~DRAMLesionLib.training.tasks.segmentation_losses.amount_loss`.
+        pasted_share: Part of the patches that come from lobes without lesion with pasted disease of any amount, see
+            :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
+        transplant_share: Part of these that get lesions of another patch instead, 0..1.
+        fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
+            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
     """
 
     patches_per_scan: int = 8
@@ -85,6 +92,10 @@ class SegmentationSettings:
     intensity: float = 1.0
     built_in_lungs: bool = False
     flip_all: bool = False
+    amount_weight: float = 0.0
+    pasted_share: float = 0.0
+    transplant_share: float = 0.0
+    fit_amount: bool = False
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationSettings":
@@ -99,8 +110,47 @@ class SegmentationSettings:
             "rotation": (0.0, 180.0),
             "scaling": (0.0, 0.5),
             "intensity": (0.0, 5.0),
+            "pasted_share": (0.0, 1.0),
+            "transplant_share": (0.0, 1.0),
         }
         return read_settings(cls, values, where, bounds)
+
+
+@dataclass(frozen=True)
+class LungSettings:
+    """The section ``lungs`` of a recipe.
+
+    Attributes:
+        samples_per_scan: Samples of each scan in an epoch.
+        size: Voxels (z, y, x) of a sample on the network's grid; about a whole chest.
+        disease: Part of the samples that get pasted disease, 0..1.
+    """
+
+    samples_per_scan: int = 4
+    size: tuple[int, int, int] = (160, 128, 160)
+    disease: float = 0.75
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "LungSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        size = values.get("size", cls.size) if isinstance(values, dict) else cls.size
+        if not (
+            isinstance(size, list | tuple)
+            and len(size) == 3
+            and all(isinstance(n, int) and not isinstance(n, bool) and 16 <= n <= 1024 for n in size)
+        ):
+            raise InputError(f"{where}.size: {size!r} is not three whole numbers from 16 to 1024")
+        rest = (
+            {key: value for key, value in values.items() if key != "size"}
+            if isinstance(values, dict)
+            else values
+        )
+        read = read_settings(cls, rest, where, {"samples_per_scan": (1.0, 1e4), "disease": (0.0, 1.0)})
+        return replace(read, size=(size[0], size[1], size[2]))
 
 
 Classes = Literal["score", "presence"]

@@ -218,26 +218,36 @@ class PatchSampler:
         )
         self._padded: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, lungs: LungSample, epoch: int, index: int) -> Patch:
-        """One patch of these lungs."""
+    def __call__(self, lungs: LungSample, epoch: int, index: int, once: bool = False) -> Patch:
+        """One patch of these lungs.
+
+        Args:
+            lungs: Where it is cut.
+            epoch: From 1.
+            index: Of the patch in the epoch.
+            once: These lungs are used for a while only: what is prepared of them is not kept.
+        """
         state = int(np.random.SeedSequence((self._seed, epoch, index)).generate_state(1)[0])
         self._vary.set_random_state(state)
         self._transform.set_random_state(state)
-        cut = self._vary(self._prepared(lungs))[0]
+        cut = self._vary(self._prepare(lungs) if once else self._kept(lungs))[0]
         varied = self._transform(cut)
         image, target, weight = (torch.as_tensor(varied[key]).float() for key in KEYS)
         return Patch(lungs.name, image.clamp(0, 1), target.clamp(0, 1), weight)
 
-    def _prepared(self, lungs: LungSample) -> dict[str, Any]:
-        """Padded to a crop's size, with the flat indices of voxels that patches lie about; made once."""
+    def _kept(self, lungs: LungSample) -> dict[str, Any]:
         if id(lungs) not in self._padded:
-            padded = self._pad({key: getattr(lungs, key)[None] for key in KEYS})
-            padded = {key: torch.as_tensor(value).contiguous() for key, value in padded.items()}
-            inside = padded["weight"][0].numpy().ravel() > 0
-            lesion = padded["target"][0].numpy().ravel() > 0.5
-            here, elsewhere = np.flatnonzero(inside & lesion), np.flatnonzero(inside & ~lesion)
-            # A scan may have no lesion: then all patches lie about the other voxels.
-            padded["lesion_voxels"] = here if here.size else elsewhere
-            padded["other_voxels"] = elsewhere if elsewhere.size else here
-            self._padded[id(lungs)] = padded
+            self._padded[id(lungs)] = self._prepare(lungs)
         return self._padded[id(lungs)]
+
+    def _prepare(self, lungs: LungSample) -> dict[str, Any]:
+        """Padded to a crop's size, with the flat indices of voxels that patches lie about."""
+        padded = self._pad({key: getattr(lungs, key)[None] for key in KEYS})
+        padded = {key: torch.as_tensor(value).contiguous() for key, value in padded.items()}
+        inside = padded["weight"][0].numpy().ravel() > 0
+        lesion = padded["target"][0].numpy().ravel() > 0.5
+        here, elsewhere = np.flatnonzero(inside & lesion), np.flatnonzero(inside & ~lesion)
+        # A scan may have no lesion: then all patches lie about the other voxels.
+        padded["lesion_voxels"] = here if here.size else elsewhere
+        padded["other_voxels"] = elsewhere if elsewhere.size else here
+        return padded

@@ -43,5 +43,23 @@ def weighted_dice_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch
     return (1 - (2 * shared + DICE_SMOOTH) / (both + DICE_SMOOTH)).mean()
 
 
+def amount_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """How far the mean probability of each sample lies from the share of its voxels that are lesion.
+
+    Cross entropy and Dice bear a map that marks a lesion's core alone; its amount is wrong then, and shows here.
+
+    Args:
+        logits: (batch, 1, z, y, x).
+        target: The same shape, 0..1.
+        weight: The same shape, not negative.
+
+    Returns:
+        A scalar, 0..1: the mean over samples; a sample without weight counts 0.
+    """
+    total = _sum(weight).clamp_min(1.0)
+    predicted, known = _sum(torch.sigmoid(logits) * weight) / total, _sum(target * weight) / total
+    return (predicted - known).abs().mean()
+
+
 def _sum(values: torch.Tensor) -> torch.Tensor:
     return values.flatten(1).sum(1)

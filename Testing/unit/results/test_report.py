@@ -143,7 +143,7 @@ def test_report_has_statement_headline_and_table(html: str, findings: Findings) 
     assert len(page.rows) == 9
     for row, region in zip(page.rows[1:], measured.regions, strict=True):
         assert row[0] == region.name
-        assert row[3:5] == [f"{region.percent:.1f}", f"{region.dram_percent:.1f}"]
+        assert row[3:5] == [f"{region.percent:.1f}", "–"]
         assert row[9] == f"−{abs(region.mean_hu):.0f}"
     # 12 x 8 x 8 lesion voxels of 20 mm3 are 15.36 mL.
     assert page.rows[-1][2] == "15.4"

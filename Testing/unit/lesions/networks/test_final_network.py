@@ -21,6 +21,7 @@ from DRAMLesionLib.lesions.networks.bundle import (
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
 from DRAMLesionLib.lesions.networks.final_description import (
+    AmountSettings,
     SegmentationDescription,
     SegmentationNetworkDescription,
 )
@@ -91,10 +92,53 @@ def test_instance_normalisation_is_torchs():
     torch.testing.assert_close(half.float(), torchs(values.bfloat16().float()), atol=0.05, rtol=0.02)
 
 
+def test_batch_normalisation_keeps_absolute_density_and_instance_normalisation_does_not():
+    dim, bright = torch.rand(2, 1, 8, 8, 8) * 0.1, torch.rand(2, 1, 8, 8, 8) * 0.1 + 0.8
+    differences = {}
+    for norm in ("instance", "batch"):
+        torch.manual_seed(0)
+        network = SegmentationNetwork(SegmentationNetworkDescription((2, 4, 4), norm=norm))
+        for _ in range(30):
+            network.train()(torch.cat([dim, bright]))
+        network.eval()
+        differences[norm] = (network(bright).mean() - network(dim).mean()).abs().item()
+    assert differences["batch"] > 5 * differences["instance"]
+
+
+def test_running_statistics_survive_a_bundle(tmp_path):
+    network_description = SegmentationNetworkDescription((2, 4, 4), norm="batch")
+    description = SegmentationDescription(patch=(16, 16, 16), network=network_description)
+    network = SegmentationNetwork(description.network)
+    network.train()(torch.rand(2, 1, 16, 16, 16))
+    about = dict.fromkeys(("name", "version", "card", "summary", "data", "licence"), "x")
+    loaded = load_segmentation_model(
+        save_model(tmp_path / "m", network.eval(), description, **about, half=False)
+    )
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[key], value), key
+    assert any("running_mean" in key for key in network.state_dict())
+
+
+def test_a_window_of_its_own_is_no_larger_than_the_lungs():
+    description = SegmentationDescription(
+        patch=(16, 16, 16),
+        window=(64, 32, 64),
+        overlap=0.25,
+        network=SegmentationNetworkDescription((2, 4, 4)),
+    )
+    echo = Echo()
+    probability = predict_on_grid(echo, description, np.zeros((20, 40, 9), np.float32), flips=False)
+    assert probability.shape == (20, 40, 9)
+    assert set(echo.seen) == {(20, 32, 12)}
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
         ({"patch": [64, 64, 60]}, "d.patch"),
+        ({"window": [64, 64, 60]}, "d.window"),
+        ({"network": {"norm": "layer"}}, "d.network.norm"),
+        ({"amount": {"slope": 1}}, "d.amount.slope"),
         ({"patch": [64, 64]}, "d.patch"),
         ({"patch": [16, 64, 64]}, "d.patch"),
         ({"overlap": 1}, "d.overlap"),
@@ -120,7 +164,17 @@ def test_a_wrong_description_names_the_key(values, named):
 
 def test_a_description_survives_json():
     description = SegmentationDescription(
-        (2.5, 1.5, 1.5), (-900, 50), 8, True, (32, 64, 64), 0.25, 0.6, 0.3, "map", TINY
+        (2.5, 1.5, 1.5),
+        (-900, 50),
+        8,
+        True,
+        (32, 64, 64),
+        0.25,
+        0.6,
+        0.3,
+        "map",
+        TINY,
+        AmountSettings(dense=0.5),
     )
     assert (
         SegmentationDescription.from_dict(json.loads(json.dumps(description.to_dict())), "d") == description

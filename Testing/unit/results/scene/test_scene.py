@@ -346,7 +346,7 @@ def test_bundle_opens_again_with_everything_in_its_place(tmp_path, flip):
         np.testing.assert_allclose(
             back.geometry.canonical().matrix, ct.geometry.canonical().matrix, atol=1e-6
         )
-        heatmap = reread.GetFirstNodeByName("patient lesion map (dRAM)")
+        heatmap = reread.GetFirstNodeByName("patient lesion map")
         np.testing.assert_array_equal(mrml.volume_from_node(heatmap).array, findings.dram)
         display = heatmap.GetDisplayNode()
         assert display.GetApplyThreshold() and display.GetLowerThreshold() == pytest.approx(0.1)

@@ -132,7 +132,13 @@ def test_the_provenance_says_how_each_label_was_made(data, model, tmp_path):
     write_pseudo_labels(data, model, tmp_path / "out", settings, device="cpu")
     told = json.loads((tmp_path / "out" / PROVENANCE).read_text())
     assert told["model"]["name"] == "tiny" and len(told["model"]["checksum"]) == 64
-    assert told["settings"] == {"rule": "otsu", "crf": True, "smooth_mm": 2.0, "threshold": 0.1}
+    assert told["settings"] == {
+        "rule": "otsu",
+        "crf": True,
+        "smooth_mm": 2.0,
+        "dram_share": None,
+        "threshold": 0.1,
+    }
     assert "torch" in told["versions"]
     kinds = [told["scans"][name]["label"] for name in "abcd"]
     assert kinds == ["guessed", "guessed", "guessed, with painted voxels", "given"]

@@ -1,10 +1,12 @@
 """The maps that a study compares: each row's is what its name says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
@@ -25,9 +27,11 @@ from DRAMLesionLib.lesions.networks.final_description import (
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.evaluation.study_masks import (
     LoadedScan,
+    fit_line,
     lesion_map,
     load_row_model,
     threshold_map,
@@ -148,3 +152,29 @@ def test_a_row_s_model_is_loaded_by_its_kind(tmp_path, teacher, final):
     assert isinstance(load_row_model("cam", cam), CamModel)
     assert isinstance(load_row_model("crf", dram), Model)
     assert isinstance(load_row_model("final", last), SegmentationModel)
+
+
+def test_the_straight_line_is_fitted_on_known_percentages_and_marks_the_densest_voxels(one):
+    rng = np.random.default_rng(1)
+    scans = []
+    for share in (0.1, 0.3, 0.6):
+        hu = np.full(one.lobes.shape, -860, np.int16)
+        hu[:, :, : int(24 * share)] = -100
+        hu = (hu + rng.normal(0, 5, hu.shape)).astype(np.int16)
+        dense = ndimage.gaussian_filter(hu.astype(np.float32), 1.5) > -500
+        percent = [None] * 5
+        for lobe in (1, 3):
+            percent[lobe - 1] = 100 * float(dense[one.lobes == lobe].mean()) * 0.5 + 2
+        scan = replace(one.scan, percent=tuple(percent))
+        scans.append(replace(one, scan=scan, ct=replace(one.ct, array=hu)))
+    line = fit_line(scans)
+    assert (line.offset, line.slope) == pytest.approx((2, 0.5), abs=1e-6)
+    cut = lesion_map("line", None, scans[1], "cpu", line)
+    for lobe in (1, 3):
+        here = one.lobes == lobe
+        assert 100 * cut[here].mean() == pytest.approx(scans[1].scan.percent[lobe - 1], abs=0.3)
+    smooth = ndimage.gaussian_filter(scans[1].ct.array.astype(np.float32), 1.5)
+    here = one.lobes == 3
+    assert smooth[here & (cut > 0)].min() >= smooth[here & (cut == 0)].max()
+    with pytest.raises(InputError, match="straight line"):
+        fit_line([one])

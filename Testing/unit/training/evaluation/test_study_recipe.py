@@ -27,7 +27,7 @@ def write(tmp_path):
 def test_the_shipped_study_has_every_stage_of_the_method():
     study = read_study("study")
     assert [row.mask for row in study.rows] == [
-        *("threshold", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
+        *("threshold", "line", "cam", "dram", "dram", "attention", "crf", "final", "combined", "final")
     ]
     assert len(study.seeds) > 1
     final, combined, supervised = study.rows[-3:]
@@ -62,7 +62,7 @@ def test_a_change_replaces_single_keys(write):
         ("seeds: [x]\n" + ROWS, "seeds: ['x']"),
         ("rows:\n  - {name: a}", "rows[0].mask: is missing"),
         ("rows:\n  - {name: a, mask: guess}", "rows[0].mask: 'guess' is unknown"),
-        ("rows:\n  - {name: a, mask: dram}", "rows[0]: a threshold needs no model"),
+        ("rows:\n  - {name: a, mask: dram}", "rows[0]: a threshold or a line needs no model"),
         ("rows:\n  - {name: a, mask: threshold, colour: red}", "rows[0].colour: unknown key"),
         (ROWS + "  - {name: cut, mask: threshold}", "rows[1].name: 'cut'"),
         ("rows:\n  - {name: a, mask: dram, model_of: b}", "rows[0].model_of: 'b' is no row before"),

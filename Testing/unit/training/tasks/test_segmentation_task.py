@@ -23,6 +23,7 @@ from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
 from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 from DRAMLesionLib.training.tasks.segmentation_losses import (
     DICE_SMOOTH,
+    amount_loss,
     weighted_cross_entropy,
     weighted_dice_loss,
 )
@@ -56,11 +57,19 @@ def test_dice_by_hand():
     assert weighted_dice_loss(perfect, target, weight).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_the_amount_is_compared_and_nothing_else():
+    logits, target, weight = torch.logit(row(0.5, 0.8, 0.9)), row(1, 0, 1), row(1, 3, 0)
+    assert amount_loss(logits, target, weight).item() == pytest.approx((0.5 + 2.4) / 4 - 1 / 4, rel=1e-5)
+    moved = torch.logit(row(0.8, 0.5, 0.9))
+    assert amount_loss(moved, target, row(1, 1, 0)).item() == pytest.approx(0.15, rel=1e-5)
+    assert amount_loss(logits, target, weight * 0).item() == 0
+
+
 def test_a_batch_is_the_mean_of_its_samples():
     """So that it does not matter which samples a process sees together."""
     logits, target = torch.randn(3, 1, 4, 4, 4), (torch.rand(3, 1, 4, 4, 4) > 0.7).float()
     weight = torch.rand(3, 1, 4, 4, 4) * torch.tensor([0.1, 1, 5]).view(3, 1, 1, 1, 1)
-    for loss in (weighted_cross_entropy, weighted_dice_loss):
+    for loss in (weighted_cross_entropy, weighted_dice_loss, amount_loss):
         apart = [loss(logits[i : i + 1], target[i : i + 1], weight[i : i + 1]) for i in range(3)]
         torch.testing.assert_close(loss(logits, target, weight), torch.stack(apart).mean())
 
@@ -307,3 +316,48 @@ def test_recipes_of_the_final_network_can_be_read():
 def test_wrong_settings_name_the_key(values, named):
     with pytest.raises(InputError, match=rf"r\.yaml: segmentation\.{named}"):
         SegmentationSettings.from_dict(values, "r.yaml: segmentation")
+
+
+def test_pasted_disease_comes_from_healthy_lobes_alone_and_is_new_in_each_epoch(data):
+    made = task(data, pasted_share=1.0, patches_per_scan=4)
+    first, again, other = made.sample(0, 1), made.sample(0, 1), made.sample(0, 2)
+    assert "with pasted disease" in first.name
+    assert torch.equal(first.image, again.image) and torch.equal(first.target, again.target)
+    assert not torch.equal(first.image, other.image)
+    sick = [made.sample(index, epoch).target.sum().item() for epoch in range(1, 6) for index in range(8)]
+    assert max(sick) > 20 and min(sick) == 0
+
+
+def test_a_transplant_puts_lesions_of_a_labelled_scan_into_a_healthy_lobe(data):
+    made = task(data, pasted_share=1.0, transplant_share=1.0, lesion_share=1.0)
+    patches = [made.sample(index, 1) for index in range(6)]
+    assert all("with lesions of" in patch.name for patch in patches)
+    sick = [patch for patch in patches if (patch.target > 0.9).any()]
+    assert sick
+    for patch in sick:
+        assert patch.image[patch.target > 0.9].mean() > 0.5
+        assert (patch.target[patch.weight == 0] == 0).all()
+
+
+def test_scans_without_lesion_need_no_label(data, tmp_path):
+    rows = json.loads((data / "list.json").read_text())["training"]
+    rows[1] = {**rows[1], "percent": [0, 0, 0, 0, 0], "label": None}
+    rows[1].pop("label")
+    for key in ("image", "lobes", "label"):
+        for row_ in rows:
+            if key in row_:
+                row_[key] = str(data / row_[key])
+    (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
+    assert len(task(tmp_path, patches_per_scan=3)) == 6
+    rows[1]["percent"] = [0, 0, 2, 0, 0]
+    (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
+    with pytest.raises(InputError, match="no label for image1"):
+        task(tmp_path)
+
+
+def test_what_a_lobe_s_mean_stands_for_is_fitted_at_the_end(data, tmp_path):
+    made = task(data, fit_amount=True, pasted_share=0.5)
+    folder = made.save(tmp_path / "bundle", {})
+    amount = load_segmentation_model(folder).description.amount
+    assert amount is not None and amount.mean >= 0.3
+    assert load_segmentation_model(task(data).save(tmp_path / "other", {})).description.amount is None

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from DRAMLesionLib.lesions.amount import (
+    Amount,
+    cut_at_amounts,
+    lobe_amounts,
+    lobe_cuts,
+    ranges_of,
+    with_range,
+)
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings
+from DRAMLesionLib.system.errors import InputError
+
+SPACING = (2.0, 2.0, 2.0)
+
+
+@pytest.fixture
+def lobes():
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[2:18, 2:10, 2:18], labels[2:18, 10:18, 2:18] = 1, 5
+    return labels
+
+
+@pytest.fixture
+def faint(lobes):
+    """A map whose order is right and whose values are far too low in lobe 5."""
+    rng = np.random.default_rng(0)
+    values = np.where(lobes == 5, 0.2, 0.9) * rng.random(lobes.shape) * (lobes > 0)
+    return values.astype(np.float32)
+
+
+def test_the_amount_is_the_maps_mean_and_the_dense_share_as_weighted(lobes):
+    lesion_map = np.where(lobes == 1, 0.25, 0).astype(np.float32)
+    hu = np.where(lobes == 5, -300, -860).astype(np.int16)
+    settings = AmountSettings(offset=-2, mean=0.8, dense=0.5)
+    amounts = lobe_amounts(lesion_map, hu, lobes, SPACING, settings)
+    assert set(amounts) == {1, 5}
+    near = 100 * 1 / 8  # the slice of lobe 1 beside the dense lobe, at most
+    assert 18 <= amounts[1].percent <= 18 + 0.5 * near
+    assert 30 < amounts[5].percent <= 48
+    without = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings())
+    assert without[1].percent == pytest.approx(25) and without[5].percent == 0
+    convex = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings(offset=1, mean=0.5, square=0.8))
+    assert convex[1].percent == pytest.approx(1 + 12.5 + 0.8 * 6.25)
+
+
+def test_air_beyond_the_ct_is_not_dense(lobes):
+    hu = np.full(lobes.shape, -860, np.int16)
+    settings = AmountSettings(mean=0, dense=1)
+    assert (
+        lobe_amounts(lobes * np.float32(0), hu, np.where(lobes > 0, lobes, 2), SPACING, settings)[2].percent
+        == 0
+    )
+
+
+def test_cuts_give_each_lobe_its_amount(lobes, faint):
+    wanted = {1: Amount(12.0, 10, 14), 5: Amount(80.0, 70, 90)}
+    cuts = lobe_cuts(faint, lobes, wanted)
+    for lobe, amount in wanted.items():
+        assert 100 * (faint[lobes == lobe] > cuts[lobe]).mean() == pytest.approx(amount.percent, abs=0.1)
+    assert lobe_cuts(faint, lobes, {1: Amount(0, 0, 1), 5: Amount(100, 99, 100)}) == {1: 1.0, 5: 0.0}
+
+
+def test_one_threshold_cuts_the_moved_map_at_all_amounts(lobes, faint):
+    wanted = {1: Amount(12.0, 10, 14), 5: Amount(80.0, 70, 90)}
+    before = faint.copy()
+    cut_at_amounts(faint, lobes, 0.5, wanted)
+    for lobe, amount in wanted.items():
+        here = lobes == lobe
+        assert 100 * (faint[here] > 0.5).mean() == pytest.approx(amount.percent, abs=0.1)
+        assert (np.diff(faint[here][np.argsort(before[here])]) >= 0).all()
+    assert (faint[lobes == 0] == 0).all() and faint.dtype == np.float32
+
+
+def test_nothing_is_lesion_in_a_lobe_of_amount_0(lobes, faint):
+    cut_at_amounts(faint, lobes, 0.5, {1: Amount(0, 0, 1), 5: Amount(50, 40, 60)})
+    assert not (faint[lobes == 1] > 0.5).any()
+
+
+def test_ranges_hold_the_estimate_and_end_at_0_and_100():
+    settings = AmountSettings(error_points=1, error_share=0.2)
+    assert with_range(0.5, settings) == Amount(0.5, 0.0, pytest.approx(1.6))
+    assert with_range(40, settings) == Amount(40, pytest.approx(31), pytest.approx(49))
+    assert with_range(99.5, settings).high == 100
+    assert ranges_of({3: Amount(40, 31, 49)}) == {3: (31, 49)}
+
+
+@pytest.mark.parametrize("values", [{"mean": "x"}, {"slope": 1}, {"error_points": -1}])
+def test_wrong_settings_are_named(values):
+    with pytest.raises(InputError, match=f"a.{next(iter(values))}"):
+        AmountSettings.from_dict(values, "a")
