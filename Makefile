@@ -54,12 +54,14 @@ test: install-test
 # Slicer's Python is 3.12. Torch (6 GB with its CUDA libraries) is not installed a second time: what asks for it is skipped.
 SLICER_PYTHON ?= python3.12
 WITHOUT_TORCH := numpy scipy SimpleITK packaging safetensors typer rich jinja2 matplotlib pyyaml \
-  pydicom highdicom pytest pytest-xdist hypothesis jsonschema
+  pydicom highdicom distributed pytest pytest-xdist hypothesis jsonschema scikit-image
 test-slicer-python:
 	$(SLICER_PYTHON) -m venv $(VENV)/slicer-python
 	$(VENV)/slicer-python/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WITHOUT_TORCH)
 	$(VENV)/slicer-python/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	OMP_NUM_THREADS=1 DRAMLESION_TEST_WITHOUT_TORCH=1 $(VENV)/slicer-python/bin/python -m pytest -q -n 2 --dist loadfile Testing/unit
+	OMP_NUM_THREADS=1 DRAMLESION_TEST_WITHOUT_TORCH=1 $(VENV)/slicer-python/bin/python -m pytest -q -n 2 --dist loadfile \
+	  --deselect Testing/unit/system/test_requirements.py::test_the_rule_on_monai_is_what_monai_declares \
+	  --deselect Testing/unit/system/test_requirements.py::test_this_python_keeps_the_rules_and_doctor_says_so Testing/unit
 
 # An hour on two cores. FAULTS: words that the faults' names hold.
 FAULTS ?=

@@ -63,7 +63,12 @@ def segment_case(
 
 
 def segment_to_arrays(
-    source: str | Path, out: str | Path, options: Options | None = None, *, progress: Progress = silent
+    source: str | Path,
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    models: CaseModels | None = None,
+    progress: Progress = silent,
 ) -> Findings:
     """Segment one CT for another process, which has the CT already and goes on with plain arrays.
 
@@ -71,6 +76,7 @@ def segment_to_arrays(
         source: A NIfTI, NRRD or MHA file, or a DICOM folder.
         out: The folder for the arrays: see :mod:`DRAMLesionLib.results.arrays`. No report, scene or image is written.
         options: How to segment; what they say of scene and DICOM does not count here.
+        models: Models that are loaded already; None loads those that the options name.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -79,7 +85,7 @@ def segment_to_arrays(
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    with _ready_to_find(source, options or Options(), None, progress, Stopwatch()) as find:
+    with _ready_to_find(source, options or Options(), models, progress, Stopwatch()) as find:
         findings = find()
         progress("Handing over", 0.0)
         write_arrays(findings, out)

@@ -12,7 +12,7 @@ import typer
 
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
-from DRAMLesionLib.commands.console import INTERRUPTED, print_json
+from DRAMLesionLib.commands.console import INTERRUPTED, lasting, print_json, restart_in_utf8
 from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.dicom_seg import dicom_seg
 from DRAMLesionLib.commands.doctor import doctor
@@ -26,7 +26,6 @@ from DRAMLesionLib.commands.segment import segment
 from DRAMLesionLib.commands.steer import steer
 from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
-from DRAMLesionLib.system.streams import lasting, restart_in_utf8
 
 app = typer.Typer(
     name="dramlesion",

@@ -1,13 +1,25 @@
 """What the module can do without its panel."""
 
+from pathlib import Path
 from typing import Any
+
+import slicer
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.scene.table import fill_table
 from DRAMLesionPanel.correct.correction import Correction
-from DRAMLesionPanel.results.nodes import Results, addingResults, findingsOf, findResults, isUntouched
-from DRAMLesionPanel.segment.run import SegmentRun
+from DRAMLesionPanel.results.nodes import (
+    Results,
+    addingResults,
+    findingsOf,
+    findResults,
+    isUntouched,
+    readingFindings,
+)
+from DRAMLesionPanel.segment.run import SegmentRun, commandOf
+from DRAMLesionPanel.shared.child_process import LibraryProcess
 from DRAMLesionPanel.shared.steps import Steps, finish
+from DRAMLesionPanel.shared.worker import Worker
 from DRAMLesionPanel.train.plan import makePlan
 from DRAMLesionPanel.train.run import TrainingRun, discardTraining, resumeTraining, startTraining
 
@@ -17,6 +29,7 @@ class PanelLogic:
 
     def __init__(self) -> None:
         self._corrections: dict[str, Correction] = {}
+        self.worker = Worker(slicer.app.temporaryPath)
 
     def startSegmentation(
         self,
@@ -31,7 +44,13 @@ class PanelLogic:
         Raises:
             InputError: The nodes can't be used.
         """
-        return SegmentRun(volumeNode, self.delivering, lobesNode, model, device, method)
+        return SegmentRun(volumeNode, self.delivering, self._launch, lobesNode, model, device, method)
+
+    def _launch(self, arguments: dict[str, Any], folder: Path) -> Any:
+        """Let the worker segment, or a process of its own while the worker does something else."""
+        if self.worker.busy:
+            return LibraryProcess(commandOf(arguments), folder)
+        return self.worker.submit("segment", **arguments)
 
     def startTraining(
         self,
@@ -73,11 +92,17 @@ class PanelLogic:
         """
         return finish(self.preparingCorrection(results))
 
-    def preparingCorrection(self, results: Results) -> Steps[Correction]:
-        """The same in steps."""
+    def preparingCorrection(self, results: Results, findings: Findings | None = None) -> Steps[Correction]:
+        """Prepare a correction in steps.
+
+        Args:
+            results: The nodes.
+            findings: What they hold, where that is known: then nothing is read from them.
+        """
         known = self.openCorrection(results)
         if known is None:
-            known = self._corrections[results.ctNode.GetID()] = yield from Correction.preparing(results)
+            known = yield from Correction.preparing(results, findings)
+            self._corrections[results.ctNode.GetID()] = known
         return known
 
     def openCorrection(self, results: Results | None) -> Correction | None:
@@ -90,9 +115,18 @@ class PanelLogic:
         known = self.openCorrection(results)
         return known.findings() if known else findingsOf(results)
 
+    def readingCurrent(self, results: Results) -> Steps[Findings]:
+        """Read the results with the user's edits in steps."""
+        known = self.openCorrection(results)
+        if known:
+            return known.findings()
+        return (yield from readingFindings(results))
+
     def updateTable(self, results: Results) -> None:
         """Let table and chart follow from the lesion as it is now."""
-        fill_table(results.tableNode, self.currentFindings(results).quantification.regions)
+        known = self.openCorrection(results)
+        table = known.table if known else findingsOf(results).quantification
+        fill_table(results.tableNode, table.regions)
 
     def forget(self) -> None:
         """Drop what belongs to a scene that is closed."""

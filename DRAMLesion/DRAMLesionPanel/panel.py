@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct.correct_section import CorrectSection
+from DRAMLesionPanel.correct.steer_section import SteerSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
 from DRAMLesionPanel.results.nodes import Results, findResults
@@ -19,6 +21,7 @@ from DRAMLesionPanel.segment.run_section import RunSection
 from DRAMLesionPanel.shared import colors
 from DRAMLesionPanel.train.train_section import TrainingSection
 
+IDLE_CHECK_MS = 20_000
 COLORS = {"error": colors.ERROR, "warning": colors.WARNING, "": ""}
 
 
@@ -36,10 +39,14 @@ class Panel:
         self.ui, self.logic, self.resourcePath = ui, logic, resourcePath
         self.parameters: Any = None
         self._updating = False
+        self._idleTimer = qt.QTimer()
+        self._idleTimer.setInterval(IDLE_CHECK_MS)
+        self._idleTimer.connect("timeout()", self._onIdle)
         self.inputs = InputSection(self)
         self.run = RunSection(self)
         self.results = ResultsSection(self)
         self.correct = CorrectSection(self)
+        self.steer = SteerSection(self)
         self.install = InstallSection(self)
         self.train = TrainingSection(self)
 
@@ -62,6 +69,7 @@ class Panel:
                 self.run.update()
                 self.results.update()
                 self.correct.update()
+                self.steer.update()
                 self.train.update()
         finally:
             self._updating = False
@@ -109,6 +117,19 @@ class Panel:
         self.correct.enter()
         self.train.enter()
         self.update()
+        self.warm()
+
+    def warm(self) -> None:
+        """Start the worker, so that the first run need not wait for torch and the models."""
+        parameters = self.parameters
+        if parameters is not None and not self.install.missing and not self.run.running:
+            with self.reported():
+                self.logic.worker.warm(parameters.model or None, parameters.method or None, parameters.device)
+            self._idleTimer.start()
+
+    def _onIdle(self) -> None:
+        if self.logic.worker.endIfIdle():
+            self._idleTimer.stop()
 
     def leave(self) -> None:
         """The user went to another module; a run goes on."""
@@ -117,6 +138,8 @@ class Panel:
     def closeScene(self) -> None:
         """The scene is about to be closed."""
         self.run.cancel()
+        self.results.closeScene()
+        self.steer.closeScene()
         self.correct.closeScene()
         self.logic.forget()
         self.parameters = None
@@ -127,3 +150,5 @@ class Panel:
         self.closeScene()
         self.inputs.cleanup()
         self.train.cleanup(quitting)
+        self._idleTimer.stop()
+        self.logic.worker.end()

@@ -16,6 +16,7 @@ from typing import Any
 
 from DRAMLesionLib.images.dicom.tree import MIN_SLICES, could_be_dicom, find_series
 from DRAMLesionLib.images.paths import is_volume_file, stem
+from DRAMLesionLib.results.folder import is_result
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.text_file import csv_delimiter, read_text
@@ -124,12 +125,17 @@ def _search(
 ) -> tuple[list[_Scan], list[str]]:
     files: list[Path] = []
     folders: dict[Path, int] = {}
+    earlier = 0
     for path in _walk(source, out.resolve() if out else None):
-        if is_volume_file(path):
+        if is_result(path):
+            earlier += 1
+        elif is_volume_file(path):
             files.append(path)
         elif could_be_dicom(path):
             folders[path.parent] = folders.get(path.parent, 0) + 1
     chosen, notes = _choose(source, files, images)
+    if earlier:
+        notes.append(f"{earlier} files passed over, which are results of earlier runs")
     scans = [_file(path, _name_in(source, path), lobes) for path in chosen]
     targets = {one.lobes for one in scans}
     scans = [one for one in scans if one.image not in targets]

@@ -4,16 +4,19 @@ import os
 import platform
 import shutil
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 import DRAMLesionLib
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json
 from DRAMLesionLib.system.interrupted_install import interrupted
 from DRAMLesionLib.system.optional import install_command
-from DRAMLesionLib.system.requirements import PACKAGES, Environment, state_of_packages
+from DRAMLesionLib.system.requirements import PACKAGES, Environment, requirement, state_of_packages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,12 +35,14 @@ OPTIONAL = {
 
 
 def doctor(json: Json = False, debug: Debug = False) -> None:
-    """Show what is installed, the devices, their memory, and the models."""
+    """Show what is installed, the devices, their memory, and the models. Exit code 2 where something is amiss."""
     with Reporter(json, debug) as reporter:
         examination = examine()
         reporter.result(examination)
         if not json:
             print_examination(examination, reporter.console)
+        if examination["problems"]:
+            raise typer.Exit(2)
 
 
 def examine() -> dict[str, Any]:
@@ -65,11 +70,35 @@ def examine() -> dict[str, Any]:
         "problems": problems,
     }
     if not problems:
+        problems += _broken_packages(environment)
+    if not problems:
         from DRAMLesionLib.system.device import list_devices
 
         found["devices"] = list_devices()
         found["models"] = _models(problems)
     return found
+
+
+def _broken_packages(environment: Environment) -> list[str]:
+    """A line for each package that is installed and can't be loaded, as torch where a library is missing."""
+    broken = []
+    for package in PACKAGES:
+        try:
+            import_module(_MODULES.get(package, package))
+        except Exception as error:  # libraries raise what they like when they are loaded
+            reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+            again = (
+                "start Slicer anew, or press Install in the module DRAMLesion"
+                if environment.in_slicer
+                else f"pip install --force-reinstall '{requirement(environment, package)}'"
+            )
+            broken.append(f"{package} is installed and can't be loaded: {reason}: {again}")
+    return broken
+
+
+_MODULES = {"pyyaml": "yaml"}
+"""What packages are imported as, where that is not their name."""
+_LONGEST_REASON = 300
 
 
 def memory_gib() -> float | None:
@@ -125,4 +154,7 @@ def _models(problems: list[str]) -> dict[str, str]:
             models[name] = f"version {model.version}, checksum {model.checksum[:12]}, {folder}"
         except InputError as error:
             problems.append(str(error))
+        except Exception as error:  # whatever a damaged file makes of itself
+            reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+            problems.append(f"{folder}: damaged model: {reason}: install the model again")
     return models

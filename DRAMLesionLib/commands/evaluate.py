@@ -53,5 +53,7 @@ def evaluate(
         reporter.result(as_dict(evaluation))
         if not json:
             print_evaluation(evaluation, reporter.console)
+            for note in evaluation.notes:
+                reporter.note(f"Note: {note}")
             if out is not None:
                 reporter.note(f"Scores in {out}")

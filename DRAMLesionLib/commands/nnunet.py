@@ -18,6 +18,7 @@ def export_nnunet(
 ) -> None:
     """Write a data list with pseudo labels as an nnU-Net v2 raw data set."""
     with Reporter(json, debug) as reporter:
+        check_folder(out)
         from DRAMLesionLib.training.data.nnunet import export_nnunet as run
 
         done = run(data, out, reporter.progress)

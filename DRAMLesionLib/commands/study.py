@@ -51,4 +51,5 @@ def study(
             raise typer.Exit(STOPPED_EXIT_CODE) from None
         reporter.result({"table": str(out / "study.md")})
         reporter.note(text)
-        reporter.note(f"Table in {out / 'study.md'} and study.csv, stages in stages.png")
+        stages = "" if no_picture else ", stages in stages.png"
+        reporter.note(f"Table in {out / 'study.md'} and study.csv{stages}")

@@ -102,7 +102,7 @@ def start_logits(
         with np.errstate(divide="ignore"):
             from_map = to_steps(np.log(values) - np.log1p(-values) - logit(threshold))
         # The quotient may round across the threshold; the map's own comparison decides.
-        logits[z][inside] = _sided(from_map, given > threshold)
+        logits[z][inside] = sided(from_map, given > threshold)
     return logits if label is None else _with_label(logits, label)
 
 
@@ -114,11 +114,17 @@ def _with_label(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
     if not (label.min() >= 0 and label.max() <= 1) or not (whole or np.isin(label, (0, 1)).all()):
         raise InputError("label: other values than 0 and 1: give 1 for lesion")
     for plane, lesion in zip(logits, label, strict=True):
-        plane[...] = _sided(plane, lesion > 0)
+        plane[...] = sided(plane, lesion > 0)
     return logits
 
 
-def _sided(logits: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def sided(logits: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Logits on the side that a label asks for: where they contradict it, as weak as can be.
+
+    Args:
+        logits: int8 steps.
+        positive: bool, the shape of the logits: where they must lie above 0.
+    """
     return np.where(positive, np.maximum(logits, 1), np.minimum(logits, 0)).astype(np.int8)
 
 

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import DRAMLesionLib
-from DRAMLesionLib.correction.logits import check_inputs, check_probability, start_logits, to_probability
+from DRAMLesionLib.correction.logits import (
+    check_inputs,
+    check_probability,
+    sided,
+    start_logits,
+    to_probability,
+)
 from DRAMLesionLib.correction.propagation import FORGET, Propagation
 from DRAMLesionLib.correction.state import State, repaint, write_labels
 from DRAMLesionLib.correction.store import Store, read_header, read_session
@@ -55,6 +61,8 @@ class CorrectionSession:
         crf: Sharpen the map by the dense CRF first.
         ct: The CT's volume, so that label and edits are saved in its geometry.
         propagation: How strokes spread.
+        start: int8 (z, y, x): what :func:`~DRAMLesionLib.correction.logits.start_logits` gives for map and label, where
+            the caller has it already; map and label are not looked at then.
 
     Raises:
         InputError: Shapes that differ, values out of range, NaN, or a directory that already holds a session.
@@ -74,6 +82,7 @@ class CorrectionSession:
         crf: bool = False,
         ct: Volume | None = None,
         propagation: Propagation | None = None,
+        start: np.ndarray | None = None,
     ) -> None:
         labels = lobes.labels if isinstance(lobes, LobeMap) else np.asarray(lobes)
         hu = np.asarray(hu)
@@ -99,7 +108,8 @@ class CorrectionSession:
         }
         if crf:
             probability = sharpened(probability, hu, labels, spacing_mm)
-        start = start_logits(probability, labels, threshold, label)
+        if start is None:
+            start = start_logits(probability, labels, threshold, label)
         self._state = State.begin(hu, labels.astype(np.uint8), (z, y, x), settings, start)
         self._history = History()
         self._store: Store | None = None
@@ -141,7 +151,7 @@ class CorrectionSession:
     @property
     def strokes(self) -> tuple[Stroke, ...]:
         """The strokes that stand, oldest first."""
-        return tuple(change.stroke for change in self._history.done)
+        return tuple(change.stroke for change in self._history.done if change.stroke.voxels.any())
 
     @property
     def can_undo(self) -> bool:
@@ -180,6 +190,36 @@ class CorrectionSession:
         change.apply(state.logits, state.edits)
         self._history.push(change)
         return self._updated(change)
+
+    def relabel(self, box: Box, label: np.ndarray) -> Update:
+        """Take another label in a box, as if the map had said so, as weakly as can be: a step that can be undone.
+
+        Painted voxels stay as they were painted, and later strokes spread over the new label.
+
+        Args:
+            box: Where, (z, y, x).
+            label: Shape of the box, not 0 is lesion.
+
+        Returns:
+            The box, and a copy of the label there.
+
+        Raises:
+            OSError: It can't be saved; nothing has changed.
+        """
+        state = self._state
+        old = state.logits[box]
+        new = sided(old, np.asarray(label) != 0)
+        nothing = np.zeros(old.shape, np.uint8)
+        difference = new.view(np.uint8) - np.ascontiguousarray(old).view(np.uint8)
+        change = Change.between(Stroke(FORGET, box, nothing.astype(bool)), box, difference, nothing)
+        self._save_step({"op": "paint", **change.to_record(), "time": _now()})
+        change.apply(state.logits, state.edits)
+        self._history.push(change)
+        return self._updated(change)
+
+    def edits_in(self, box: Box) -> np.ndarray:
+        """A copy of the edits in a box: 1 painted as lesion, 2 as not lesion, 0 not painted."""
+        return self._state.edits[box].copy()
 
     def undo(self) -> Update | None:
         """Take the last stroke back, exactly.

@@ -110,6 +110,8 @@ def repaint(
         The history on the new map, with the same strokes done and undone.
     """
     history = History()
+    # A label that was taken over from elsewhere is the old map's: nothing of it is painted.
+    done, undone = ([old for old in part if old.stroke.voxels.any()] for part in (done, undone))
     total = len(done) + len(undone)
     for count, old in enumerate((*done, *reversed(undone))):
         progress("Applying the edits", count / total)

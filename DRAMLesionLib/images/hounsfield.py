@@ -93,16 +93,16 @@ def why_not_ct(array: np.ndarray) -> str | None:
     seen = f"values {low:g}..{high:g}"
     sample = _sample(array)
     scanned = sample[sample > PADDING_HU]
+    air = float(np.mean(scanned < -700)) if scanned.size else 0.0
+    tissue = float(np.mean((sample > -200) & (sample < 300)))
+    offset = _offset(scanned) if air < _LEAST and high > 1000 else None
+    if offset:
+        return f"{seen} look like unscaled CT values (offset {offset}): subtract {offset} to get HU"
     if low >= 0 or (scanned.size and np.mean(scanned < 0) < NEGATIVE_SHARE):
-        offset = _offset(sample) if high > 1000 else None
-        if offset:
-            return f"{seen} look like unscaled CT values (offset {offset}): subtract {offset} to get HU"
-        if high <= 255 and low >= 0:
+        if low >= 0 and high <= 255:
             grey = "fractions of a range of HU" if high <= 1 else "a picture's grey values"
             return f"{seen}, expected HU (air -1000, water 0), not {grey}: give the scan itself, such as its DICOM series"
         return f"{seen}, expected HU (air -1000, water 0): give the scan in HU"
-    air = float(np.mean(sample < -700))
-    tissue = float(np.mean((sample > -200) & (sample < 300)))
     if air < _LEAST:
         share = f"{seen} but {100 * air:.1f} percent air (below -700 HU)"
         if float(np.mean(sample == low)) > _CUT_OFF:
@@ -112,9 +112,9 @@ def why_not_ct(array: np.ndarray) -> str | None:
         return f"{share}: give a chest CT in HU"
     if tissue < _LEAST:
         share = f"{seen} but {100 * tissue:.1f} percent soft tissue (-200 to 300 HU)"
-        for offset in (1024, 1000):
-            if np.mean(np.abs(sample + offset) < 150) > _SEEN and np.mean(sample < -700 - offset) > _SEEN:
-                return f"{share}, as if {offset} had been subtracted twice: add {offset} to get HU"
+        twice = _subtracted_twice(sample)
+        if twice:
+            return f"{share}, as if {twice} had been subtracted twice: add {twice} to get HU"
         return f"{share}: give a chest CT in HU"
     return None
 
@@ -150,18 +150,40 @@ def _sample(array: np.ndarray) -> np.ndarray:
     return array[::step, ::step, ::step]
 
 
-def _offset(sample: np.ndarray) -> int | None:
-    """Whether values without a sign are HU plus 1024 or plus 1000; None where they hold no air and tissue of either.
-
-    Air around the patient is -1000 HU: it lies at 24, or at 0. Zeros alone tell nothing, since padding and what was cut
-    off have them too.
-    """
-    air = float(np.mean((sample >= 0) & (sample < 324)))
-    tissue = float(np.mean((sample > 824) & (sample < 1324)))
+def _offset(scanned: np.ndarray) -> int | None:
+    """Whether values are HU plus 1024 or plus 1000; None where they hold no air and tissue of either."""
+    if not scanned.size:
+        return None
+    air = float(np.mean((scanned > -_NEAR) & (scanned < 324)))
+    tissue = float(np.mean((scanned > 824) & (scanned < 1324)))
     if min(air, tissue) <= _SEEN:
         return None
-    counts = np.bincount(np.rint(sample[(sample > 0) & (sample < 60)]).astype(int), minlength=60)[1:]
-    if counts.sum() < _LEAST * sample.size:
-        return 1000 if np.mean(sample == 0) > _SEEN else 1024
-    smooth = np.convolve(counts, np.ones(9) / 9, mode="same")
-    return 1024 if int(smooth.argmax()) + 1 >= 14 else 1000
+    return 1024 if _air_peak(scanned, 0) >= 12 else 1000
+
+
+def _subtracted_twice(sample: np.ndarray) -> int | None:
+    """Whether values are HU less 1024 or less 1000; None where they hold no air and tissue of either."""
+    air, tissue = float(np.mean(sample < -1700)), float(np.mean(np.abs(sample + 1012) < 150))
+    if min(air, tissue) <= _SEEN:
+        return None
+    return 1024 if _air_peak(sample, -2000) <= -12 else 1000
+
+
+_NEAR = 60
+"""Noise scatters the air around the patient by less than this, HU."""
+
+
+def _air_peak(sample: np.ndarray, expected: int) -> int:
+    """Where the air around the patient lies beside its expected value; ``-_NEAR`` to ``_NEAR``.
+
+    The expected value and the lowest one tell nothing where they stand out: padding, and what was cut off, have them.
+    """
+    near = np.rint(sample[np.abs(sample - expected) <= _NEAR]).astype(int) - expected + _NEAR
+    counts = np.bincount(near, minlength=2 * _NEAR + 1).astype(float)
+    beside = (counts[_NEAR - 1] + counts[_NEAR + 1]) / 2
+    if counts.sum() - counts[_NEAR] + beside < _LEAST * sample.size:
+        return 0
+    counts[_NEAR] = min(counts[_NEAR], beside)
+    lowest = int(np.flatnonzero(counts)[0])
+    counts[lowest] = min(counts[lowest], counts[min(lowest + 1, 2 * _NEAR)])
+    return int(np.convolve(counts, np.ones(9), mode="same").argmax()) - _NEAR

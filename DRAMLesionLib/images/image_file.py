@@ -55,7 +55,7 @@ def read_image(path: str | Path) -> "sitk.Image":
     with _readable(path) as name:
         reader = _information(path, name)
         try:
-            with quiet(), c_numbers():
+            with quiet(), c_numbers(), _rounded_axes(path):  # it reads the header once more
                 image = reader.Execute()
         except RuntimeError as error:
             if is_out_of_memory(error):

@@ -12,6 +12,7 @@ from DRAMLesionLib.images.paths import check_file
 
 _MOST_AXES = 10
 """A MetaImage has no more: MetaIO's own tables are as long, and it writes beyond them."""
+_NUMBERS = ("Offset", "Position", "Origin", "TransformMatrix", "Orientation", "Rotation", "ElementSize")
 _LONGEST_WORDS = 255
 """A line in a MetaImage's header has no more characters, for the same reason."""
 
@@ -61,8 +62,12 @@ def _meta_lengths(path: Path, header: Mapping[str, str]) -> list[int]:
         lengths = [int(size) for size in header["DimSize"].split()]
         channels = int(header.get("ElementNumberOfChannels", "1"))
         spacing = [float(word) for word in header.get("ElementSpacing", "1").split()]
+        for key in _NUMBERS:
+            [float(word) for word in header.get(key, "").split()]
     except (ValueError, KeyError) as error:
-        raise bad_header(path, "its header lacks a number, or has a word for one") from error
+        raise bad_header(
+            path, "its header lacks a number, or has a word or a decimal comma for one"
+        ) from error
     if not 1 <= axes <= _MOST_AXES or len(lengths) != axes:
         raise bad_header(path, f"it has {axes} dimensions and {len(lengths)} sizes")
     count_voxels(path, [*lengths, channels])

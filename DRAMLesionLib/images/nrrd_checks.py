@@ -78,13 +78,29 @@ def _nrrd_lengths(path: Path, fields: Mapping[str, str]) -> list[int]:
 
 
 def _check_nrrd_geometry(path: Path, fields: Mapping[str, str]) -> None:
-    """That all three axes of a volume have a spacing: ITK takes 1 mm for one that has none."""
+    """That all three axes of a volume have a spacing, and numbers no decimal comma: ITK takes 1 mm, or half a number."""
     if fields.get("dimension", "") in ("1", "2"):
         return
     vectors = re.findall(r"none|\([^)]*\)", fields.get("spacedirections", "").lower())
+    origin = re.findall(r"\([^)]*\)", fields.get("spaceorigin", ""))
+    placed = [vector for vector in vectors if vector != "none"]
+    timed = fields.get("space", "").lower().endswith(("-time", "t"))
+    room = int(fields["spacedimension"]) if fields.get("spacedimension", "").isdigit() else 3 + timed
+    if any(len(_numbers(vector)) != room for vector in (*placed, *origin)):
+        raise bad_header(path, "a direction or its origin has a word or a decimal comma for a number")
     spacings = [word for word in fields.get("spacings", "").lower().split() if word != "nan"]
-    if max(sum(vector != "none" for vector in vectors), len(spacings)) < 3:
+    if any("," in word for word in spacings):
+        raise bad_header(path, "its spacings have decimal commas")
+    if max(len(placed), len(spacings)) < 3:
         raise bad_header(path, "it has no spacing for each of three axes")
+
+
+def _numbers(vector: str) -> list[float]:
+    """The numbers of ``(1,0,0)``; none where one of them is a word."""
+    try:
+        return [float(word) for word in vector.strip("()").split(",")]
+    except ValueError:
+        return []
 
 
 def _unpacked_bytes(path: Path, raw: BinaryIO, most: int) -> int:

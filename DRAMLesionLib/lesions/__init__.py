@@ -8,6 +8,8 @@ _NAMES = {
     "find_lesions": "DRAMLesionLib.lesions.find",
     "Findings": "DRAMLesionLib.lesions.findings",
     "Options": "DRAMLesionLib.lesions.options",
+    "Reading": "DRAMLesionLib.lesions.reading",
+    "Steering": "DRAMLesionLib.lesions.steer",
     "Quantification": "DRAMLesionLib.lesions.quantify",
     "quantify": "DRAMLesionLib.lesions.quantify",
     "load_case_models": "DRAMLesionLib.lesions.run_models",

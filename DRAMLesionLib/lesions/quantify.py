@@ -7,11 +7,12 @@ counts, never counted again: the table always adds up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.system.errors import InputError
 
@@ -177,10 +178,55 @@ def quantify(
     Raises:
         InputError: The shapes differ, the spacing is not three positive numbers, or a label is not 0..5.
     """
-    _check(hu, lobes.labels, lesion, spacing_mm, dram)
-    counts = _count(hu, lobes.labels, lesion, dram)
-    voxel_ml = float(np.prod(np.asarray(spacing_mm, dtype=np.float64))) / 1000.0
-    return _regions(counts, voxel_ml, with_dram=dram is not None)
+    running = RunningQuantification(hu, lobes, lesion, spacing_mm, dram)
+    for _part in running.counting():
+        pass
+    return running.table
+
+
+class RunningQuantification:
+    """The measurements of a mask that changes box by box: each change is counted in its box alone."""
+
+    def __init__(
+        self,
+        hu: np.ndarray,
+        lobes: LobeMap,
+        lesion: np.ndarray,
+        spacing_mm: Sequence[float],
+        dram: np.ndarray | None = None,
+    ) -> None:
+        """Check the arrays, which are kept; :meth:`counting` counts them. Arguments and errors: see :func:`quantify`."""
+        _check(hu, lobes.labels, lesion, spacing_mm, dram)
+        self._hu, self._labels, self._lesion, self._dram = hu, lobes.labels, lesion, dram
+        self._voxel_ml = float(np.prod(np.asarray(spacing_mm, dtype=np.float64))) / 1000.0
+        self._sums = np.zeros((3, 24))
+
+    def counting(self) -> Iterator[int]:
+        """Count the whole mask once, and yield the number of the slice after each part; nothing may change meanwhile."""
+        step = max(1, _SLAB_VOXELS // max(1, self._hu[0].size))
+        for start in range(0, self._hu.shape[0], step):
+            slab = slice(start, start + step)
+            dram = None if self._dram is None else self._dram[slab]
+            self._sums += _sums(self._hu[slab], self._labels[slab], self._lesion[slab], dram)
+            yield start + step
+
+    def change(self, box: Box, before: np.ndarray, after: np.ndarray) -> None:
+        """Count a change of the mask.
+
+        Args:
+            box: Where, (z, y, x).
+            before: The mask that was there, shape of the box.
+            after: The mask that is there now, shape of the box.
+        """
+        hu, labels = self._hu[box], self._labels[box]
+        dram = None if self._dram is None else self._dram[box]
+        self._sums += _sums(hu, labels, after, dram) - _sums(hu, labels, before, dram)
+
+    @property
+    def table(self) -> Quantification:
+        """The measurements now."""
+        counts = _Counts(*self._sums.reshape(3, 6, 4))
+        return _regions(counts, self._voxel_ml, with_dram=self._dram is not None)
 
 
 @dataclass
@@ -197,20 +243,18 @@ class _Counts:
         return _Counts(*(a[rows].sum(axis=0) for a in (self.voxels, self.hu, self.dram)))
 
 
-def _count(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarray | None) -> _Counts:
+def _sums(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarray | None) -> np.ndarray:
+    """Voxels, summed HU and summed dRAM per label and lesion class: shape (3, 24)."""
     sums = np.zeros((3, 24))
-    step = max(1, _SLAB_VOXELS // max(1, hu[0].size))
-    for start in range(0, hu.shape[0], step):
-        slab = slice(start, start + step)
-        inside = labels[slab] != 0
-        values = hu[slab][inside]
-        bins = labels[slab][inside].astype(np.intp) * 4
-        bins += np.where(lesion[slab][inside] != 0, _density_class(values), 0)
-        sums[0] += np.bincount(bins, minlength=24)
-        sums[1] += np.bincount(bins, weights=values, minlength=24)
-        if dram is not None:
-            sums[2] += np.bincount(bins, weights=dram[slab][inside], minlength=24)
-    return _Counts(*sums.reshape(3, 6, 4))
+    inside = labels != 0
+    values = hu[inside]
+    bins = labels[inside].astype(np.intp) * 4
+    bins += np.where(lesion[inside] != 0, _density_class(values), 0)
+    sums[0] = np.bincount(bins, minlength=24)
+    sums[1] = np.bincount(bins, weights=values, minlength=24)
+    if dram is not None:
+        sums[2] = np.bincount(bins, weights=dram[inside], minlength=24)
+    return sums
 
 
 def _density_class(hu: np.ndarray) -> np.ndarray:

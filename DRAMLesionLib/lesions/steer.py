@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -22,72 +22,15 @@ from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify, severity_score
 from DRAMLesionLib.lesions.rank import rank_lesion
+from DRAMLesionLib.lesions.ranked_lobe import ALWAYS, LESION, NEVER, NOT_LESION, Cut, RankedLobe
 from DRAMLesionLib.lesions.reading import LARGEST, Reading, score_range
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 
-LESION, NOT_LESION = 1, 2
-"""Values of painted voxels."""
-_ALWAYS, _NEVER = 2.0, -1.0
-"""Ranks of painted voxels, beyond those of all others."""
 TOLERATED = 0.0005
 """A larger part of a lobe, 0..1, that ranks alike is told apart by its wider surroundings."""
 NOTABLE = 0.1
 """A percentage that lies further from the wanted one, in points, is told to the reader."""
-_EVERYTHING = -0.5
-"""The cut that only voxels painted as not lesion lie below."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where a lobe is cut, and what that gives.
-
-    Attributes:
-        lobe: The lobe's value, 1..5.
-        rank: Voxels of a higher rank are lesion; None where the lobe's mask was left as it was given. At the model's
-            threshold this is the model's own mask.
-        voxels: How many of the lobe's voxels are lesion.
-        count: How many voxels the lobe has.
-    """
-
-    lobe: int
-    rank: float | None
-    voxels: int
-    count: int
-
-    @property
-    def percent(self) -> float | None:
-        """Lesion in percent of the lobe; None where it has no voxels."""
-        return 100.0 * self.voxels / self.count if self.count else None
-
-
-@dataclass
-class _Lobe:
-    """A lobe's ranks, ready to be cut.
-
-    Attributes:
-        box: The lobe's box in the CT.
-        inside: bool (z, y, x) of the box: the lobe.
-        ranks: float32 (z, y, x) of the box, 0..1; painted voxels beyond.
-        values: float32, ascending: the ranks of the voxels that nobody painted.
-        painted: How many voxels were painted as lesion.
-        count: How many voxels the lobe has.
-        start: How many of them are lesion in the model's mask, with what was painted.
-    """
-
-    box: Box
-    inside: np.ndarray
-    ranks: np.ndarray
-    values: np.ndarray
-    painted: int
-    count: int
-    start: int
-
-    @property
-    def largest_tie(self) -> int:
-        """How many voxels the largest group of equal rank has."""
-        ends = np.flatnonzero(np.diff(self.values, append=np.inf))
-        return int(np.diff(ends, prepend=-1).max(initial=0))
 
 
 class Steering:
@@ -135,7 +78,7 @@ class Steering:
         self.lesion = (model if lesion is None else lesion != 0).astype(np.uint8)
         boxes = ndimage.find_objects(labels, max_label=len(LOBES))
         self.boxes: dict[int, Box] = {lobe: box for lobe, box in enumerate(boxes, 1) if box is not None}
-        self._lobes: dict[int, _Lobe] = {}
+        self._lobes: dict[int, RankedLobe] = {}
 
     def prepare(self, lobe: int) -> None:
         """Rank and sort a lobe's voxels, so that its first change is as fast as the later ones.
@@ -161,7 +104,7 @@ class Steering:
         ready = self._prepared(lobe)
         if ready is None:
             return _nothing_to_cut(lobe, percent)
-        return self._cut(lobe, ready, percent * ready.count / 100)
+        return self._apply(lobe, ready, ready.rank_of(percent * ready.count / 100))
 
     def set_score(self, lobe: int, score: int) -> Cut:
         """Cut a lobe at the percentage nearest to the model's that has a severity score.
@@ -179,7 +122,7 @@ class Steering:
         ready = self._prepared(lobe)
         if ready is None:
             return _nothing_to_cut(lobe, score)
-        return self._cut(lobe, ready, nearest_count(ready.count, ready.start, score))
+        return self._apply(lobe, ready, ready.rank_of(nearest_count(ready.count, ready.start, score)))
 
     def set_number(self, lobe: int, kind: str, number: float) -> Cut:
         """Cut a lobe by either kind of number: see :meth:`set_percent` and :meth:`set_score`.
@@ -212,49 +155,37 @@ class Steering:
         voxels, count = int(self.lesion[self.boxes[lobe]][inside].sum()), int(inside.sum())
         return Cut(lobe, None, voxels, count)
 
-    def _cut(self, lobe: int, ready: _Lobe, wanted: float) -> Cut:
-        """Cut so that about ``wanted`` voxels are lesion."""
-        values, total = ready.values, len(ready.values)
-        take = min(max(math.floor(wanted - ready.painted + 0.5), 0), total)
-        if take in (0, total):
-            return self._apply(lobe, ready, _EVERYTHING if take else _ALWAYS - 0.5)
-        last = values[total - take]  # the lowest rank that is to be lesion: all that have it go together
-        low, high = (int(n) for n in (np.searchsorted(values, last, side) for side in ("left", "right")))
-        fewer, more = total - high, total - low
-        if more - take <= take - fewer:
-            return self._apply(lobe, ready, float(values[low - 1]) if low else _EVERYTHING)
-        return self._apply(lobe, ready, float(last))
+    def ranked(self, lobe: int) -> RankedLobe | None:
+        """A lobe's ranks, which can be cut elsewhere; None for a lobe without voxels."""
+        return self._prepared(lobe)
 
-    def _apply(self, lobe: int, ready: _Lobe, rank: float) -> Cut:
-        chosen = ready.ranks > np.float32(rank)
-        np.copyto(self.lesion[ready.box], chosen.view(np.uint8), where=ready.inside)
-        above = len(ready.values) - int(np.searchsorted(ready.values, np.float32(rank), "right"))
-        voxels = ready.painted + above
-        return Cut(lobe, min(max(rank, 0.0), 1.0), voxels, ready.count)
+    def _apply(self, lobe: int, ready: RankedLobe, rank: float) -> Cut:
+        np.copyto(self.lesion[ready.box], ready.mask(rank).view(np.uint8), where=ready.inside)
+        return ready.cut(lobe, rank)
 
-    def _prepared(self, lobe: int) -> _Lobe | None:
+    def _prepared(self, lobe: int) -> RankedLobe | None:
         if lobe not in self._lobes and lobe in self.boxes:
             self._lobes[lobe] = self._ranked(lobe, self.boxes[lobe])
         return self._lobes.get(lobe)
 
-    def _ranked(self, lobe: int, box: Box) -> _Lobe:
+    def _ranked(self, lobe: int, box: Box) -> RankedLobe:
         ready = self._sorted(lobe, box, wide=False)
         # A map that is flat over much of a lobe would leave the reader steps instead of percentages.
         return self._sorted(lobe, box, wide=True) if ready.largest_tie > TOLERATED * ready.count else ready
 
-    def _sorted(self, lobe: int, box: Box, wide: bool) -> _Lobe:
+    def _sorted(self, lobe: int, box: Box, wide: bool) -> RankedLobe:
         inside = self._labels[box] == lobe
         ranks = rank_lesion(self._map, float(self._threshold), self._labels, self._spacing_mm, box, wide=wide)
-        ranks[~inside] = _NEVER
+        ranks[~inside] = NEVER
         free, painted, model = inside, 0, ranks > self._threshold
         if self._painted is not None:
             marks = self._painted[box]
-            for value, rank in ((LESION, _ALWAYS), (NOT_LESION, _NEVER)):
+            for value, rank in ((LESION, ALWAYS), (NOT_LESION, NEVER)):
                 ranks[inside & (marks == value)] = rank
             free = inside & (marks != LESION) & (marks != NOT_LESION)
             painted = int((inside & (marks == LESION)).sum())
         start = painted + int((model & free).sum())
-        return _Lobe(box, inside, ranks, np.sort(ranks[free]), painted, int(inside.sum()), start)
+        return RankedLobe(box, inside, ranks, np.sort(ranks[free]), painted, int(inside.sum()), start)
 
 
 def nearest_count(count: int, start: int, score: int) -> int:

@@ -33,11 +33,20 @@ ARRAYS: dict[str, tuple[str, int]] = {
     "probability": ("float32", 1),
 }
 """By name: dtype, and the greatest value; the smallest is 0. The CT may have any dtype and value."""
+_PART_BYTES = 32 << 20
 FOR_SCENE = (CT, "lobes", "dram", "lesion")
 """What a scene shows: neither refined map nor probability, which are as large as the CT."""
 
 
 def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = tuple(ARRAYS)) -> None:
+    """Write findings into a folder at once; see :func:`writing_arrays`."""
+    for _name in writing_arrays(findings, out, names):
+        pass
+
+
+def writing_arrays(
+    findings: Findings, out: str | Path, names: Collection[str] = tuple(ARRAYS)
+) -> Generator[str, None, None]:
     """Write findings into a folder, whole or not at all: ``NAME.npy`` in canonical axes, and :data:`WORDS`.
 
     Args:
@@ -45,6 +54,10 @@ def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = t
         out: The folder; arrays of earlier findings go.
         names: Which of :data:`ARRAYS` to write, and ``ct`` where the reader does not have it. What the findings
             lack is left out.
+
+    Yields:
+        The name of the array that is being written, after each part of it; between two of them the caller may do
+        something else, but must leave the findings as they are.
 
     Raises:
         OutputError: The folder can't be written.
@@ -71,8 +84,18 @@ def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = t
     with staged_directory(out, (WORDS, *map(_file, arrays)), last=WORDS) as folder:
         for name, array in written.items():
             array = array if name == CT else array.astype(ARRAYS[name][0], copy=False)
-            np.save(folder / _file(name), array, allow_pickle=False)
+            yield from _saving(folder / _file(name), array, name)
         (folder / WORDS).write_text(json.dumps(words), encoding="utf-8")
+
+
+def _saving(path: Path, array: np.ndarray, name: str) -> Generator[str, None, None]:
+    """``numpy.save`` in parts of some slices."""
+    file = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
+    step = max(1, _PART_BYTES // max(1, array[0].nbytes))
+    for start in range(0, len(array), step):
+        file[start : start + step] = array[start : start + step]
+        yield name
+    file.flush()
 
 
 def reading_arrays(

@@ -55,6 +55,17 @@ def results_in(folder: str | Path) -> list[str]:
     return [name for name in OWNED if name not in PICTURES and (Path(folder) / name).is_file()]
 
 
+def is_result(path: Path) -> bool:
+    """Whether a file is a result of this software and no input: one of its names, beside its own summary."""
+    if path.name not in (*OWNED, EDITS):
+        return False
+    try:
+        _read_summary(path.parent / SUMMARY)
+    except InputError:
+        return False
+    return True
+
+
 def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) -> Findings:
     """Read the results of a CT.
 

@@ -193,7 +193,7 @@ def print_table(findings: Findings, console: Console) -> None:
         style = "bold" if last else ("dim" if region.score is None else "")
         row = _terminal_row(region)
         if findings.reading:
-            row[3] = wanted_text(findings, region.key)
+            row[4] = wanted_text(findings, region.key).removeprefix("score ")
         table.add_row(*row, style=style, end_section=number in (4, 6))
     console.print(table)
     console.print(Text(f"{RESEARCH_USE}."))

@@ -89,7 +89,8 @@ def test_results_are_those_of_segment(run, done, tmp_path):
             sitk.GetArrayFromImage(sitk.ReadImage(str(f / name)))
             for f in (tmp_path / "o", out / "cases/first")
         )
-        np.testing.assert_array_equal(one, other)
+        # A worker may compute with more threads, whose sums round otherwise in the last digit of a map.
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 if name == "dram.nii.gz" else 0)
     assert (tmp_path / "o" / "lobes.csv").read_text() == (out / "cases/first/lobes.csv").read_text()
 
 

@@ -4,19 +4,37 @@
     python Testing/mutants/run.py CRF fsync  those whose name holds one of the words
     python Testing/mutants/run.py --wide     where the named test passes, ask all of its folder, too
 
-One line per fault; the exit code is 1 if any passes unseen. The checkout itself is never changed.
+One line per fault; the exit code is 1 if any passes unseen. The checkout itself is never
+changed. Needs fork, so no Windows.
 """
 
+import importlib
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
-from faults import FAULTS, Fault
+os.environ |= {"OMP_NUM_THREADS": "1", "CI": "true"}  # before torch reads them
+sys.dont_write_bytecode = True  # compiled files go by size and second: two faults can't be told apart
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+import pytest  # noqa: E402
+from faults import FAULTS, Fault  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+LARGE = (
+    "numpy",
+    "scipy.ndimage",
+    "torch",
+    "monai.transforms",
+    "monai.networks.nets",
+    "SimpleITK",
+    "matplotlib",
+)
+"""Imported once, before the code under test is: each fault then costs what its test does."""
 PATIENCE_S = 1800
 PARTS = (
     *(
@@ -57,18 +75,33 @@ def put_in(fault: Fault, code: Path) -> str:
 
 
 def fails(tests: str, code: Path) -> str:
-    """What pytest says of tests on the changed code."""
-    environment = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1", "CI": "true"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests]
-    done = subprocess.run(
-        command, cwd=code, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
-    )
-    told = {0: UNSEEN, 1: NOTICED}.get(done.returncode, BROKEN)
+    """What pytest says of tests on the changed code, in a process that has the large packages already."""
+    with tempfile.NamedTemporaryFile("w+", suffix=".txt") as said:
+        child = os.fork()
+        if child == 0:
+            _be_pytest(tests, code, said.name)
+        _, status = os.waitpid(child, 0)
+        text = Path(said.name).read_text(encoding="utf-8", errors="replace")
+    told = {0: UNSEEN, 1: NOTICED}.get(os.waitstatus_to_exitcode(status), BROKEN)
     if told == NOTICED:
-        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        name = failed[0].split(" - ")[0].rpartition("::")[2] if failed else "?"
-        return f"{told} by {name}"
-    return told if told == UNSEEN else f"{told}: {done.stdout[-400:]}{done.stderr[-400:]}"
+        failed = [line for line in text.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return f"{told} by {failed[0].split(' - ')[0].rpartition('::')[2] if failed else '?'}"
+    return told if told == UNSEEN else f"{told}: {text[-600:]}"
+
+
+def _be_pytest(tests: str, code: Path, said: str) -> NoReturn:
+    output = os.open(said, os.O_WRONLY | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.chdir(code)
+    os.environ["PYTHONPATH"] = str(code)
+    sys.path[:] = [str(code), *(path for path in sys.path if Path(path).resolve() not in (HERE, REPOSITORY))]
+    signal.alarm(PATIENCE_S)
+    code_of_exit = 3
+    try:
+        code_of_exit = int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", tests]))
+    finally:
+        os._exit(code_of_exit)
 
 
 def judge(fault: Fault, code: Path, wide: bool) -> str:
@@ -87,6 +120,8 @@ def main(words: list[str]) -> int:
     names = [word for word in words if not word.startswith("--")]
     asked = [fault for fault in FAULTS if not names or any(word in fault.name for word in names)]
     unseen = 0
+    for name in LARGE:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory(prefix="dramlesion-mutants-") as folder:
         code = copy_of_the_code(Path(folder))
         for fault in asked:

@@ -35,7 +35,8 @@ def node_ids() -> set[str]:
 def own_folders() -> list[str]:
     import slicer
 
-    return [path.name for path in Path(slicer.app.temporaryPath).glob(".dramlesion-*")]
+    names = [path.name for path in Path(slicer.app.temporaryPath).glob(".dramlesion-*")]
+    return [name for name in names if "worker" not in name]  # the worker stays
 
 
 def group_is_gone(pid: int) -> bool:
@@ -55,7 +56,7 @@ def group_is_gone(pid: int) -> bool:
 
 def open_correction(panel, application) -> None:
     panel.ui.correctCollapsibleButton.collapsed = False
-    application.processEvents()
+    wait_until(application, lambda: panel.panel.correct._watched is not None)
 
 
 def ball(panel, lobe: int, wanted: int, radius: float = 2.5) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -92,6 +93,18 @@ def stroke(panel, application, voxels: np.ndarray, add: bool) -> None:
     logic.ModifySegmentByLabelmap(results.lesionSegmentationNode, "lesion", modifier, mode, True, False)
     for _ in range(3):
         application.processEvents()
+
+
+def accepted(panel, application) -> None:
+    """Press Accept, and wait until the case is stored, or can't be."""
+    panel.ui.acceptButton.click()
+    wait_until(application, lambda: not panel.panel.correct._accepting.busy)
+
+
+def reported(panel, application, path) -> None:
+    """Save a report, and wait until it is there, or can't be."""
+    panel.panel.results.saveReport(panel.panel.currentResults(), str(path))
+    wait_until(application, lambda: panel.ui.reportButton.enabled)
 
 
 def ended(panel, application) -> None:

@@ -111,11 +111,13 @@ def ct(phantom, application):
 def panel(module, models, application, ct, monkeypatch):
     """The opened panel with the phantom chosen; it doesn't ask for models and devices, which takes seconds."""
     import qt
+    from DRAMLesionPanel.panel import Panel
     from DRAMLesionPanel.segment.input_section import InputSection
     from panel_standin.application import openPanel
 
     qt.QSettings().clear()
     monkeypatch.setattr(InputSection, "examine", lambda self: None)
+    monkeypatch.setattr(Panel, "warm", lambda self: None)
     widget = openPanel(module)
     monkeypatch.undo()
     widget.panel.parameters.model = "tiny"

@@ -14,7 +14,7 @@ LONGEST_STEP_S = 0.3
 @pytest.fixture
 def handed(monkeypatch, findings):
     """The child process is done already, and has handed over ``handed.findings``."""
-    from DRAMLesionPanel.segment import run as segment_run
+    from DRAMLesionPanel.logic import PanelLogic
 
     from DRAMLesionLib.results.arrays import write_arrays
 
@@ -38,7 +38,7 @@ def handed(monkeypatch, findings):
             pass
 
     Done.findings = findings
-    monkeypatch.setattr(segment_run, "LibraryProcess", Done)
+    monkeypatch.setattr(PanelLogic, "_launch", lambda _self, arguments, folder: Done(arguments, folder))
     return Done
 
 
@@ -229,6 +229,7 @@ def test_edits_outlive_a_run_whose_results_do_not_fit(segmented, application, ha
         finish(segmented)
     assert "the disk is full" in segmented.ui.statusLabel.text
     np.testing.assert_array_equal(lesion_of(segmented), before)
+    wait_until(application, lambda: segmented.ui.undoButton.enabled)
     segmented.ui.undoButton.click()
     application.processEvents()
     inside = findings.lobes.labels > 0

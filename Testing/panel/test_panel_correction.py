@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from clicks import ball, lesion_of, node_ids, open_correction, stroke, wait_until
+from clicks import accepted, ball, lesion_of, node_ids, open_correction, reported, stroke, wait_until
 
 
 def test_surfaces_follow_the_check_box_and_give_way_to_painting(segmented, application):
@@ -30,7 +30,7 @@ def test_report_has_the_results_of_now(segmented, application, tmp_path):
     segmented.ui.autoRefineCheckBox.checked = False
     stroke(segmented, application, voxels, add=True)
     results = segmented.panel.currentResults()
-    segmented.panel.results.saveReport(results, str(tmp_path / "report.html"))
+    reported(segmented, application, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     ml = segmented.logic.panelLogic.currentFindings(results).quantification["RUL"].lesion_ml
     assert "Research use only" in text and f"{ml:.0f}" in text
@@ -135,6 +135,7 @@ def test_painting_goes_on_after_a_new_run(segmented, application, ct, findings):
     segmented.logic.panelLogic.deliver(findings, ct)
     segmented.panel.correct.restart()
     segmented.panel.update()
+    wait_until(application, lambda: segmented.panel.correct._watched is not None)
     assert segmented.ui.segmentEditorWidget.currentSegmentID() == "lesion"
     voxels, centre = ball(segmented, lobe=3, wanted=0)
     stroke(segmented, application, voxels, add=True)
@@ -206,7 +207,7 @@ def test_accept_stores_the_case_for_training(segmented, application, tmp_path, c
     assert not segmented.ui.acceptButton.enabled
     segmented.ui.trainingFolderSelector.currentPath = str(tmp_path / "training")
     for _ in range(2):
-        segmented.ui.acceptButton.click()
+        accepted(segmented, application)
     scans = read_datalist(tmp_path / "training" / "datalist.json").training
     assert len(scans) == 1
     case = scans[0].image.parent

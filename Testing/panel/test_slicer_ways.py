@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clicks import ball, lesion_of, open_correction, stroke, wait_until
+from clicks import accepted, ball, lesion_of, open_correction, reported, stroke, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,8 +65,7 @@ def test_a_closed_scene_leaves_the_shown_folder_the_true_one(segmented, applicat
     segmented.panel.update()
     before = sorted(Path.cwd().iterdir())
     assert ui.acceptButton.enabled
-    ui.acceptButton.click()
-    wait_until(application, lambda: "Accepted" in ui.statusLabel.text or ui.statusLabel.styleSheet)
+    accepted(segmented, application)
     assert (tmp_path / "kept" / "datalist.json").is_file(), ui.statusLabel.text
     assert sorted(Path.cwd().iterdir()) == before
 
@@ -268,8 +267,7 @@ def test_a_report_is_printed_without_qts_print_support(segmented, tmp_path, monk
     import qt
 
     monkeypatch.delattr(qt, "QPrinter")
-    segmented.panel.results.saveReport(segmented.panel.currentResults(), str(tmp_path / "report.pdf"))
-    wait_until(qt.QApplication.instance(), lambda: (tmp_path / "report.pdf").is_file(), 60)
+    reported(segmented, qt.QApplication.instance(), tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
 

@@ -7,11 +7,14 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.correct.correction import Correction
 from DRAMLesionPanel.correct.shortcuts import CorrectionKeys
 from DRAMLesionPanel.results.nodes import Results
+from DRAMLesionPanel.shared.background import Background, inWorker
 from DRAMLesionPanel.shared.path_field import PathField
+from DRAMLesionPanel.shared.steps import Steps
 
 EDITOR_TAG = "DRAMLesion"
 EFFECTS = ["Paint", "Erase", "Scissors"]
@@ -26,14 +29,17 @@ class CorrectSection(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._panel, self._ui = panel, panel.ui
         self._watched: Any = None
+        self._prepared: Results | None = None
         self._recognising = False
         self._tableTimer = qt.QTimer()
         self._tableTimer.setSingleShot(True)
         self._tableTimer.setInterval(TABLE_DELAY_MS)
         self._tableTimer.connect("timeout()", self._onTable)
         self._entered = False
+        self._preparing = Background(panel.reported)
+        self._accepting = Background(panel.reported)
         self._ui.segmentEditorWidget.setEffectNameOrder(EFFECTS)
-        self._keys = CorrectionKeys(self._ui.segmentEditorWidget, EFFECTS, self._onUndo, self._onRedo)
+        self._keys = CorrectionKeys(self._ui.segmentEditorWidget, EFFECTS, self.undo, self.redo)
         self._ui.correctCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         self._ui.refineButton.connect("clicked(bool)", self._onRefine)
         self._ui.undoButton.connect("clicked(bool)", self._onUndo)
@@ -59,14 +65,44 @@ class CorrectSection(VTKObservationMixin):
             self._ui.segmentEditorWidget.setActiveEffect(None)
         results = self._panel.currentResults()
         node = results.lesionSegmentationNode if results and self.isOpen() else None
-        known = self._panel.logic.openCorrection(results)
-        if node is not self._watched or (node is not None and known is None):
+        if node is not None and self._panel.logic.openCorrection(results) is None:
+            node = None  # nothing to paint on yet
+            if not self._panel.run.arriving:
+                self.prepare(results)
+        if node is not self._watched:
             self._watch(node, results)
         self._updateButtons(results)
 
+    def prepare(self, results: Results, findings: Findings | None = None) -> None:
+        """Make a lesion ready to be corrected, while the window lives.
+
+        Args:
+            results: The nodes.
+            findings: What they hold, where that is known.
+        """
+        if self._panel.logic.openCorrection(results) is not None or self._prepared == results:
+            return
+        self._prepared = results
+        if self.isOpen() and not self._ui.statusLabel.text:  # an error or a warning stays
+            self._panel.showStatus(_("Preparing the correction..."))
+        steps = self._panel.logic.preparingCorrection(results, findings)
+        self._preparing.start(steps, self._onPrepared)
+
+    def _onPrepared(self, correction: Correction | None) -> None:
+        self._prepared = None
+        if correction is not None:
+            if self._ui.statusLabel.text == _("Preparing the correction..."):
+                self._panel.showStatus("")
+            self._panel.update()
+
     def restart(self) -> None:
         """The lesion was made anew: the editor must choose its segment again."""
+        self._giveUp()
         self._watch(None, None)
+
+    def _giveUp(self) -> None:
+        self._preparing.cancel()
+        self._prepared = None
 
     def enter(self) -> None:
         """The user came back to the module. What was painted elsewhere meanwhile is an edit, too."""
@@ -85,6 +121,8 @@ class CorrectSection(VTKObservationMixin):
     def closeScene(self) -> None:
         """Let go of the scene's nodes."""
         self._tableTimer.stop()
+        self._accepting.cancel()
+        self._giveUp()
         self._watch(None, None)
 
     def _watch(self, node: Any, results: Results | None) -> None:
@@ -95,14 +133,15 @@ class CorrectSection(VTKObservationMixin):
             editor.setActiveEffect(None)
             editor.setSegmentationNode(None)
             return
+        correction = self._panel.logic.openCorrection(results)
         event = slicer.vtkSegmentation.SourceRepresentationModified
         self.addObserver(node.GetSegmentation(), event, self._onSegmentModified)
         editor.setMRMLSegmentEditorNode(_editorNode())
         editor.setSegmentationNode(node)
         editor.setSourceVolumeNode(results.ctNode)
         editor.setCurrentSegmentID(LESION.id)
-        correction = self._panel.logic.correction(results)
-        correction.recognise(self._panel.parameters.insideLobes)
+        if correction is not None:
+            correction.recognise(self._panel.parameters.insideLobes)
 
     def _updateButtons(self, results: Results | None) -> None:
         correction = self._panel.logic.openCorrection(results)
@@ -114,7 +153,8 @@ class CorrectSection(VTKObservationMixin):
         ui.refineButton.enabled = bool(correction and correction.canRefine)
         ui.undoButton.enabled = bool(correction and correction.canUndo)
         ui.redoButton.enabled = bool(correction and correction.canRedo)
-        ui.acceptButton.enabled = results is not None and bool(self._folder.path)
+        folder = bool(self._folder.path) and not self._accepting.busy
+        ui.acceptButton.enabled = results is not None and folder
 
     def _onCollapsed(self, _collapsed: bool) -> None:
         if self._panel.parameters is None:
@@ -150,9 +190,17 @@ class CorrectSection(VTKObservationMixin):
         self._change(Correction.refine)
 
     def _onUndo(self, _checked: bool = False) -> None:
-        self._change(Correction.undo)
+        self.undo()
 
     def _onRedo(self, _checked: bool = False) -> None:
+        self.redo()
+
+    def undo(self) -> None:
+        """Take the last edit back, painted or steered."""
+        self._change(Correction.undo)
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back last."""
         self._change(Correction.redo)
 
     def _change(self, action: Any) -> None:
@@ -165,6 +213,7 @@ class CorrectSection(VTKObservationMixin):
             if action(correction):
                 self._tableTimer.start()
         self._updateButtons(results)
+        self._panel.steer.update()
 
     def _onTable(self) -> None:
         results = self._panel.currentResults()
@@ -174,18 +223,36 @@ class CorrectSection(VTKObservationMixin):
             self._panel.update()
 
     def _onAccept(self, _checked: bool = False) -> None:
-        from DRAMLesionLib.training.data.accepted_case import save_accepted_case
-
         results = self._panel.currentResults()
-        if results is None:
+        if results is None or self._accepting.busy:
             return
-        with self._panel.reported(waitCursor=True):
-            correction = self._panel.logic.correction(results)
-            correction.recognise(self._panel.parameters.insideLobes)
+        with self._panel.reported():
             folder = self._folder.folder(_("training folder"))
-            case = save_accepted_case(folder, correction.findings(), correction.edits)
+            self._accepting.start(self._accept(results, str(folder)), self._onAccepted)
+        self._updateButtons(results)
+
+    def _accept(self, results: Results, folder: str) -> Steps[str]:
+        """Store the case as it is now; what is painted from here on is not in it."""
+        correction = yield from self._panel.logic.preparingCorrection(results)
+        correction.recognise(self._panel.parameters.insideLobes)
+        findings, edits = correction.findings(), correction.edits
+        self._panel.showStatus(_("Storing the case..."))
+        stored = yield from inWorker(
+            self._panel.logic.worker,
+            slicer.app.temporaryPath,
+            "accept",
+            findings,
+            self._panel.showStatus,
+            {"edits": edits},
+            folder=folder,
+        )
+        return stored["case"]
+
+    def _onAccepted(self, case: str | None) -> None:
+        if case is not None:
             self._folder.remember()
             self._panel.showStatus(_("Accepted: {folder}").format(folder=case))
+        self._updateButtons(self._panel.currentResults())
 
     def _onFolder(self, path: str) -> None:
         if self._panel.parameters is not None:

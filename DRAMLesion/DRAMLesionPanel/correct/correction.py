@@ -13,14 +13,26 @@ import numpy as np
 
 from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
 from DRAMLesionLib.correction.session import CorrectionSession
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.correction.strokes import VALUES, Stroke, read_stroke
+from DRAMLesionLib.images.box import Box, within
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.quantify import Quantification, RunningQuantification
+from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
+from DRAMLesionLib.lesions.reading import Reading
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.segments import LESION
+from DRAMLesionPanel.correct.beginning import Group, huOf, startLabel, startLogits
 from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser
+from DRAMLesionPanel.correct.steering import Drag, Share, withNumber
 from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, thresholdOf
-from DRAMLesionPanel.results.saved_strokes import readStrokes, voxelsOf, writeStrokes
-from DRAMLesionPanel.shared.steps import Steps
+from DRAMLesionPanel.results.saved_strokes import (
+    readReading,
+    readStrokes,
+    voxelsOf,
+    writeReading,
+    writeStrokes,
+)
+from DRAMLesionPanel.shared.steps import Steps, finish
 
 
 class Correction:
@@ -29,40 +41,79 @@ class Correction:
     Attributes:
         results: The nodes.
         busy: True while the segment is changed from here: an observer has nothing to recognise then.
+        numbers: A reader's percentages of the lobes; None for a lobe that was not steered.
     """
 
-    def __init__(self, results: Results, found: Findings) -> None:
+    def __init__(self, results: Results, found: Findings, start: np.ndarray | None = None) -> None:
         """Begin with the nodes as they are; strokes that the scene holds are made again.
 
         Args:
             results: The nodes.
             found: What they hold.
+            start: int8 (z, y, x): the logits of the map that is corrected, where they are known.
         """
         self.results = results
         self.busy = False
         self._found = found
-        self._session = self._newSession()
-        self._groups: list[int] = []
-        self._undoneGroups: list[int] = []
+        self._session = self._newSession(start)
+        self._groups: list[Group] = []
+        self._undoneGroups: list[Group] = []
+        self._drag: Drag | None = None
+        self._who: tuple[str, ...] = ("",) * len(LOBES)
+        self.numbers: tuple[float | None, ...] = (None,) * len(LOBES)
+        self._painted = np.zeros(found.ct.array.shape, np.uint8) if self._steered() else None
         for stroke in readStrokes(results.lesionSegmentationNode):
+            if self._painted is not None:
+                # The label was steered after these strokes: it is the scene's, and they are part of it.
+                self._painted[voxelsOf(stroke)] = stroke.value
+                continue
             self._session.paint(voxelsOf(stroke), stroke.value)
-            self._groups.append(1)
+            self._groups.append(Group(1))
         self._segment = StrokeRecogniser(self._node, LESION.id, found.ct)
         # Where the segment is another than the strokes made it, it was painted while nobody looked.
         self._segment.expect(self._session.label)
         self._pending: list[Edit] = []
         self._undone: list[Edit] = []
+        self._measured: RunningQuantification | None = None
 
     @classmethod
-    def preparing(cls, results: Results) -> Steps["Correction"]:
+    def preparing(cls, results: Results, found: Findings | None = None) -> Steps["Correction"]:
         """Read the nodes, and begin.
+
+        Args:
+            results: The nodes.
+            found: What they hold, where that is known.
 
         Raises:
             InputError: The nodes don't fit each other.
         """
-        found = yield from readingFindings(results)
-        yield "findings"
-        return cls(results, found)
+        if found is None:
+            found = yield from readingFindings(results)
+            yield "findings"
+        found = replace(found, reading=readReading(results.lesionSegmentationNode))
+        start = yield from startLogits(found)
+        correction = cls(results, found, start)
+        yield "session"
+        yield from correction._measuring()
+        return correction
+
+    def _measuring(self) -> Steps[None]:
+        """Count the whole lesion once; later changes are counted in their boxes."""
+        found = self._found
+        measured = RunningQuantification(
+            found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram
+        )
+        for _part in measured.counting():
+            yield "table"
+        self._measured = measured
+
+    @property
+    def table(self) -> Quantification:
+        """The measurements of the lesion as it is now."""
+        if self._measured is None:
+            finish(self._measuring())
+        assert self._measured is not None
+        return self._measured.table
 
     @property
     def canUndo(self) -> bool:
@@ -88,6 +139,8 @@ class Correction:
     def edits(self) -> np.ndarray:
         """uint8 (z, y, x): 1 painted as lesion, 2 as not lesion, refined or not; 0 elsewhere."""
         edits = self._session.edits
+        if self._painted is not None:
+            edits = np.where(edits == 0, self._painted, edits)
         for edit in self._pending:
             for value, mask in edit.parts():
                 edits[edit.box][mask] = value
@@ -106,6 +159,7 @@ class Correction:
             edit = self._segment.look(self._found.lobes.labels if insideLobes else None)
         if edit is None:
             return False
+        self._count(edit.box, edit.before, edit.after)
         self._pending.append(edit)
         self._undone.clear()
         self._undoneGroups.clear()
@@ -119,11 +173,12 @@ class Correction:
         """
         if not self._pending:
             return False
+        self.settle()
         for edit in self._pending:
             strokes = edit.strokes()
             for value, voxels in strokes:
                 self._put(*self._session.paint(voxels, value))
-            self._groups.append(len(strokes))
+            self._groups.append(Group(len(strokes)))
         self._pending.clear()
         self._undone.clear()
         self._undoneGroups.clear()
@@ -132,6 +187,7 @@ class Correction:
 
     def undo(self) -> bool:
         """Take the last edit back: one that was not refined yet, else the last refined one with what it moved."""
+        self.settle()
         if self._pending:
             edit = self._pending.pop()
             self._undone.append(edit)
@@ -139,17 +195,20 @@ class Correction:
             return True
         if not self._groups:
             return False
-        count = self._groups.pop()
-        self._undoneGroups.append(count)
-        self._step(self._session.undo, count)
+        group = self._groups.pop()
+        self._undoneGroups.append(group)
+        self.numbers = self.numbers if group.before is None else group.before
+        self._step(self._session.undo, group.count)
         return True
 
     def redo(self) -> bool:
         """Make the edit again that was taken back last."""
+        self.settle()
         if self._undoneGroups:
-            count = self._undoneGroups.pop()
-            self._groups.append(count)
-            self._step(self._session.redo, count)
+            group = self._undoneGroups.pop()
+            self._groups.append(group)
+            self.numbers = self.numbers if group.after is None else group.after
+            self._step(self._session.redo, group.count)
             return True
         if not self._undone:
             return False
@@ -160,9 +219,82 @@ class Correction:
 
     def findings(self) -> Findings:
         """The results as they are now."""
-        found = self._found
-        table = quantify(found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram)
-        return replace(found, lesion=self._segment.seen.copy(), quantification=table)
+        self.settle()
+        return replace(
+            self._found, lesion=self._segment.seen.copy(), quantification=self.table, reading=self.reading
+        )
+
+    @property
+    def reading(self) -> Reading | None:
+        """What a reader said of the lobes; None where nobody did."""
+        who = tuple(
+            "" if number is None else name for name, number in zip(self._who, self.numbers, strict=True)
+        )
+        reading = Reading(percent=self.numbers, who=who)
+        return reading if reading else None
+
+    @property
+    def given(self) -> Findings:
+        """What the run, or the scene, gave before any edit."""
+        return self._found
+
+    @property
+    def dragging(self) -> bool:
+        """Whether a slider moves."""
+        return self._drag is not None
+
+    def steer(self, lobe: int, ranked: RankedLobe, percent: float | None) -> Share:
+        """Give a lobe another share of lesion; strokes that were not refined yet are refined first.
+
+        Args:
+            lobe: The lobe's value, 1..5.
+            ranked: Its ranks.
+            percent: What the reader wants; None: the model's own mask.
+
+        Returns:
+            What the lobe has now. :meth:`settle` makes the change a step of undo.
+        """
+        if self._drag is None or self._drag.lobe != lobe:
+            self.settle()
+            self.refine()
+            edits = self._session.edits_in(ranked.box)
+            if self._painted is not None:
+                edits = np.where(edits == 0, self._painted[ranked.box], edits)
+            self._drag = Drag(lobe, ranked, self._segment.seen, edits)
+            self._dragFrom = self.numbers
+        update = self._drag.cut(percent, thresholdOf(self._found.record))
+        if update is not None:
+            with self.working():
+                self._segment.show(*update)
+        self.numbers = withNumber(self.numbers, lobe, percent)
+        return self._drag.share()
+
+    def settle(self) -> bool:
+        """Make what a slider changed since the last rest a step that can be undone; returns whether there was any."""
+        drag, self._drag = self._drag, None
+        if drag is None:
+            return False
+        box = drag.changed
+        if box is not None:
+            before = drag.before[within(box, drag.box)]
+            now = self._segment.seen[box]
+            self._count(box, before, now)
+            self._put(*self._session.relabel(box, now))
+        elif self.numbers == self._dragFrom:
+            return False
+        self._groups.append(Group(int(box is not None), self._dragFrom, self.numbers))
+        self._undone.clear()
+        self._undoneGroups.clear()
+        self.saveStrokes()
+        return True
+
+    def _steered(self) -> bool:
+        """Take the reader's numbers that the scene holds; returns whether there are any."""
+        reading = readReading(self._node)
+        if reading is None:
+            return False
+        self.numbers, self._who = reading.percent, tuple(reading.who)
+        return True
 
     def carryingOver(self, findings: Findings) -> Steps[Findings]:
         """Take the results of a new run on the same CT and apply all edits to them.
@@ -173,7 +305,12 @@ class Correction:
         Returns:
             The same with the corrected lesion.
         """
+        self.settle()
         old, self._found = self._found, findings
+        # A reader's percentages were of the earlier run's map; what was painted is of the CT.
+        self.numbers = (None,) * len(LOBES)
+        self._groups = [group for group in self._groups if group.before is None]
+        self._undoneGroups = [group for group in self._undoneGroups if group.before is None]
         strokes = self._session.strokes
         sameLobes = np.array_equal(findings.lobes.labels, old.lobes.labels)
         if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
@@ -183,6 +320,7 @@ class Correction:
             self._undoneGroups.clear()
             for stroke in strokes:
                 self._session.paint(voxelsOf(stroke), stroke.value)
+        self._measured = None
         yield "strokes"
         # Nothing keeps the user from painting meanwhile, in the Segment Editor module.
         late = self._segment.look()
@@ -201,15 +339,15 @@ class Correction:
         self._segment.take(edit.box, after)
         return Edit(edit.box, before, after)
 
-    def _newSession(self) -> CorrectionSession:
+    def _newSession(self, start: np.ndarray | None = None) -> CorrectionSession:
         found = self._found
         return CorrectionSession(
-            _hu(found.ct.array),
+            huOf(found.ct.array),
             found.lobes,
             cutMapOf(found),
             found.ct.spacing_mm,
-            # A scene that was not made here does not say how its lesion was cut: then the lesion itself is the start.
-            label=None if found.record else found.lesion,
+            label=startLabel(found),
+            start=start,
             threshold=thresholdOf(found.record),
             provenance=found.record,
             ct=found.ct,
@@ -224,12 +362,25 @@ class Correction:
 
     def _put(self, box: Box, label: np.ndarray) -> None:
         """Show the label in a box."""
+        self._count(box, self._segment.seen[box].copy(), label)
         with self.working():
             self._segment.show(box, label)
 
+    def _count(self, box: Box, before: np.ndarray, after: np.ndarray) -> None:
+        if self._measured is not None:
+            self._measured.change(box, before, after)
+
     def saveStrokes(self) -> None:
         with self.working():
-            writeStrokes(self._node, self._session.strokes)
+            writeStrokes(self._node, [*self._earlierStrokes(), *self._session.strokes])
+            writeReading(self._node, self.reading or Reading())
+
+    def _earlierStrokes(self) -> list[Stroke]:
+        """What was painted before the scene was saved, where it can no longer be undone."""
+        if self._painted is None:
+            return []
+        values = [value for value in VALUES if value and (self._painted == value).any()]
+        return [read_stroke(self._painted == value, value, self._painted.shape) for value in values]
 
     @property
     def _node(self) -> Any:
@@ -242,7 +393,3 @@ class Correction:
             yield
         finally:
             self.busy = before
-
-
-def _hu(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype == np.int16 else array.astype(np.float32)

@@ -13,12 +13,12 @@ import slicer
 
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.results.saved_strokes import STROKES_ATTRIBUTE
+from DRAMLesionPanel.results.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
 from DRAMLesionPanel.shared.steps import Steps, finish
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
@@ -113,6 +113,7 @@ def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Step
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
     checksum = None if edited else str(_checksum(findings.lesion))
     nodes.lesion.SetAttribute(UNTOUCHED_ATTRIBUTE, checksum)
+    nodes.lesion.SetAttribute(READING_ATTRIBUTE, None)  # a reader's numbers were of the earlier run's map
     yield "table"
     # One map is enough to go on from, and each is as large as the CT.
     refined = findings.refined if findings.probability is None else None
@@ -139,7 +140,7 @@ def isUntouched(results: Results, ct: Volume) -> bool:
     """
     node = results.lesionSegmentationNode
     made = node.GetAttribute(UNTOUCHED_ATTRIBUTE)
-    if made is None or node.GetAttribute(STROKES_ATTRIBUTE):
+    if made is None or node.GetAttribute(STROKES_ATTRIBUTE) or node.GetAttribute(READING_ATTRIBUTE):
         return False
     return str(_checksum(mrml.segment_array(node, LESION.id, ct))) == made
 
@@ -190,8 +191,11 @@ def readingFindings(results: Results) -> Steps[Findings]:
     maps = (_arrayOf(results.refinedNode), _arrayOf(results.probabilityNode))
     yield "maps"
     lesion = mrml.segment_array(results.lesionSegmentationNode, LESION.id, ct)
-    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
-    return Findings(ct, lobes, dram, lesion, table, results.record, *maps)
+    yield "lesion"
+    measured = RunningQuantification(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    for _part in measured.counting():
+        yield "table"
+    return Findings(ct, lobes, dram, lesion, measured.table, results.record, *maps)
 
 
 def findingsOf(results: Results) -> Findings:

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results import table
 from DRAMLesionLib.system.files import atomic_file
+from DRAMLesionPanel.shared.worker_jobs import drawPictures
 
 PICTURE_WIDTH = 620
 """Pixels at 96 per inch: as wide as a page of A4 or Letter between its margins."""
@@ -23,28 +24,33 @@ h1 { font-size: 16pt; } h2 { font-size: 12pt; } p, td { font-size: 9pt; } th { f
 
 
 def saveReport(findings: Findings, path: str | Path) -> None:
-    """Write the report; the file's ending says how: ``.pdf``, else HTML.
+    """Write the report at once, in this process; the file's ending says how: ``.pdf``, else HTML.
 
     Raises:
         OSError: The file can't be written.
     """
     if Path(path).suffix.lower() == ".pdf":
-        writePdf(findings, path)
+        writePdf(findings, path, drawPictures(findings))
     else:
         from DRAMLesionLib.results.report import write_report
 
         write_report(findings, path)
 
 
-def writePdf(findings: Findings, path: str | Path) -> None:
+def writePdf(findings: Findings, path: str | Path, pictures: dict[str, bytes]) -> None:
     """Print the report into a PDF file, whole or not at all.
+
+    Args:
+        findings: The results.
+        path: The file.
+        pictures: PNG by name: see :func:`~DRAMLesionPanel.shared.worker_jobs.drawPictures`.
 
     Raises:
         OSError: The file can't be written.
     """
     document = qt.QTextDocument()
     document.setDefaultStyleSheet(STYLE)
-    document.setHtml(printedHtml(findings))
+    document.setHtml(printedHtml(findings, pictures))
     with atomic_file(path) as temporary:
         document.print(_printer(str(temporary)))
         if not temporary.is_file() or not temporary.stat().st_size:
@@ -61,10 +67,8 @@ def _printer(path: str) -> Any:
     return printer
 
 
-def printedHtml(findings: Findings) -> str:
+def printedHtml(findings: Findings, pictures: dict[str, bytes]) -> str:
     """The report in the few elements of HTML that Qt prints; numbers and words are the library's."""
-    from DRAMLesionLib.results import figures
-
     facts = table.summary(findings)
     lines = [
         f"<h1>{_('Lung lesion report')}</h1>",
@@ -74,14 +78,14 @@ def printedHtml(findings: Findings) -> str:
         *(f"<p class='note'>{html.escape(warning)}</p>" for warning in facts["warnings"]),
         f"<h2>{_('Lobes and lungs')}</h2>",
         _table(facts["regions"]),
-        _picture(figures.lobe_chart(findings.quantification, findings.lobes.approximate)),
+        _picture(pictures["lobes"]),
         f"<h2>{_('How it was made')}</h2>",
         *(f"<p class='note'>{line}</p>" for line in _details(facts)),
         # A page of its own for each: Qt would leave a heading alone at the foot of a page.
         f"<h2 class='page'>{_('Axial slices')}</h2>",
-        _picture(figures.axial_montage(findings)),
+        _picture(pictures["axial"]),
         f"<h2 class='page'>{_('Coronal slices')}</h2>",
-        _picture(figures.coronal_montage(findings)),
+        _picture(pictures["coronal"]),
     ]
     return "\n".join(lines)
 

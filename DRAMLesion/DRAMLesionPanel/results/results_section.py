@@ -1,6 +1,8 @@
 """Lesion map, surfaces, table, chart and report."""
 
 import re
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -8,8 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
+from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
 from DRAMLesionPanel.results.nodes import Results
+from DRAMLesionPanel.shared.background import Background, inWorker
 from DRAMLesionPanel.shared.steps import Steps, finish
 
 SCORE_COLUMN = "Severity score"
@@ -25,6 +29,7 @@ class ResultsSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
+        self._reporting = Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
@@ -77,7 +82,7 @@ class ResultsSection:
     def _makingSurfaces(self, results: Results) -> Steps[None]:
         if not self._panel.parameters or not self._panel.parameters.show3D:
             shown.hideSurfaces(results)
-        elif self._panel.correct.isOpen():
+        elif self._panel.correct.isOpen() or self._panel.steer.isOpen():
             shown.hideSurfaces(results, lobes=False)
             yield from shown.makingSurfaces(results, lesion=False)
         else:
@@ -109,12 +114,39 @@ class ResultsSection:
             self.saveReport(results, path)
 
     def saveReport(self, results: Results, path: str) -> None:
-        """Write the report with the results as they are now, as HTML or, where the name ends so, as PDF."""
-        from DRAMLesionPanel.results.report_file import saveReport
+        """Write the report with the results as they are now, as HTML or, where the name ends so, as PDF.
 
-        with self._panel.reported(waitCursor=True):
-            saveReport(self._panel.logic.currentFindings(results), path)
+        The worker writes it, or draws its pictures; the window lives meanwhile.
+        """
+        self._reporting.start(self._report(results, path), lambda made: self._onReported(path, made))
+        self._ui.reportButton.enabled = False
+
+    def _report(self, results: Results, path: str) -> Steps[bool]:
+        from DRAMLesionPanel.results.report_file import writePdf
+
+        self._panel.showStatus(_("Writing the report..."))
+        findings = yield from self._panel.logic.readingCurrent(results)
+        worker, temporary = self._panel.logic.worker, slicer.app.temporaryPath
+        if Path(path).suffix.lower() != ".pdf":
+            yield from inWorker(worker, temporary, "report", findings, self._panel.showStatus, path=path)
+            return True
+        with tempfile.TemporaryDirectory(dir=temporary, prefix=f"{STAGING_PREFIX}pictures-") as folder:
+            yield from inWorker(
+                worker, temporary, "pictures", findings, self._panel.showStatus, folder=folder
+            )
+            pictures = {file.stem: file.read_bytes() for file in Path(folder).glob("*.png")}
+        writePdf(findings, path, pictures)
+        return True
+
+    def _onReported(self, path: str, made: bool | None) -> None:
+        self._ui.reportButton.enabled = True
+        if made:
             self._panel.showStatus(_("Report saved: {path}").format(path=path))
+
+    def closeScene(self) -> None:
+        """Give up a report of a scene that goes."""
+        self._reporting.cancel()
+        self._ui.reportButton.enabled = True
 
 
 def fileName(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The strokes of a correction as text on the lesion's node, so that a saved scene holds them."""
+"""The strokes of a correction, and a reader's numbers, as text on the lesion's node: a saved scene holds them."""
 
 import base64
 import json
@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.correction.strokes import Stroke
+from DRAMLesionLib.lesions.reading import Reading
+from DRAMLesionLib.system.errors import InputError
+
+READING_ATTRIBUTE = "DRAMLesion.Reading"
+"""JSON: a reader's percentages of the lobes, as :class:`~DRAMLesionLib.lesions.reading.Reading` has them."""
 
 STROKES_ATTRIBUTE = "DRAMLesion.Strokes"
 """JSON: a list of ``[value, [[start, stop] of z, y, x], voxels]``, oldest first."""
@@ -37,6 +42,20 @@ def readStrokes(node: Any) -> list[Stroke]:
         z, y, x = (slice(start, stop) for start, stop in ends)
         found.append(Stroke(value, (z, y, x), voxels))
     return found
+
+
+def writeReading(node: Any, reading: Reading) -> None:
+    """Put a reader's numbers on a node."""
+    node.SetAttribute(READING_ATTRIBUTE, json.dumps(reading.to_dict()) if reading else None)
+
+
+def readReading(node: Any) -> Reading | None:
+    """The reader's numbers on a node; None where nobody read, or they can't be read."""
+    try:
+        values = json.loads(node.GetAttribute(READING_ATTRIBUTE) or "null")
+        return Reading(**values) if values else None
+    except (ValueError, TypeError, InputError):
+        return None
 
 
 def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:

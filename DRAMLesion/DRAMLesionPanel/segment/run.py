@@ -19,10 +19,13 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.segment.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
-from DRAMLesionPanel.shared.child_process import LibraryProcess, RunFailed
+from DRAMLesionPanel.shared.child_process import RunFailed
 from DRAMLesionPanel.shared.steps import Steps
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
+Launch = Callable[[dict[str, Any], Path], Any]
+"""Takes the arguments of the worker's job ``segment`` and a private folder, and gives what can be followed: a
+:class:`~DRAMLesionPanel.shared.child_process.LibraryProcess`, or a job of the worker."""
 STEPS_TO_ARRIVE = 12
 """About so many: for the progress bar."""
 
@@ -32,6 +35,7 @@ class SegmentRun:
 
     Attributes:
         results: The nodes, once it has succeeded.
+        findings: What was put into the scene, once it has succeeded.
         error: One line for the user, once it has failed.
         cancelled: Whether it was cancelled.
         inScene: Whether the scene is changed already; it is too late to cancel then.
@@ -42,6 +46,7 @@ class SegmentRun:
         self,
         volumeNode: Any,
         deliver: Deliver,
+        launch: Launch,
         lobesNode: Any = None,
         model: str | None = None,
         device: str = "auto",
@@ -52,6 +57,7 @@ class SegmentRun:
         Args:
             volumeNode: The CT.
             deliver: Puts the findings into the scene; nothing touches the scene before.
+            launch: Starts the work: see :data:`Launch`.
             lobesNode: Its lobes; None: they are found.
             model: A model's name or folder; None: the default one.
             device: See the library's ``find_device``.
@@ -65,7 +71,8 @@ class SegmentRun:
         self.cancelled = self.inScene = False
         self.estimate = Estimate(shares=SHARES if method == "dram" else FINAL_SHARES)
         self._ctNode, self._deliver = volumeNode, deliver
-        self._process: LibraryProcess | None = None
+        self._process: Any = None
+        self.findings: Findings | None = None
         self._arrival: Steps[Results] | None = None
         self._arrived = 0
         self._message = ""
@@ -73,7 +80,7 @@ class SegmentRun:
         self._lobes = mrml.lobes_from_segmentation(lobesNode, self._ct) if lobesNode else None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}run-", dir=slicer.app.temporaryPath))
         try:
-            self._process = LibraryProcess(self._arguments(model, device, method), self._folder)
+            self._process = launch(self._arguments(model, device, method), self._folder)
         except BaseException:
             self._clean()
             raise
@@ -136,19 +143,20 @@ class SegmentRun:
             self.cancelled = True
             self._clean()
 
-    def _arguments(self, model: str | None, device: str, method: str | None) -> list[str]:
-        given = self._folder / "ct.nrrd"
+    def _arguments(self, model: str | None, device: str, method: str | None) -> dict[str, Any]:
+        given, lobes = self._folder / "ct.nrrd", None
         _write(self._ct.array, self._ct, given)
-        arguments = ["segment", str(given), "--out", str(self._folder / "out"), "--handover"]
-        arguments += ["--device", device or "auto"]
-        if model:
-            arguments += ["--model", str(model)]
-        if method:
-            arguments += ["--method", method]
         if self._lobes is not None:
-            _write(self._lobes.labels, self._ct, self._folder / "lobes.nrrd")
-            arguments += ["--lobes", str(self._folder / "lobes.nrrd")]
-        return arguments
+            lobes = str(self._folder / "lobes.nrrd")
+            _write(self._lobes.labels, self._ct, Path(lobes))
+        return {
+            "ct": str(given),
+            "out": str(self._folder / "out"),
+            "lobes": lobes,
+            "model": str(model) if model else None,
+            "method": method or None,
+            "device": device or "auto",
+        }
 
     def _take(self, event: dict[str, Any]) -> None:
         if event["event"] == "progress":
@@ -171,7 +179,7 @@ class SegmentRun:
 
     def _arriving(self) -> Steps[Results]:
         findings = yield from reading_arrays(self._folder / "out", self._ct, self._lobes)
-        self.inScene = True
+        self.inScene, self.findings = True, findings
         return (yield from self._deliver(findings, self._ctNode))
 
     def _arrive(self, arrival: Steps[Results]) -> None:
@@ -204,6 +212,23 @@ class SegmentRun:
     def _clean(self) -> None:
         self._process = self._arrival = None
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def commandOf(arguments: dict[str, Any]) -> list[str]:
+    """The library's command line that does what the worker's job ``segment`` does."""
+    command = [
+        "segment",
+        arguments["ct"],
+        "--out",
+        arguments["out"],
+        "--handover",
+        "--device",
+        arguments["device"],
+    ]
+    for name in ("model", "method", "lobes"):
+        if arguments[name]:
+            command += [f"--{name}", arguments[name]]
+    return command
 
 
 def _write(array: Any, like: Volume, path: Path) -> None:

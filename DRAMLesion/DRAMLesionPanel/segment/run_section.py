@@ -34,13 +34,18 @@ class RunSection:
         return self._run
 
     @property
+    def running(self) -> bool:
+        """Whether a run goes on, from its lobes to its results."""
+        return self._run is not None or self._lobesRun is not None
+
+    @property
     def arriving(self) -> bool:
         """Whether results come into the scene just now: not the moment to paint."""
         return self._run is not None and (self._run.inScene or self._showing is not None)
 
     def update(self) -> None:
         """Enable what can be done now."""
-        running = self._run is not None or self._lobesRun is not None
+        running = self.running
         parameters = self._panel.parameters
         ready = bool(parameters and parameters.inputVolume) and not self._panel.install.missing
         self._ui.segmentButton.enabled = ready and not running
@@ -140,6 +145,7 @@ class RunSection:
             assert self._run is not None and self._run.results is not None
             warnings = self._run.results.record.get("warnings", ())
             self._panel.showStatus("; ".join(str(warning) for warning in warnings), "warning")
+            self._panel.correct.prepare(self._run.results, self._run.findings)
         self._end()
         self._panel.update()
 

@@ -58,15 +58,20 @@ class LibraryProcess:
 
     def kill(self) -> None:
         """End it and every process that it started, and wait until it is gone."""
-        if self._process.poll() is not None:
-            return
-        if os.name == "nt":
-            stop = ["taskkill", "/F", "/T", "/PID", str(self.pid)]
-            subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
-        else:
-            # Not waited for yet, so its ID and its group's can't have been given to others.
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait(timeout=30)
+        killGroup(self._process)
+
+
+def killGroup(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that leads a group, and every process that it started, and wait until it is gone."""
+    if process.poll() is not None:
+        return
+    if os.name == "nt":
+        stop = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        subprocess.run(stop, capture_output=True, check=False, **_ownGroup())
+    else:
+        # Not waited for yet, so its ID and its group's can't have been given to others.
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
 
 
 class EventFile:
@@ -90,7 +95,12 @@ class EventFile:
 
 
 def startPython(
-    arguments: list[str], events: Path, log: Path, append: bool = False, paths: tuple[str, ...] = ()
+    arguments: list[str],
+    events: Path,
+    log: Path,
+    append: bool = False,
+    paths: tuple[str, ...] = (),
+    stdin: int = subprocess.DEVNULL,
 ) -> "subprocess.Popen[bytes]":
     """Start Slicer's Python with the library at hand, in a group of its own, so that it can outlive the application.
 
@@ -100,12 +110,13 @@ def startPython(
         log: Where its standard error goes.
         append: Keep what the two files hold.
         paths: More folders to import from.
+        stdin: Its standard input, as ``subprocess`` takes it.
     """
     mode = "ab" if append else "wb"
     with events.open(mode) as out, log.open(mode) as err:
         return subprocess.Popen(
             [pythonExecutable(), *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=out,
             stderr=err,
             cwd=events.parent,

@@ -15,7 +15,7 @@ None, where both sides have one and the same score throughout.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class ScanScore:
         reference_percent: Lesion percentage of each lobe by the reference, 0..100; None for a lobe without
             voxels.
         kappa_lobes: Quadratic-weighted kappa of the scan's lobe scores; of five values, so a rough one.
+        notes: What a reader should know of the masks, one sentence each.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ScanScore:
     percent: tuple[float | None, ...] | None
     reference_percent: tuple[float | None, ...] | None
     kappa_lobes: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def scores(self) -> tuple[int | None, ...] | None:
@@ -121,6 +123,11 @@ class Evaluation:
         return (*several, self.summary)
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader should know of the masks, one sentence each."""
+        return list(dict.fromkeys(note for scan in self.scans for note in scan.notes))
+
+    @property
     def summary(self) -> Summary:
         """Over all scans."""
         return summarize(self.scans, "all")
@@ -170,7 +177,8 @@ def compare(pair: Pair) -> ScanScore:
         if pair.lobes.is_file() and not pair.lobes.name.lower().endswith(".seg.nrrd"):
             _check_grid(pair.lobes, reference, "lobe mask")
         labels = read_lobes(pair.lobes, reference, allow_missing=True).labels
-    return score_masks(prediction.array, reference.array, labels, name=pair.name, part=pair.part)
+    score = score_masks(prediction.array, reference.array, labels, name=pair.name, part=pair.part)
+    return replace(score, notes=(*prediction.warnings, *reference.warnings))
 
 
 def score_masks(
@@ -270,7 +278,7 @@ def quadratic_kappa(one: Sequence[int], other: Sequence[int], levels: int) -> fl
 
 
 def _read_mask(path: Path, reference: Volume | None = None) -> Volume:
-    """A mask in canonical axes; every value but 0 is lesion."""
+    """A mask in canonical axes; every value but 0 is lesion, and several values are told of."""
     from DRAMLesionLib.images.volume import Volume, read_on_grid
 
     if reference is not None:
@@ -279,9 +287,21 @@ def _read_mask(path: Path, reference: Volume | None = None) -> Volume:
     x, y, z = geometry.canonical().spacing
     mask = Volume(np.empty((0, 0, 0), np.uint8), (z, y, x), geometry, stem(path), path)
     array = read_on_grid(path, mask, "mask")
-    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
-        raise InputError(f"{path}: has fractional values, so it is a map: give a mask (0 and 1)")
-    return Volume((array != 0).astype(np.uint8), mask.spacing_mm, geometry, mask.name, path)
+    if array.dtype.kind == "f":
+        whole = np.rint(array)
+        if np.abs(array - whole).max() > _ROUNDED:
+            raise InputError(f"{path}: has fractional values, so it is a map: give a mask (0 and 1)")
+        array = whole
+    classes = [f"{value:g}" for value in np.unique(array) if value != 0]
+    notes: tuple[str, ...] = ()
+    if len(classes) > 1:
+        listed = ", ".join(classes[:8]) + (", ..." if len(classes) > 8 else "")
+        notes = (f"{path}: has {len(classes)} classes ({listed}), all of which count as lesion",)
+    return Volume((array != 0).astype(np.uint8), mask.spacing_mm, geometry, mask.name, path, notes)
+
+
+_ROUNDED = 0.01
+"""Masks that were scaled or kept as fractions are off whole numbers by less than this."""
 
 
 def _check_grid(path: Path, reference: Volume, what: str) -> None:

@@ -66,6 +66,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
                 "reference_scores": scan.reference_scores,
                 "total_score": scan.total_score,
                 "reference_total_score": scan.reference_total_score,
+                "notes": list(scan.notes),
             }
             for scan in evaluation.scans
         ],

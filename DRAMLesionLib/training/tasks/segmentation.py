@@ -173,7 +173,7 @@ class SegmentationTask:
             name=recipe.name,
             version=recipe.version,
             card=segmentation_card(recipe, len(self._lungs), figures),
-            summary=f"final lesion segmentation network, trained on voxel labels of {len(self._lungs)} scans",
+            summary=f"final lesion segmentation network, trained on {len(self._lungs)} scans (see data_source)",
             data=recipe.data,
             licence=recipe.licence,
         )

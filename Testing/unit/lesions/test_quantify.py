@@ -304,3 +304,35 @@ def test_real_scan_gives_the_published_percentages(covid_ct, case: str, percent:
     assert measured == pytest.approx(percent, abs=0.006)
     total = found.total
     assert total.ground_glass_ml + total.consolidation_ml + total.other_ml == pytest.approx(total.lesion_ml)
+
+
+def test_a_change_that_is_counted_in_its_box_gives_the_table_of_the_whole_mask():
+    from DRAMLesionLib.lesions.quantify import RunningQuantification
+
+    rng = np.random.default_rng(4)
+    shape = (12, 14, 10)
+    hu = rng.integers(-1000, 100, shape).astype(np.int16)
+    lobes = LobeMap(rng.integers(0, 6, shape).astype(np.uint8), False, "here")
+    dram = rng.random(shape, dtype=np.float32)
+    mask = rng.integers(0, 2, shape).astype(np.uint8)
+    running = RunningQuantification(hu, lobes, mask.copy(), (1.0, 2.0, 3.0), dram)
+    assert list(running.counting())[-1] >= shape[0]
+    for _ in range(5):
+        low = rng.integers(0, 8, 3)
+        box = tuple(slice(int(a), int(a) + 3) for a in low)
+        before = mask[box].copy()
+        mask[box] = rng.integers(0, 2, before.shape)
+        running.change(box, before, mask[box])
+    whole = quantify(hu, lobes, mask, (1.0, 2.0, 3.0), dram)
+    for ours, theirs in zip(running.table.regions, whole.regions, strict=True):
+        for name in (
+            "volume_ml",
+            "lesion_ml",
+            "percent",
+            "dram_percent",
+            "ground_glass_ml",
+            "mean_hu",
+            "lesion_mean_hu",
+        ):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), abs=1e-9)
+        assert ours.score == theirs.score

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.lesions.findings import Findings
@@ -13,7 +14,7 @@ from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.results.folder import REPORT, TABLE, check_same_ct, read_findings, write_findings
-from DRAMLesionLib.results.table import read_table, write_summary
+from DRAMLesionLib.results.table import print_table, read_table, write_summary
 from DRAMLesionLib.system.errors import InputError
 
 
@@ -120,6 +121,12 @@ def test_a_reading_comes_back_with_the_mask_that_it_steered(findings, tmp_path):
     assert [row["wanted_percent"] for row in rows[:3]] == ["40.0000", "", "0.0000"]
     assert (rows[1]["wanted_score"], rows[1]["wanted_by"], rows[3]["wanted_by"]) == ("2", "R. Reader", "")
     assert float(rows[0]["lesion_percent"]) == pytest.approx(40, abs=1) and rows[1]["severity_score"] == "2"
+    with (tmp_path / "terminal.txt").open("w", encoding="utf-8") as file:
+        print_table(steered, Console(file=file, width=80))
+    lines = [line.split("│") for line in (tmp_path / "terminal.txt").read_text(encoding="utf-8").splitlines()]
+    shown = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in lines if len(cells) > 5}
+    assert shown["left upper"][2] == f"{steered.quantification['LUL'].percent:.1f}"
+    assert [shown[name][3] for name in ("left upper", "left lower", "right middle")] == ["40 %", "2", ""]
     page = (tmp_path / REPORT).read_text(encoding="utf-8")
     assert "R. Reader" in page and "40 %" in page and "score 2" in page
     again = steer(read, percent=(None, None, None, None, 7), who="Second")

@@ -264,3 +264,64 @@ def test_a_run_that_ends_while_its_files_are_moved_leaves_no_last_file(tmp_path,
             (staging / name).write_text("new")
     assert moved == ["a.txt", "b.txt"]
     assert (tmp_path / "a.txt").read_text() == "new" and not (tmp_path / "summary.json").exists()
+
+
+# --- asked before the work -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deep", ["results", "a/b/c", "."])
+def test_a_folder_that_can_be_written_is_told_by_nothing_left_behind(tmp_path, deep):
+    files.check_folder(tmp_path / deep)
+    files.check_output_file(tmp_path / deep / "scores.csv")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file", "is a file, not a folder"),
+        ("file/results", "a part of the path is a file"),
+        ("x" * 300, "the path is too long"),
+        pytest.param("/proc/results", "can't be written|No such file", marks=posix),
+    ],
+)
+def test_a_folder_that_can_not_be_written_is_refused_before_the_work(tmp_path, name, said):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises((InputError, OSError), match=said):
+        files.check_folder(tmp_path / name)
+    assert names(tmp_path) == ["file"]
+
+
+@posix
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_without_permission_is_refused_before_the_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(files.OutputError, match="no permission to write there"):
+        files.check_folder(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("folder", "is a folder: give a file name"), ("file/scores.csv", "is a file")]
+)
+def test_a_file_that_can_not_be_written_is_refused_before_the_work(tmp_path, name, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(files.OutputError, match=said):
+        files.check_output_file(tmp_path / name)
+
+
+def test_a_disk_that_refuses_is_told_before_the_work(tmp_path, monkeypatch):
+    def full(**given):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", full)
+    with pytest.raises(files.OutputError, match="the disk is read-only"):
+        files.check_folder(tmp_path / "results")
+
+
+def test_the_checksum_of_a_file_is_that_of_its_bytes(tmp_path):
+    import hashlib
+
+    content = os.urandom((1 << 20) + 17)
+    (tmp_path / "a").write_bytes(content)
+    assert files.checksum(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from DRAMLesionLib.images.volume import write_volume
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.case_table import collect, read_table, split
@@ -215,6 +216,42 @@ def test_all_wrong_cells_are_named_at_once(tmp_path):
         assert part in str(error.value)
     with pytest.raises(InputError, match=r"score of LUL is '1\.5', not a whole number from 0 to 5"):
         table(tmp_path, "name,LUL,LLL,RUL,RML,RLL\na,1.5,1,2,3,4\n", "score")
+
+
+HEAD = "name," + ",".join(f"percent_{lobe.abbreviation}" for lobe in LOBES) + "\n"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "a,0.12,0.25,0.08,0,0.3\n",
+        "a,0.5,,,,\nb,1,1,0,0,0\n",
+        "a,0,0,0,0,0\nb,.001,0,0,0,0\n",
+        'a,"0,12","0,25",0,0,1\n',
+    ],
+)
+@pytest.mark.parametrize("head", [HEAD, HEAD.replace("percent_", "")])
+def test_percentages_that_may_be_fractions_are_asked_about(tmp_path, rows, head):
+    kind = "percent" if "percent" not in head else None
+    with pytest.raises(InputError, match=r"are they fractions .*--kind fraction; .*percent sign"):
+        table(tmp_path, head + rows, kind)
+
+
+def test_fractions_are_taken_where_they_are_said_to_be(tmp_path):
+    (row,) = table(tmp_path, HEAD + "a,0.12,0.255,,0,1\n", "fraction")
+    assert row.percent == (12.0, 25.5, None, 0.0, 100.0)
+    (bare,) = table(tmp_path, HEAD.replace("percent_", "") + "a,0.12,0.255,,0,1\n", "fraction")
+    assert bare.percent == row.percent
+    with pytest.raises(InputError, match="more than a whole lobe: leave out --kind fraction"):
+        table(tmp_path, HEAD + "a,0.12,25,,0,1\n", "fraction")
+
+
+@pytest.mark.parametrize(
+    "rows", ["a,0.12%,0.25%,0.08%,0%,0.3%\n", "a,0,0,0,0,0\n", "a,1,0,1,0,0\n", "a,0.5,0.2,0,0,1.5\n"]
+)
+def test_small_percentages_with_a_sign_and_whole_ones_are_percentages(tmp_path, rows):
+    (row,) = table(tmp_path, HEAD + rows)
+    assert row.percent[0] == float(rows.split(",")[1].rstrip("%"))
 
 
 @pytest.mark.parametrize(

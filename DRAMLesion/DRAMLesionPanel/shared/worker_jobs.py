@@ -1,0 +1,182 @@
+"""The worker's side: jobs for the panel, one after the other, in a process that keeps torch and the models loaded.
+
+``python -m DRAMLesionPanel.shared.worker_jobs`` reads one job in a line of standard input, JSON as::
+
+    {"id": "3", "job": "segment", ...arguments}
+
+and reports on standard output as the library's commands do, one JSON value in a line; the last one of a job is
+``{"event": "ended", "id": "3", "code": 0}``. It ends when its input ends, so it never outlives Slicer. It knows nothing
+of Slicer, and imports torch only for the jobs that need it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+LESION, EDITS, REPORT = "lesion", "edits", "report.html"
+
+
+class Models:
+    """The models that are loaded: those of the last job, which most likely are those of the next."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded yet."""
+        self._key: tuple[Any, ...] | None = None
+        self._models: Any = None
+
+    def load(self, model: str | None, method: str | None, device: str) -> Any:
+        """The models of a run, loaded anew where others were asked for, or where their files have changed.
+
+        Raises:
+            InputError: There is no such model, method or device.
+        """
+        from DRAMLesionLib.lesions.networks.bundle_folders import bundle_folders, find_bundles
+        from DRAMLesionLib.lesions.run_models import load_case_models
+        from DRAMLesionLib.system.device import find_device
+
+        folders = (
+            {Path(model)} if model and Path(model).is_dir() else set(find_bundles(bundle_folders()).values())
+        )
+        files = sorted(
+            (str(file), file.stat().st_mtime_ns) for folder in folders for file in folder.glob("*/*")
+        )
+        key = (model, method, device, tuple(files))
+        if key != self._key:
+            self._key = self._models = None  # both would not fit into a small memory
+            self._models = load_case_models(model, method, find_device(device))
+            self._key = key
+        return self._models
+
+
+def warm(
+    models: Models, _reporter: Any, model: str | None, method: str | None, device: str
+) -> dict[str, Any]:
+    """Load what the next segmentation needs."""
+    import DRAMLesionLib.case  # noqa: F401 - with all that it imports
+
+    models.load(model, method, device)
+    return {}
+
+
+def segment(
+    models: Models,
+    reporter: Any,
+    ct: str,
+    out: str,
+    lobes: str | None,
+    model: str | None,
+    method: str | None,
+    device: str,
+) -> dict[str, Any]:
+    """Segment a CT, and hand the arrays over in the folder ``out``."""
+    from DRAMLesionLib.case import segment_to_arrays
+    from DRAMLesionLib.lesions.options import Options
+
+    reporter.progress("Loading the model", 0.0)
+    loaded = models.load(model, method, device)
+    options = Options(lobes=lobes, model=model, method=method, device=device)
+    segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress)
+    return {"out": out}
+
+
+def accept(_models: Models, reporter: Any, case: str, folder: str) -> dict[str, Any]:
+    """Store a corrected case, whose arrays lie in ``case``, in the training folder ``folder``."""
+    import numpy as np
+
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionLib.training.data.accepted_case import save_accepted_case
+
+    reporter.progress("Storing the case", 0.0)
+    edits = np.load(Path(case) / f"{EDITS}.npy", mmap_mode="r", allow_pickle=False)
+    stored = save_accepted_case(folder, read_arrays(case, mapped=True), edits)
+    return {"case": str(stored)}
+
+
+def report(_models: Models, reporter: Any, case: str, path: str) -> dict[str, Any]:
+    """Write the report of a case, whose arrays lie in ``case``: a web page."""
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionLib.results.report import write_report
+
+    reporter.progress("Writing the report", 0.0)
+    write_report(read_arrays(case, mapped=True), path)
+    return {"path": path}
+
+
+def pictures(_models: Models, reporter: Any, case: str, folder: str) -> dict[str, Any]:
+    """Draw a report's pictures as PNG files, for a report that the panel prints."""
+    from DRAMLesionLib.results.arrays import read_arrays
+
+    reporter.progress("Drawing the report", 0.0)
+    drawn = drawPictures(read_arrays(case, mapped=True))
+    for name, png in drawn.items():
+        (Path(folder) / f"{name}.png").write_bytes(png)
+    return {"pictures": sorted(drawn)}
+
+
+def rank(_models: Models, reporter: Any, case: str, out: str) -> dict[str, Any]:
+    """Rank the lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
+    from DRAMLesionLib.lesions.steer import Steering
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionPanel.shared.ranked_files import writeRanked
+
+    findings = read_arrays(case, mapped=True)
+    steering = Steering(findings.map, findings.threshold, findings.lobes.labels, findings.ct.spacing_mm)
+    lobes = {}
+    for number, lobe in enumerate(steering.boxes):
+        reporter.progress("Ranking the lobes", number / len(steering.boxes))
+        lobes[lobe] = steering.ranked(lobe)
+    writeRanked(Path(out), lobes)
+    return {"out": out}
+
+
+def drawPictures(findings: Any) -> dict[str, bytes]:
+    """A report's pictures as PNG, by name: ``lobes``, ``axial`` and ``coronal``."""
+    from DRAMLesionLib.results import figures
+
+    return {
+        "lobes": figures.lobe_chart(findings.quantification, findings.lobes.approximate),
+        "axial": figures.axial_montage(findings),
+        "coronal": figures.coronal_montage(findings),
+    }
+
+
+JOBS = {
+    "warm": warm,
+    "segment": segment,
+    "accept": accept,
+    "report": report,
+    "pictures": pictures,
+    "rank": rank,
+}
+
+
+def do(job: dict[str, Any], models: Models) -> int:
+    """Do a job; returns its exit code, which is a command's."""
+    import typer
+
+    from DRAMLesionLib.commands.console import Reporter
+
+    arguments = {name: value for name, value in job.items() if name not in ("id", "job")}
+    try:
+        with Reporter(as_json=True, debug=False) as reporter:
+            reporter.result(JOBS[job["job"]](models, reporter, **arguments))
+    except typer.Exit as end:
+        return int(end.exit_code)
+    return 0
+
+
+def main() -> None:
+    """Work until the input ends."""
+    from DRAMLesionLib.system.allocation import give_freed_memory_back
+
+    models = Models()
+    for line in sys.stdin:
+        job = json.loads(line)
+        code = do(job, models)
+        print(json.dumps({"event": "ended", "id": job["id"], "code": code}), flush=True)
+        give_freed_memory_back()
+
+
+if __name__ == "__main__":
+    main()
