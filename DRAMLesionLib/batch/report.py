@@ -19,9 +19,13 @@ from DRAMLesionLib.batch.tables import read_volumes
 from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.folder import REPORT as CASE_REPORT
+from DRAMLesionLib.results.folder import SUMMARY
 from DRAMLesionLib.results.pages import render_page
+from DRAMLesionLib.results.table import FLAGS_COLUMN
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.record import RESEARCH_USE
+from DRAMLesionLib.system.text_file import read_json
 
 REPORT_NAME = "report.html"
 """The file of the batch's report."""
@@ -44,12 +48,21 @@ _LOOKED_AT = {
 
 @dataclass(frozen=True)
 class FinishedCase:
-    """A finished case: its total's numbers, and the percentages of its lobes (None where a lobe has no voxels)."""
+    """A finished case.
+
+    Attributes:
+        name: The case's name.
+        total: Numbers of both lungs together, by their columns.
+        lobes: Percentages of the lobes, None where a lobe has no voxels.
+        approximate: Whether the lobes are.
+        flags: Sentences of what should be looked at.
+    """
 
     name: str
     total: dict[str, float]
     lobes: dict[str, float | None]
     approximate: bool
+    flags: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
@@ -86,12 +99,26 @@ def read_finished(out: Path) -> list[FinishedCase]:
         row = regions["total"]
         total = {key: value for key in row if (value := _float(row[key])) is not None}
         lobes = {one.abbreviation: _float(regions[one.abbreviation]["lesion_percent"]) for one in LOBES}
-        finished.append(FinishedCase(name, total, lobes, row["lobes"] == "approximate"))
+        finished.append(
+            FinishedCase(name, total, lobes, row["lobes"] == "approximate", _flags(out, name, row))
+        )
     return finished
 
 
+def _flags(out: Path, name: str, row: dict[str, str]) -> tuple[str, ...]:
+    """Sentence and remedy of each of a case's flags; its codes where its summary can't be read."""
+    codes = tuple(code for code in (row.get(FLAGS_COLUMN) or "").split(";") if code)
+    if not codes:
+        return ()
+    try:
+        flags = read_json(out / CASES / name / SUMMARY, "a summary", "run the case again")["flags"]
+        return tuple(f"{flag['sentence']}: {flag['remedy']}" for flag in flags)
+    except (InputError, KeyError, TypeError):
+        return codes
+
+
 def find_outliers(cases: list[FinishedCase]) -> list[Outlier]:
-    """Cases with lungs of unlikely size or a missing lobe, and those far from the others.
+    """Cases with flags, lungs of unlikely size or a missing lobe, and those far from the others.
 
     Involvement is compared by its square root: most cohorts have many mild cases and few severe ones, all usual.
     """
@@ -101,6 +128,8 @@ def find_outliers(cases: list[FinishedCase]) -> list[Outlier]:
         outliers.setdefault(case.name, Outlier(case)).reasons.append(reason)
 
     for case in cases:
+        for sentence in case.flags:
+            add(case, sentence)
         volume = case.total.get("volume_ml", 0.0)
         if not LUNG_ML[0] <= volume <= LUNG_ML[1]:
             add(case, f"lungs of {volume:.0f} mL")

@@ -20,7 +20,7 @@ from DRAMLesionLib.batch.listing import Listing, list_cases
 from DRAMLesionLib.batch.manifest import Manifest
 from DRAMLesionLib.batch.readings import with_readings
 from DRAMLesionLib.batch.scan_numbers import read_scan_numbers, write_scan_numbers
-from DRAMLesionLib.batch.tables import write_volumes
+from DRAMLesionLib.batch.tables import read_volumes, write_volumes
 from DRAMLesionLib.batch.work import (
     CASES,
     CRASHED,
@@ -35,6 +35,7 @@ from DRAMLesionLib.batch.work import (
     withdraw,
 )
 from DRAMLesionLib.lesions.options import Options
+from DRAMLesionLib.results.table import FLAGS_COLUMN
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale, write_text
 from DRAMLesionLib.system.progress import Progress, silent
@@ -90,6 +91,15 @@ class BatchResult:
     def good(self) -> bool:
         """Whether all cases are done."""
         return self.statuses[DONE] == self.count
+
+    @property
+    def flagged(self) -> dict[str, list[str]]:
+        """The finished cases that should be looked at, with the codes of their flags."""
+        try:
+            rows = [(name, regions["total"]) for name, regions in read_volumes(self.out)]
+        except OSError:
+            return {}
+        return {name: codes.split(";") for name, row in rows if (codes := row.get(FLAGS_COLUMN, ""))}
 
 
 @dataclass(frozen=True)

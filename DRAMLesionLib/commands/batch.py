@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Device, Json, MissingLobes, Who
+from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, MissingLobes, Strict, Who
 from DRAMLesionLib.system.files import check_folder
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def batch(
         bool, typer.Option("--no-scene", help="Write no Slicer scenes and pictures.")
     ] = False,
     allow_missing_lobes: MissingLobes = False,
+    strict: Strict = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -109,6 +110,8 @@ def batch(
             raise typer.Exit(INTERRUPTED)
         if not result.good:
             raise typer.Exit(SOME_FAILED)
+        if strict and result.flagged:
+            raise typer.Exit(FLAGGED)
 
 
 def describe(result: "BatchResult") -> list[str]:
@@ -117,6 +120,8 @@ def describe(result: "BatchResult") -> list[str]:
     head = f"{counts['done']} of {result.count} cases done"
     if result.kept:
         head += f" ({result.kept} of them before)"
+    if result.flagged:
+        head += f", {len(result.flagged)} to look at (see {result.out / 'report.html'})"
     bad = len(result.failures)
     if bad:
         head += f", {bad} failed"
@@ -145,6 +150,7 @@ def _values(result: "BatchResult") -> dict[str, Any]:
         "stopped": result.stopped,
         "seconds": round(result.seconds, 1),
         "failures": result.failures,
+        "flagged": result.flagged,
         "notes": result.notes,
     }
 

@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
     packages = {name: environment.versions.get(name.lower()) for name in PACKAGES}
     optional = {name: _version(name) if find_spec(module) else None for name, (module, _) in OPTIONAL.items()}
     problems = state_of_packages(environment, interrupted())
-    found: dict[str, Any] = {
+    examination: dict[str, Any] = {
         "dramlesion": DRAMLesionLib.__version__,
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -74,9 +74,9 @@ def examine() -> dict[str, Any]:
     if not problems:
         from DRAMLesionLib.system.device import list_devices
 
-        found["devices"] = list_devices()
-        found["models"] = _models(problems)
-    return found
+        examination["devices"] = list_devices()
+        examination["models"] = _models(problems)
+    return examination
 
 
 def _broken_packages(environment: Environment) -> list[str]:
@@ -109,30 +109,30 @@ def memory_gib() -> float | None:
         return None
 
 
-def print_examination(found: dict[str, Any], console: "Console") -> None:
+def print_examination(examination: dict[str, Any], console: "Console") -> None:
     """Show an examination as text."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("what", "found", "note", box=None, header_style="bold")
-    table.add_row("DRAMLesion", found["dramlesion"], "research use only, not for diagnosis")
-    table.add_row("Python", found["python"], found["executable"])
-    for name, installed in found["packages"].items():
+    table.add_row("DRAMLesion", examination["dramlesion"], "research use only, not for diagnosis")
+    table.add_row("Python", examination["python"], examination["executable"])
+    for name, installed in examination["packages"].items():
         table.add_row(name, "[red]missing[/red]" if installed is None else installed or "unknown version", "")
-    for name, installed in found["optional"].items():
+    for name, installed in examination["optional"].items():
         note = OPTIONAL[name][1] if installed else f"{OPTIONAL[name][1]}: {install_command(name)}"
         table.add_row(name, installed or "not installed", escape(f"optional: {note}"))
-    memory = found["memory_gib"]
+    memory = examination["memory_gib"]
     table.add_row("memory", f"{memory} GiB" if memory else "unknown", "")
-    table.add_row("free disk", f"{found['free_disk_gib']} GiB", "in this folder")
-    for name, what in found["devices"].items():
+    table.add_row("free disk", f"{examination['free_disk_gib']} GiB", "in this folder")
+    for name, what in examination["devices"].items():
         table.add_row("device", name, what)
-    for name, what in found["models"].items():
+    for name, what in examination["models"].items():
         table.add_row("model", name, what)
     console.print(table)
-    for problem in found["problems"]:
+    for problem in examination["problems"]:
         console.print(f"Problem: {problem}", markup=False)
-    if not found["problems"]:
+    if not examination["problems"]:
         console.print("All that is needed is here.")
 
 
@@ -145,9 +145,15 @@ def _version(package: str) -> str | None:
 
 def _models(problems: list[str]) -> dict[str, str]:
     from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
+    from DRAMLesionLib.lungs.lung_bundle import load_lung_network, lung_model_folder
     from DRAMLesionLib.system.errors import InputError
 
     models = {}
+    try:
+        load_lung_network()
+        models["lungs"] = str(lung_model_folder())
+    except InputError as error:
+        problems.append(str(error))
     for name, folder in list_models().items():
         try:
             model = load_any_model(folder)

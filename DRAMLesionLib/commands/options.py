@@ -34,6 +34,13 @@ Score = Annotated[
     ),
 ]
 Who = Annotated[str, typer.Option(metavar="NAME", help="Who gave the numbers, for the record.")]
+FLAGGED = 4
+"""The exit code of ``--strict`` where a result has flags."""
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Exit code 4 where a result should be looked at; results are written."),
+]
 MissingLobes = Annotated[
     bool, typer.Option("--allow-missing-lobes", help="Accept a lobe without voxels (after a lobectomy).")
 ]

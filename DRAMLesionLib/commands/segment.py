@@ -7,6 +7,7 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import (
+    FLAGGED,
     Debug,
     Device,
     Json,
@@ -16,6 +17,7 @@ from DRAMLesionLib.commands.options import (
     Out,
     Percent,
     Score,
+    Strict,
     Who,
     reading_of,
 )
@@ -53,6 +55,7 @@ def segment(
             "--handover", help="Write plain arrays for a program that goes on with them, no report."
         ),
     ] = False,
+    strict: Strict = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -64,6 +67,7 @@ def segment(
         keep_freed_memory()
         from DRAMLesionLib.case import segment_case, segment_to_arrays
         from DRAMLesionLib.lesions.options import Options
+        from DRAMLesionLib.lesions.quality import flags_of
         from DRAMLesionLib.results.table import print_table, summary, warnings_of
 
         options = Options(
@@ -84,10 +88,14 @@ def segment(
         reporter.result({"out": str(out), **summary(findings)})
         if not json:
             print_table(findings, reporter.console)
+            for flag in flags_of(findings.record):
+                reporter.note(f"Look: {flag.sentence}: {flag.remedy}")
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             if not handover:
                 tell_files(reporter, out)
+        if strict and flags_of(findings.record):
+            raise typer.Exit(FLAGGED)
 
 
 def tell_files(reporter: Reporter, out: Path) -> None:

@@ -136,7 +136,7 @@ class Refined:
         edits: uint8, 0, 1 lesion, 2 not lesion.
         strokes: How many pieces the edits were painted in.
         changed: Voxels whose label differs from the one that the correction began with.
-        seconds: Of the whole.
+        seconds: How long the whole took.
         session: To go on with.
     """
 
@@ -177,7 +177,7 @@ def refine_case(
 
     Args:
         ct: The CT.
-        lobes: Its lobes.
+        lobes: The lobes of the CT.
         probability: float (z, y, x), 0..1.
         edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
         progress: Told how many pieces were painted.

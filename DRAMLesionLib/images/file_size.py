@@ -29,7 +29,7 @@ def check_size(path: Path, size: int, expected: int, most: int | None = None) ->
 
     Args:
         path: The file.
-        size: Its bytes, unpacked; counting may stop above ``most``.
+        size: The bytes that it holds, unpacked; counting may stop above ``most``.
         expected: What the header promises.
         most: What may be there: None for any number.
     """

@@ -126,8 +126,8 @@ class Geometry:
 
 def axes_of(orientation: str) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """For the canonical axes x, y, z: which of the image's axes it is, and whether that runs backwards."""
-    place = {_CANONICAL_AXIS[letter]: axis for axis, letter in enumerate(orientation)}
-    x, y, z = place[0], place[1], place[2]
+    axis_of = {_CANONICAL_AXIS[letter]: axis for axis, letter in enumerate(orientation)}
+    x, y, z = axis_of[0], axis_of[1], axis_of[2]
     return (x, y, z), (orientation[x] == "R", orientation[y] == "A", orientation[z] == "I")
 
 

@@ -18,7 +18,7 @@ HIGHEST_HU = 31743
 """No scanner's scale reaches further: extended ones end at 30719. What lies above was written without its sign."""
 
 NEGATIVE_SHARE = 0.002
-"""Of a chest CT more than this part of what was scanned is below 0 HU: air, lung and fat."""
+"""More than this part of what was scanned in a chest CT is below 0 HU: air, lung and fat."""
 
 
 def check_finite(array: np.ndarray, path: Path) -> None:
@@ -180,10 +180,12 @@ def _air_peak(sample: np.ndarray, expected: int) -> int:
     """
     near = np.rint(sample[np.abs(sample - expected) <= _NEAR]).astype(int) - expected + _NEAR
     counts = np.bincount(near, minlength=2 * _NEAR + 1).astype(float)
-    beside = (counts[_NEAR - 1] + counts[_NEAR + 1]) / 2
-    if counts.sum() - counts[_NEAR] + beside < _LEAST * sample.size:
+    if not counts.any():
         return 0
-    counts[_NEAR] = min(counts[_NEAR], beside)
+    plain = counts.copy()
+    plain[_NEAR] = min(plain[_NEAR], (plain[_NEAR - 1] + plain[_NEAR + 1]) / 2)
     lowest = int(np.flatnonzero(counts)[0])
-    counts[lowest] = min(counts[lowest], counts[min(lowest + 1, 2 * _NEAR)])
-    return int(np.convolve(counts, np.ones(9), mode="same").argmax()) - _NEAR
+    plain[lowest] = min(plain[lowest], plain[min(lowest + 1, 2 * _NEAR)])
+    if plain.sum() < _LEAST * sample.size:  # air without noise, which is one value alone
+        plain = counts
+    return int(np.convolve(plain, np.ones(9), mode="same").argmax()) - _NEAR

@@ -17,7 +17,7 @@ import numpy as np
 from DRAMLesionLib.images.geometry import Geometry
 
 LEVEL = 3
-"""Of zlib. The maps' noise hardly packs: level 6 takes 1.2 to 2.3 times as long for 3 to 12 percent."""
+"""Compression level of zlib. The maps' noise hardly packs: level 6 takes 1.2 to 2.3 times as long for 3 to 12 percent."""
 _CHUNK = 1 << 22
 _HEADER = 352
 _LONGEST = 32767
@@ -35,7 +35,7 @@ def write_nifti(array: np.ndarray, geometry: Geometry, path: str | Path) -> None
 
     Args:
         array: (k, j, i) in the image's own axes, any strides; a dtype that SimpleITK knows.
-        geometry: Of the image; its size is the array's.
+        geometry: Where the voxels lie; its size is the array's.
         path: The file to make or replace.
 
     Raises:

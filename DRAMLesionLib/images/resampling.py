@@ -109,7 +109,7 @@ def gaussian(
     Args:
         source: Gives slices of the volume's first axis, float32 (slices, y, x).
         shape: The volume's (z, y, x).
-        sigma: Of the Gaussian along (z, y, x), in voxels; it is cut off at 3 sigma.
+        sigma: Standard deviation of the Gaussian along (z, y, x), in voxels; it is cut off at 3 sigma.
 
     Returns:
         float32 (z, y, x).

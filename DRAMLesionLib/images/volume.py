@@ -37,7 +37,7 @@ class Volume:
         array: Shape (z, y, x): z to superior, y to posterior, x to the patient's left. A CT is int16 or
             float32 HU.
         spacing_mm: (z, y, x) of ``array``.
-        geometry: Of the image as it was given.
+        geometry: Where the voxels of the image lie, as it was given.
         name: For people: the file's name without suffix, the folder's for DICOM.
         path: Where it came from.
         warnings: What a reader of the results should know of the input, one sentence each.
@@ -185,7 +185,7 @@ def write_volume(array: np.ndarray, like: Volume, path: str | Path) -> None:
     Args:
         array: Shape (z, y, x), canonical axes.
         like: The volume whose geometry it gets.
-        path: Its suffix chooses the format: .nii.gz, .nii, .nrrd or .mha.
+        path: The file to make; its suffix chooses the format: .nii.gz, .nii, .nrrd or .mha.
 
     Raises:
         InputError: The suffix is another.
@@ -285,7 +285,7 @@ def check_geometry(geometry: Geometry, path: Path | str) -> None:
     """Refuse a geometry that no CT can have.
 
     Args:
-        geometry: Of an image.
+        geometry: An image's geometry.
         path: What to name in errors: its file, or its name.
 
     Raises:

@@ -10,6 +10,7 @@ from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_s
 from DRAMLesionLib.lesions.networks.bundle import Model
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.probability import predict_lesion
+from DRAMLesionLib.lesions.quality import agreement_of, find_flags, flags_for_record
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
@@ -85,11 +86,13 @@ def find_lesions_in(
             refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
     del maps  # the attended map is as large as the others, and of no more use
     amounts: dict[int, Amount] = {}
+    agreement: float | None = None
     probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
     if models.final is not None:
         with watch.stage("final network"):
             final = models.final.description
             probability = predict_lesion(models.final.network, final, ct.array, labels, ct.spacing_mm, **how)
+            agreement = agreement_of(probability > final.threshold, cut > wanted.threshold, ct.spacing_mm)
             if crf and refined is not None:
                 probability = with_refined_dram(
                     probability, final.threshold, refined, wanted.threshold, final.dram_share
@@ -112,6 +115,7 @@ def find_lesions_in(
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
+        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement)),
     }
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 

@@ -19,7 +19,7 @@ class Lobe:
     """One lobe of the lungs.
 
     Attributes:
-        value: Its value in label maps, 1..5 (also lungmask's LTRCLobes).
+        value: The lobe's value in label maps, 1..5 (also lungmask's LTRCLobes).
         abbreviation: For tables: ``LUL``.
         name: For people: ``left upper lobe``.
         side: The patient's ``left`` or ``right``.
@@ -69,7 +69,7 @@ class LobeMap:
     Attributes:
         labels: uint8, shape (z, y, x) on the CT's canonical grid, values of :data:`LOBES`, 0 outside.
         approximate: True where no fissures were seen: the lungs were cut by planes.
-        source: For people: ``lobes.nii.gz`` or ``built-in planes (approximate)``.
+        source: For people: ``lobes.nii.gz`` or ``built-in, fissures seen: ...``.
         warnings: What a reader of the results should know of them, one sentence each.
     """
 

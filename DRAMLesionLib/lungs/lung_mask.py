@@ -1,341 +1,270 @@
-"""Lungs by intensity and shape, lobes by planes: what serves when nobody supplies lobes. Needs no weights.
+"""Lungs of a CT: a network finds them at 2.5 mm, the CT's own densities draw their outline.
 
-Everything is decided on a coarse grid of about 2.5 mm (block means, so noise matters little); the outline is then
-found between its voxels by interpolation. Arrays have shape (z, y, x) in canonical axes: z inferior to superior,
-y anterior to posterior, x right to left of the patient.
+Arrays have shape (z, y, x) in canonical axes: z inferior to superior, y anterior to posterior, x right to left of the
+patient.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs, label_slices, middle_of
+from DRAMLesionLib.lungs.body import body_of, walled_air
+from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
 
-COARSE_MM = 2.25
-"""The coarse grid's spacing is the multiple of the CT's that lies nearest to this."""
+if TYPE_CHECKING:
+    import torch
+
+    from DRAMLesionLib.lungs.lung_network import LungNetwork
 
 EDGE_HU = -400.0
-"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where the outline lies."""
+"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where an aerated lung ends."""
 
-AERATED_HU = (-500.0, -320.0)
-"""Below this, inside the body, is lung or gas: the limits between which the patient's fat chooses."""
+TISSUE_HU = -300.0
+"""Above this is body or table."""
 
-HAZE_HU = 150.0
-"""So far above the aerated limit, beside a lung and on the side of the ribs, is ground glass of that lung."""
+LEAST_ML, LEAST_PART = 15.0, 0.05
+"""A piece apart from a lung's largest one counts from this volume and this part of the largest one's."""
 
-TISSUE_HU = -600.0
-"""Above this is body, table or cloth: low, so that subcutaneous fat closes the outline of a thin patient."""
+LEAST_CUT_MM2 = 1500.0
+"""Aerated lung in a scan's first or last slice: more, and the scan cuts the lungs off there."""
 
-AIR_HU = -1000.0
+WHOLE_CHEST, CONTINUED = 80, (8, 32)
+"""Slices of the network's grid that a scan is made up to where it cuts the lungs off; the least and the most of them."""
 
-PLANES = {
-    "left lower": (-0.0166, 0.6749, -0.7377, 0.0167),
-    "right lower": (-0.0401, 0.5695, -0.8210, 0.1433),
-    "right upper": (-0.0830, -0.0808, 0.9933, -0.4747),
-}
-"""Fissures as planes a u + b v + c w + d > 0 in a lung's own box, fitted to a public lobe atlas.
+AERATED_HU = -500.0
+"""Below this is air, or lung with air in it."""
 
-u runs medial to lateral, v anterior to posterior, w inferior to superior, each 0..1 over the box.
-"""
+ADDED_MM = 12.5
+"""So far from what the network found aerated lung is added to it."""
+
+HAZY_HU = -250.0
+"""Below this, beside a lung and on the side of the ribs, is ground glass of that lung."""
+
+SURE = 0.9
+"""Probability of lung from which densities take nothing away."""
+
+BAND_MM = 5.0
+"""So far from the network's outline the densities may move it."""
 
 
-def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-    """Segment both lungs, dense lesions and vessels included, trachea and main bronchi left out.
+def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path | None = None) -> np.ndarray:
+    """Segment both lungs: vessels, lesions and consolidations belong to them, trachea, main bronchi and effusions don't.
 
     Args:
         hu: int16 or float32, shape (z, y, x), canonical axes, HU.
         spacing_mm: Voxel size (z, y, x) in mm.
+        model: A lung network's bundle; None is the one that ships.
 
     Returns:
         uint8, the shape of ``hu``: 1 left lung, 2 right lung of the patient, 0 elsewhere (everywhere, if none is
         found).
+
+    Raises:
+        InputError: The bundle is missing or damaged.
     """
-    factors = [max(1, round(COARSE_MM / float(s))) for s in spacing_mm]
-    coarse = _block_mean(hu, factors)
-    spacing = np.array([f * float(s) for f, s in zip(factors, spacing_mm, strict=True)])
+    from DRAMLesionLib.lungs.lung_bundle import load_lung_network
 
-    body = _body(coarse, spacing)
-    limit = _aerated_limit(coarse, body, spacing)
-    candidates = body & (coarse < limit)
-    airways = _airways(coarse, candidates, middle_of(body), spacing)
-    aerated = _lung_components(candidates & ~airways, coarse, spacing)
-    if not aerated.any():
+    network = load_lung_network(model)
+    grid_mm = network.description.spacing_mm
+    coarse = _on_network_grid(hu, spacing_mm, grid_mm)
+    box = _body_box(coarse)
+    part, spacing = coarse[box], np.full(3, grid_mm)
+    body = body_of(part, spacing)
+    shares = _shares(network, part, _cut_faces(part, body, grid_mm))
+    sides = _pieces(np.where(body, shares, 0), grid_mm)
+    if not sides.any():
         return np.zeros(hu.shape, np.uint8)
-    lungs = _left_and_right(aerated, coarse, body, spacing)
-    closed = close_lungs(lungs, body & ~airways, coarse, min(limit + HAZE_HU, -250.0), spacing)
-    return _refine(closed, lungs > 0, coarse, factors, hu.shape)
+    sides, never = _judged_by_piece(sides, part, body, spacing)
+    closed = close_lungs(sides, body & ~never, part, HAZY_HU, spacing)
+    level, side = _levels(sides, closed, shares, part, grid_mm)
+    level[never] = -1.0
+    return _on_ct_grid(level, side, box, coarse.shape, hu.shape)
 
 
-def split_lobes(lungs: np.ndarray) -> np.ndarray:
-    """Cut each lung into lobes by planes in its own bounding box: approximate, no fissure is looked for.
+def write_lungs(source: str | Path, out: str | Path, model: str | Path | None = None) -> None:
+    """Segment the lungs of a CT file and write them as a label map: 1 left, 2 right.
 
     Args:
-        lungs: uint8, shape (z, y, x), canonical axes: 1 left lung, 2 right lung.
+        source: What :func:`~DRAMLesionLib.images.volume.read_ct` reads.
+        out: The label map, such as ``lungs.nii.gz``; its folder is made.
+        model: A lung network's bundle; None is the one that ships.
 
-    Returns:
-        uint8, same shape: 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL.
+    Raises:
+        InputError: The CT or the bundle can't be used.
     """
-    lobes = np.zeros(lungs.shape, np.uint8)
-    boxes = ndimage.find_objects(lungs, max_label=2)
-    for side, box in zip((LEFT, RIGHT), boxes, strict=True):
-        if box is None:
-            continue
-        inside = lungs[box] == side
-        w, v, u = np.ogrid[tuple(slice(0, 1, complex(0, n)) for n in inside.shape)]
-        if side == RIGHT:
-            u = 1 - u
-        if side == LEFT:
-            values = np.where(_above("left lower", u, v, w), 2, 1)
-        else:
-            upper = np.where(_above("right upper", u, v, w), 3, 4)
-            values = np.where(_above("right lower", u, v, w), 5, upper)
-        lobes[box][inside] = values[inside]
-    return lobes
+    from DRAMLesionLib.images.volume import read_ct, write_volume
+
+    ct = read_ct(source)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_volume(segment_lungs(ct.array, ct.spacing_mm, model), ct, out)
 
 
-def _above(plane: str, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
-    a, b, c, d = PLANES[plane]
-    return a * u + b * v + c * w + d > 0
+def _on_network_grid(hu: np.ndarray, spacing_mm: Sequence[float], grid_mm: float) -> np.ndarray:
+    """HU at about ``grid_mm``, float32, over the same extent."""
+    import torch
+
+    from DRAMLesionLib.images.resampling import low_pass_resample
+    from DRAMLesionLib.lungs.lung_network import AIR_HU
+
+    size = [max(1, round(n * s / grid_mm)) for n, s in zip(hu.shape, spacing_mm, strict=True)]
+
+    def slab(part: slice) -> torch.Tensor:
+        return torch.from_numpy(np.maximum(hu[part], AIR_HU).astype(np.float32, copy=False))
+
+    return low_pass_resample(slab, hu.shape, size)
 
 
-def _block_mean(hu: np.ndarray, factors: Sequence[int]) -> np.ndarray:
-    """Mean HU over blocks of ``factors`` voxels, float32; blocks at the end are filled with the last voxel."""
-    coarse = hu
-    for axis, factor in enumerate(factors):
-        if factor == 1:
-            continue
-        missing = -coarse.shape[axis] % factor
-        if missing:
-            pad = [(0, 0)] * 3
-            pad[axis] = (0, missing)
-            coarse = np.pad(coarse, pad, mode="edge")
-        shape = list(coarse.shape)
-        shape[axis : axis + 1] = [shape[axis] // factor, factor]
-        coarse = coarse.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
-    return np.maximum(coarse.astype(np.float32), -1100.0)
-
-
-def _in_plane(radius_mm: float, spacing: np.ndarray) -> np.ndarray:
-    """A flat structuring element (1, y, x): a disk of at least the four neighbours."""
-    ry, rx = (max(1, round(radius_mm / s)) for s in spacing[1:])
-    y, x = np.ogrid[-ry : ry + 1, -rx : rx + 1]
-    return ((y / (ry + 0.01)) ** 2 + (x / (rx + 0.01)) ** 2 <= 1)[None]
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()
-
-
-def _body(coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """The patient with all air inside, without the table and the air around, slice by slice.
-
-    Air that touches the side of the image is outside, unless it is lung by its density: a field of view that cuts
-    the chest. Slice by slice, since air runs in from outside through the mouth and the open ends of the scan.
-    """
+def _body_box(coarse: np.ndarray) -> tuple[slice, slice, slice]:
+    """The box about what is no air, in each slice's plane; table edges and cloth hardly count."""
     tissue = coarse > TISSUE_HU
-    opened = ndimage.binary_opening(tissue, _in_plane(5.0, spacing))
-    core = _largest(opened)
-    tissue = ndimage.binary_dilation(core, _in_plane(5.0, spacing)) & tissue
-    labels, count = label_slices(~tissue)
-    if count == 0:
-        return tissue
-    touching, corners = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
-    for face in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        touching[face.ravel()] = True
-    corners[labels[:, [0, 0, -1, -1], [0, -1, 0, -1]].ravel()] = True
-    air = np.bincount(labels[coarse < TISSUE_HU], minlength=count + 1)
-    pure = np.bincount(labels[coarse < AIR_HU + 70], minlength=count + 1)
-    outside = corners | (touching & (pure >= 0.5 * air))
-    outside[0] = False
-    return ~outside[labels]
+    slices = [slice(0, coarse.shape[0])]
+    for axis in (1, 2):
+        share = tissue.mean(axis=tuple(a for a in range(3) if a != axis))
+        rows = np.flatnonzero(share > 0.01)
+        slices.append(slice(max(0, rows[0] - 4), rows[-1] + 5) if rows.size else slice(0, coarse.shape[axis]))
+    return slices[0], slices[1], slices[2]
 
 
-def _aerated_limit(coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray) -> float:
-    """The HU that parts lung from fat: well below the fat under the skin, which lies at -500 where HU are rough."""
-    depth = ndimage.distance_transform_edt(body, np.array([1e6, *spacing[1:]]))
-    fat = coarse[(depth > 6.0) & (depth < 15.0)]
-    low, high = AERATED_HU
-    return float(np.clip(np.percentile(fat, 5) - 80.0, low, high)) if fat.size else high
+def _cut_faces(coarse: np.ndarray, body: np.ndarray, grid_mm: float) -> tuple[bool, bool]:
+    """Whether the scan's first and last slice cut through aerated lung; gas in the bowel is thinner."""
+
+    def cut(plane: np.ndarray, inside: np.ndarray) -> bool:
+        aerated = ndimage.binary_erosion(inside & (plane > -950) & (plane < -600))
+        return float(aerated.sum()) * grid_mm**2 > LEAST_CUT_MM2
+
+    return cut(coarse[0], body[0]), cut(coarse[-1], body[-1])
 
 
-def _airways(coarse: np.ndarray, candidates: np.ndarray, middle: float, spacing: np.ndarray) -> np.ndarray:
-    """Trachea and main bronchi: pure air that tissue surrounds in axial slices, near the middle, for more than 10 mm.
+def _shares(network: LungNetwork, coarse: np.ndarray, cut: tuple[bool, bool]) -> np.ndarray:
+    """Probabilities of left and right lung: float32 (2, z, y, x).
 
-    Lobar bronchi are wrapped in lung and stay with it, as does emphysema.
+    Where the scan cuts the lungs off, its end goes on as it is: the network knows no chests of a few slices.
     """
-    none = np.zeros_like(candidates)
-    if not candidates.any():
-        return none
-    lung_hu = float(np.median(coarse[candidates]))
-    pure_air = candidates & (coarse < np.clip((AIR_HU + lung_hu) / 2, -960.0, -920.0))
-    labels, count = label_slices(pure_air)
-    near = ndimage.grey_dilation(labels, footprint=_in_plane(3.0, spacing))
-    far = ndimage.grey_dilation(labels, footprint=_in_plane(7.0, spacing))
-    dense = _share(coarse > -500.0, np.where(near == 0, far, 0), count)
-    aerated = _share(coarse < -800.0, np.where(labels == 0, near, 0), count)
-    area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
-    possible = (dense > 0.6) & (aerated < 0.35) & (area > 15) & (area < 1000)
-    possible[0] = False
-    tubes, count = ndimage.label(possible[labels], np.ones((3, 3, 3)))
-    if count == 0:
-        return none
-    numbers = np.arange(1, count + 1)
-    walled = np.asarray(ndimage.mean(dense[labels] > 0.8, tubes, numbers)) > 0.5
-    apart = np.asarray(ndimage.mean(aerated[labels], tubes, numbers)) < 0.26
-    lengths = np.array([(t[0].stop - t[0].start) * spacing[0] for t in ndimage.find_objects(tubes)])
-    x = np.asarray(ndimage.mean(np.broadcast_to(np.arange(coarse.shape[2]), coarse.shape), tubes, numbers))
-    central = np.abs(x - middle) * spacing[2] < 45.0
-    chosen = np.concatenate([[False], walled & apart & central & (lengths > 10.0)])
-    return ndimage.binary_dilation(chosen[tubes], _in_plane(4.0, spacing)) & candidates
+    import torch
+
+    from DRAMLesionLib.lungs.lung_network import AIR_HU, network_input
+
+    more = int(np.clip((WHOLE_CHEST - len(coarse)) // 2, *CONTINUED))
+    below, above = (more if one else 0 for one in cut)
+    continued = np.pad(coarse, ((below, above), (0, 0), (0, 0)), mode="edge")
+    step = network.description.step
+    padded = np.pad(continued, [(0, -n % step) for n in continued.shape], constant_values=AIR_HU)
+    with torch.inference_mode():
+        logits = network(network_input(torch.from_numpy(padded)[None, None]))[0]
+        shares = logits.softmax(dim=0)[1:]
+    z, y, x = coarse.shape
+    return shares[:, below : below + z, :y, :x].float().numpy()
 
 
-def _share(mask: np.ndarray, rings: np.ndarray, count: int) -> np.ndarray:
-    """For each label of ``rings`` 0..count the part of its voxels that are in ``mask``."""
-    voxels = np.bincount(rings.ravel(), minlength=count + 1)
-    return np.bincount(rings[mask], minlength=count + 1) / np.maximum(voxels, 1)
-
-
-def _lung_components(mask: np.ndarray, coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Keep what is large and has the density of lung: no gas in the bowel, no air in folds of the skin.
-
-    Pieces that hang on a lung by a thin neck are judged by themselves, so fat or gas behind a neck is left out.
-    """
-    least = max(20.0, 0.03 * mask.sum() * _ml(spacing))
-    cores = _pieces(ndimage.binary_erosion(mask), coarse, least, (AIR_HU + 30, EDGE_HU + 80), spacing)
-    lungs = ndimage.binary_dilation(cores, iterations=2, mask=mask)
-    hanging = _pieces(mask & ~lungs, coarse, 0.2, (AIR_HU + 30, -700.0), spacing)
-    labels, _ = ndimage.label(lungs | hanging)
-    attached = np.unique(labels[lungs])
-    return np.isin(labels, attached[attached > 0])
-
-
-def _pieces(
-    mask: np.ndarray, coarse: np.ndarray, least_ml: float, limits: tuple[float, float], spacing: np.ndarray
-) -> np.ndarray:
-    """The components of ``mask`` of at least that volume whose median HU is within ``limits``."""
-    labels, count = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1) * _ml(spacing)
-    sizes[0] = 0
-    large = np.flatnonzero(sizes >= least_ml)
-    keep = np.zeros(count + 1, bool)
-    if large.size:
-        medians = np.asarray(ndimage.median(coarse[mask], labels[mask], large))
-        keep[large] = (medians > limits[0]) & (medians < limits[1])
-    return keep[labels]
-
-
-def _ml(spacing: np.ndarray) -> float:
-    """The volume of a voxel in millilitres."""
-    return float(spacing.prod()) / 1000.0
-
-
-def _left_and_right(
-    mask: np.ndarray, coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray
-) -> np.ndarray:
-    """Label lung 1 left, 2 right by position; a component on both sides is cut along the densest surface."""
-    on_left = np.arange(mask.shape[2])[None, None] > middle_of(body[mask.any(axis=(1, 2))])
-    labels, count = ndimage.label(mask)
-    fraction = ndimage.mean(np.broadcast_to(on_left, mask.shape), labels, np.arange(1, count + 1))
-    lungs = np.zeros(mask.shape, np.uint8)
-    for label, left in enumerate(np.atleast_1d(fraction), start=1):
-        component = labels == label
-        if 0.12 < left < 0.88:
-            lungs[component] = _cut(component, coarse, on_left, spacing)[component]
-        else:
-            lungs[component] = LEFT if left > 0.5 else RIGHT
-    return lungs
-
-
-def _cut(component: np.ndarray, coarse: np.ndarray, on_left: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Cut lungs that touch: erode until no large piece lies on both sides, then flood back by HU.
-
-    The thin sheet of tissue between touching lungs is a ridge of HU, where the two floods meet.
-    """
-    import SimpleITK as sitk
-
-    depth = ndimage.distance_transform_edt(component, spacing)
-    sides = np.where(np.broadcast_to(on_left, component.shape), LEFT, RIGHT).astype(np.uint8)
-    for radius in np.arange(1, 13) * float(spacing[1:].mean()):
-        pieces, count = ndimage.label(depth > radius)
-        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-        left = ndimage.sum(np.broadcast_to(on_left, component.shape), pieces, np.arange(1, count + 1))
-        large = sizes > 0.02 * component.sum()
-        share = np.asarray(left) / np.maximum(sizes, 1)
-        mixed = large & (share > 0.15) & (share < 0.85)
-        if mixed.any():
+def _pieces(shares: np.ndarray, grid_mm: float) -> np.ndarray:
+    """Label 1 left, 2 right: each lung's largest piece, and others that are large enough."""
+    total = shares.sum(axis=0)
+    sides = np.where(
+        total > 0.5, np.where(shares[0] > shares[1], np.uint8(LEFT), np.uint8(RIGHT)), np.uint8(0)
+    )
+    voxel_ml = grid_mm**3 / 1000
+    for side in (LEFT, RIGHT):
+        pieces, count = ndimage.label(sides == side)
+        if count < 2:
             continue
-        side = np.where(share > 0.5, LEFT, RIGHT) * large
-        if not (side == LEFT).any() or not (side == RIGHT).any():
-            break
-        markers = np.concatenate([[0], side]).astype(np.uint8)[pieces]
-        box = ndimage.find_objects(component.astype(np.uint8))[0]
-        ridge = np.where(component[box], coarse[box], 1000.0).astype(np.float32)
-        flooded = sitk.MorphologicalWatershedFromMarkers(
-            sitk.GetImageFromArray(ridge), sitk.GetImageFromArray(markers[box]), markWatershedLine=False
-        )
-        sides[box] = sitk.GetArrayFromImage(flooded).astype(np.uint8)
-        return sides
+        sizes = np.bincount(pieces.ravel()) * voxel_ml
+        sizes[0] = 0
+        keep = (sizes >= max(LEAST_ML, LEAST_PART * sizes.max())) | (sizes == sizes.max())
+        keep[0] = True
+        sides[~keep[pieces]] = 0
     return sides
 
 
-def _refine(
-    closed: np.ndarray,
-    aerated: np.ndarray,
-    coarse: np.ndarray,
-    factors: Sequence[int],
-    shape: tuple[int, ...],
+def _judged_by_piece(
+    sides: np.ndarray, coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Air is lung or none by the piece: what the network has half of is lung, what it has less of is gas.
+
+    Returns:
+        The sides, and where no lung is whatever the densities say.
+    """
+    walled = walled_air(coarse, sides > 0, spacing)
+    air = body & (coarse < AERATED_HU) & ~walled
+    pieces, count = ndimage.label(ndimage.binary_erosion(air))
+    if count == 0:
+        return sides, walled
+    votes = np.bincount(pieces[sides > 0], minlength=count + 1) / np.bincount(
+        pieces.ravel(), minlength=count + 1
+    )
+    lung = votes >= 0.5
+    lung[0] = False
+    chosen = ndimage.binary_dilation(lung[pieces], iterations=2, mask=air)
+    near = ndimage.distance_transform_edt(sides == 0, spacing) <= ADDED_MM
+    other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
+    result = sides.copy()
+    added = chosen & near & (sides == 0)
+    result[added] = np.where(_nearest_side(sides)[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
+    result[other | walled] = 0
+    return result, other | walled
+
+
+def _levels(
+    sides: np.ndarray, closed: np.ndarray, shares: np.ndarray, coarse: np.ndarray, grid_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 maps: above 0 inside the lungs; above 0 where the left lung is nearest.
+
+    Beside aerated lung the densities say where it ends. Beside dense lung they can't, and the network does; what it is
+    sure of stays lung, and so does what was closed.
+    """
+    inside, total = sides > 0, shares.sum(axis=0)
+    level = np.where(inside, 1.0, -1.0).astype(np.float32) * np.maximum(np.abs(2 * total - 1), 0.05)
+    reach = max(1, round(BAND_MM / grid_mm))
+    core = ndimage.binary_erosion(inside, iterations=reach, border_value=1)
+    band = ndimage.binary_dilation(inside, iterations=reach) & ~core
+    density = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0)
+    near = ndimage.uniform_filter(core.astype(np.float32), 2 * reach + 3)
+    aerated = ndimage.uniform_filter((core & (coarse < EDGE_HU)).astype(np.float32), 2 * reach + 3)
+    trust = np.clip((aerated / np.maximum(near, 1e-3) - 0.5) / 0.4, 0.0, 1.0)
+    trust[near < 1e-3] = 0.0
+    trust[density < 0] *= np.clip((SURE - total[density < 0]) / (SURE - 0.5), 0.0, 1.0)
+    level[core] = 1.0
+    level[~(core | band)] = -1.0
+    level[band] += trust[band] * (density[band] - level[band])
+    added = (closed > 0) & ~inside
+    level[added] = np.maximum(level[added], 0.3)
+    return level, _nearest_side(closed)
+
+
+def _nearest_side(sides: np.ndarray) -> np.ndarray:
+    """+1 where the left lung is nearest, -1 where the right one is, float32."""
+    signed = np.array([0.0, 1.0, -1.0], np.float32)[sides]
+    if not (sides == 0).any():
+        return signed
+    nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
+    return signed[tuple(nearest)]
+
+
+def _on_ct_grid(
+    level: np.ndarray,
+    side: np.ndarray,
+    box: tuple[slice, slice, slice],
+    grid: Sequence[int],
+    shape: Sequence[int],
 ) -> np.ndarray:
-    """Outline on the CT's own grid: where the interpolated HU crosses the edge, or the filled part ends."""
+    """The outline between the coarse voxels, by interpolation."""
     import torch
 
     from DRAMLesionLib.images.resampling import linear_slabs
 
-    fine = np.zeros(shape, np.uint8)
-    near = ndimage.binary_dilation(closed > 0)
-    found = ndimage.find_objects(near.astype(np.uint8))
-    if not found:
-        return fine
-    # Beyond this box all is outside, also between the voxels.
-    box = tuple(slice(max(0, b.start - 1), b.stop + 1) for b in found[0])
-    level, sides = _levels(closed[box], aerated[box], coarse[box], near[box])
-    target = fine[tuple(slice(b.start * f, b.stop * f) for b, f in zip(box, factors, strict=True))]
-    _, height, width = target.shape
-    size = tuple(n * f for n, f in zip(level.shape, factors, strict=True))
+    levels = np.full(tuple(grid), -1.0, np.float32)
+    nearest = np.ones(tuple(grid), np.float32)
+    levels[box], nearest[box] = level, side
+    lungs = np.zeros(tuple(shape), np.uint8)
     insides, lefts = (
-        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, size) for values in (level, sides)
+        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, shape)
+        for values in (levels, nearest)
     )
     for (part, inside), (_, left) in zip(insides, lefts, strict=True):
-        side = np.where(left.numpy() > 0, np.uint8(LEFT), np.uint8(RIGHT))
-        rows = target[part]  # fewer than the slab's, where the last block reaches beyond the CT
-        np.multiply(
-            side[: len(rows), :height, :width], inside.numpy()[: len(rows), :height, :width] > 0, out=rows
-        )
-    return fine
-
-
-def _levels(
-    closed: np.ndarray, aerated: np.ndarray, coarse: np.ndarray, near: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 maps on the coarse grid: above 0 inside the lungs; above 0 where the left lung is nearest."""
-    lungs = closed > 0
-    level = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0).astype(np.float32)
-    level[~near] = -1.0
-    level[near & ~lungs] = np.minimum(level[near & ~lungs], 0.0)
-    filled = lungs & ~aerated
-    level[filled] = np.maximum(level[filled], 0.5)
-    return level, _nearest_side(closed)
-
-
-def _nearest_side(closed: np.ndarray) -> np.ndarray:
-    """+1 where the left lung is nearest, -1 where the right one is, float32."""
-    signed = np.array([0.0, 1.0, -1.0], np.float32)[closed]
-    if not (closed == 0).any():
-        return signed
-    nearest = ndimage.distance_transform_edt(closed == 0, return_distances=False, return_indices=True)
-    return signed[tuple(nearest)]
+        label = np.where(left.numpy() > 0, np.uint8(LEFT), np.uint8(RIGHT))
+        np.multiply(label, inside.numpy() > 0, out=lungs[part])
+    return lungs

@@ -13,6 +13,7 @@ from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
+    from DRAMLesionLib.lungs.fissures import Fissure
 from DRAMLesionLib.lungs.anatomy import refuse_impossible
 from DRAMLesionLib.lungs.lobe_segments import Named, read_lobe_segments
 from DRAMLesionLib.lungs.lobes import LOBES, Lobe, LobeMap, lobe_by_name
@@ -49,19 +50,20 @@ def find_lobes(
     Raises:
         InputError: The lobes can't be read, don't fit the CT or lack a lobe; or no lungs were found in the CT.
     """
-    from DRAMLesionLib.lungs.lung_mask import segment_lungs, split_lobes
+    from DRAMLesionLib.lungs.fissures import split_lobes
+    from DRAMLesionLib.lungs.lung_mask import segment_lungs
 
     progress("Lobes", 0.0)
     if path is not None:
-        found = read_lobes(path, ct, allow_missing)
+        given = read_lobes(path, ct, allow_missing)
         progress("Lobes", 1.0)
-        return found
+        return given
     name = ct.path or ct.name
     lungs = segment_lungs(ct.array, ct.spacing_mm)
-    progress("Lobes", 0.8)
+    progress("Lobes", 0.6)
     if not lungs.any():
         raise InputError(f"{name}: no lungs found: give a chest CT in HU, or its lobes with --lobes")
-    labels = split_lobes(lungs)
+    labels, fissures = split_lobes(lungs, ct.spacing_mm, ct.array)
     missing = _missing(labels)
     if missing and not allow_missing:
         raise InputError(
@@ -69,7 +71,13 @@ def find_lobes(
             "or --allow-missing-lobes if a lung is absent"
         )
     progress("Lobes", 1.0)
-    return LobeMap(labels, approximate=True, source=BUILT_IN)
+    return LobeMap(labels, approximate=True, source=_built_in(fissures))
+
+
+def _built_in(fissures: Iterable[Fissure]) -> str:
+    """The source of built-in lobes, with how much of each fissure was seen."""
+    seen = [f"{fissure.name} {100 * fissure.seen:.0f} %" for fissure in fissures if fissure.seen]
+    return f"built-in, fissures seen: {', '.join(seen)} (approximate)" if seen else BUILT_IN
 
 
 def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> LobeMap:

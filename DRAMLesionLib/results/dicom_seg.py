@@ -27,11 +27,11 @@ SEGMENTS: tuple[SegmentInfo, ...] = (LESION, *LOBE_SEGMENTS)
 """Segment numbers count from 1 in this order."""
 
 FILE_NAME = "lesion.dcm"
-"""Of the segmentation among the results of ``segment --dicom-seg``."""
+"""The segmentation's name among the results of ``segment --dicom-seg``."""
 
 MANUFACTURER = "DRAMLesion developers"
 SERIES_NUMBER = {"SEG": 9001, "SR": 9002}
-"""Of the new series in their study, far from a scanner's own numbers."""
+"""The numbers of the new series in their study, far from a scanner's own."""
 _PLACE = (
     "InstitutionName",
     "InstitutionAddress",
@@ -68,7 +68,18 @@ def write_dicom_seg(
 
 
 def make_dicom_seg(findings: Findings, source: SourceSeries) -> Any:
-    """The DICOM Segmentation in memory, arguments as above; see :func:`find_source`."""
+    """The DICOM Segmentation of findings, in memory.
+
+    Args:
+        findings: The results.
+        source: The series that it references, see :func:`~DRAMLesionLib.results.dicom_source.find_source`.
+
+    Returns:
+        A highdicom ``Segmentation``.
+
+    Raises:
+        InputError: The series lacks something that a reference needs.
+    """
     hd = highdicom()
     masks = np.stack(
         [_frames(mask, source) for mask in (findings.lesion > 0, *_lobe_masks(findings.lobes.labels))],

@@ -39,8 +39,8 @@ class SourceSeries:
 
     Attributes:
         name: What to call it in errors.
-        like: Its grid as a :class:`~DRAMLesionLib.images.volume.Volume` whose voxels are not read (an empty array of
-        its shape).
+        like: The grid of its slices as a :class:`~DRAMLesionLib.images.volume.Volume` whose voxels are not read (an
+            empty array of its shape).
         images: pydicom data sets without pixels: one per slice in the order of positions, or one with all frames.
         frames: For each frame of ``images`` in their order: its index along the normal.
         even: Whether the slices form one even, straight stack.
@@ -68,7 +68,7 @@ def check_source(source: str | Path, series: str | None = None) -> DicomFolder:
     """Where the series of a CT is that is about to be segmented, and that it can be referenced: asked before the work.
 
     Args:
-        source: As ``segment`` takes it: a DICOM folder, or one file of a series.
+        source: What ``segment`` takes: a DICOM folder, or one file of a series.
         series: UID of the series, where the folder holds several.
 
     Raises:
@@ -84,14 +84,14 @@ def check_source(source: str | Path, series: str | None = None) -> DicomFolder:
     if source.is_file():
         from DRAMLesionLib.images.dicom.slices import read_slice
 
-        place = DicomFolder(source.parent, read_slice(source)[0].uid)
+        known = DicomFolder(source.parent, read_slice(source)[0].uid)
     else:
-        place = DicomFolder(source, series)
-    if place.folder.is_dir():
-        listed = _ct_series(place.folder, place.series)
+        known = DicomFolder(source, series)
+    if known.folder.is_dir():
+        listed = _ct_series(known.folder, known.series)
         if len(listed) == 1:  # reading the CT says what else there may be
-            _headers(place.folder, listed[0])
-    return place
+            _headers(known.folder, listed[0])
+    return known
 
 
 def _ct_series(folder: Path, series: str | None) -> list[Series]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.lesions.quality import flags_of
 from DRAMLesionLib.lesions.quantify import (
     CONSOLIDATION_HU,
     GROUND_GLASS_HU,
@@ -127,6 +128,7 @@ def _report_values(findings: Findings, pictures: Mapping[str, Path], drawings: D
         "readers": _readers(findings),
         "wanted": {region.key: wanted_text(findings, region.key) for region in measured.regions},
         "colors": {lobe.abbreviation: "#{:02x}{:02x}{:02x}".format(*lobe.color) for lobe in LOBES},
+        "flags": flags_of(record),
         "warnings": warnings_of(findings),
         "chart": _data_url(drawings.chart),
         "axial": _data_url(drawings.axial),
@@ -157,7 +159,7 @@ def _readers(findings: Findings) -> str:
 def _details(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The record as groups of name and value, known groups first, each only where the record has it."""
     titles = {"model": "Model", "settings": "Settings", "versions": "Versions", "seconds": "Time"}
-    keys = [*titles, *(key for key in record if key not in titles and key != "warnings")]
+    keys = [*titles, *(key for key in record if key not in titles and key not in ("warnings", "flags"))]
     groups = []
     for key in keys:
         value = record.get(key)

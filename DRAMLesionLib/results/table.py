@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.lesions.quality import flags_for_record, flags_of
 from DRAMLesionLib.lesions.quantify import (
     CONSOLIDATION_HU,
     GROUND_GLASS_HU,
@@ -50,10 +51,14 @@ LOBES_COLUMN = "lobes"
 
 
 READER_COLUMNS = ("wanted_percent", "wanted_score", "wanted_by")
-"""The last columns: what a reader said of a lobe, and who; empty where the mask was not steered."""
+"""Columns of what a reader said of a lobe, and who; empty where the mask was not steered."""
 
 
-ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS)
+FLAGS_COLUMN = "flags"
+"""The last column: the codes of the result's flags with a semicolon between, the same in every row."""
+
+
+ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS, FLAGS_COLUMN)
 """Every column of the table, in order."""
 
 
@@ -70,9 +75,10 @@ def write_table(findings: Findings, path: str | Path) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(ALL_COLUMNS)
     kind = "approximate" if findings.lobes.approximate else "given"
+    flags = ";".join(flag.code for flag in flags_of(findings.record))
     for region in findings.quantification.regions:
         measured = (_csv_field(getattr(region, name)) for name in COLUMNS.values())
-        writer.writerow([*measured, kind, *map(_csv_field, wanted_of(findings, region.key))])
+        writer.writerow([*measured, kind, *map(_csv_field, wanted_of(findings, region.key)), flags])
     write_text(path, buffer.getvalue())
 
 
@@ -135,6 +141,7 @@ def summary(findings: Findings) -> dict[str, Any]:
             "consolidation_hu": list(CONSOLIDATION_HU),
             "hu_source": HU_SOURCE,
         },
+        "flags": flags_for_record(flags_of(findings.record)),
         "warnings": warnings_of(findings),
         "record": dict(findings.record),
     }

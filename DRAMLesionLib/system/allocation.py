@@ -8,7 +8,7 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-"""Of glibc's mallopt(3)."""
+"""The numbers of three parameters of glibc's mallopt(3)."""
 _MOST_FREE = 1 << 30
 
 

@@ -330,8 +330,8 @@ def explained(path: Path, known: dict[int, str] = _UNWRITABLE) -> Iterator[None]
 
 def _foreign_code(error: Exception) -> int | None:
     """The system's error number in the words of a library that is written in Rust (safetensors), which has no errno."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None
+    named = re.search(r"\(os error (\d+)\)", str(error))
+    return int(named[1]) if named else None
 
 
 def _umask() -> int:

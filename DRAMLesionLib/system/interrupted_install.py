@@ -59,15 +59,15 @@ def finish(folder: Path | None = None) -> None:
 def interrupted(folder: Path | None = None) -> list[str] | None:
     """The requirements of an installation that was cut off; None: there is none, or it still runs elsewhere."""
     folder = folder or packages_folder()
-    found = _read(folder)
-    if found is None:
+    marker = _read(folder)
+    if marker is None:
         return None
-    process = found["process"]
+    process = marker["process"]
     if process > 0 and process != os.getpid() and is_running(process) is not False:
         with contextlib.suppress(OSError):
             if time.time() - (folder / MARKER_NAME).stat().st_mtime < RUNNING_S:
                 return None
-    return found["requirements"]
+    return marker["requirements"]
 
 
 def remove_pieces(folder: Path | None = None) -> list[str]:
@@ -81,14 +81,14 @@ def remove_pieces(folder: Path | None = None) -> list[str]:
         The names of the folders.
     """
     folder = folder or packages_folder()
-    found = _read(folder)
-    if found is None:
+    marker = _read(folder)
+    if marker is None:
         return []
     removed = []
     for info in folder.glob("*.dist-info"):
         with contextlib.suppress(OSError):
             # Whole seconds: some file systems keep no finer times.
-            if not (info / "RECORD").is_file() and info.stat().st_mtime >= int(found["since"]):
+            if not (info / "RECORD").is_file() and info.stat().st_mtime >= int(marker["since"]):
                 shutil.rmtree(info)
                 removed.append(info.name)
     return sorted(removed)
@@ -102,11 +102,11 @@ def _read(folder: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     try:
-        found = json.loads(text)
+        marker = json.loads(text)
         return {
-            "requirements": [str(line) for line in found["requirements"]],
-            "process": int(found["process"]),
-            "since": float(found["since"]),
+            "requirements": [str(line) for line in marker["requirements"]],
+            "process": int(marker["process"]),
+            "since": float(marker["since"]),
         }
     except (ValueError, TypeError, KeyError):
         return {"requirements": [], "process": 0, "since": path.stat().st_mtime}

@@ -67,7 +67,7 @@ def smaller_setting(
 
     Args:
         size: Voxels of the CT, (z, y, x).
-        spacing_mm: Of the CT, (z, y, x).
+        spacing_mm: Voxel spacing of the CT, (z, y, x).
         device: Where the networks ran.
     """
     if not device.startswith("cpu"):
@@ -90,15 +90,15 @@ def smaller_setting(
 def obtainable_gib() -> float | None:
     """What this process has and can still get, in GiB: of the computer, and within its own limit (``ulimit -v``)."""
     free, has = free_memory_gib(), _own_gib("VmRSS")
-    found = [] if free is None or has is None else [free + has]
+    limits = [] if free is None or has is None else [free + has]
     with contextlib.suppress(ImportError, OSError):
         import resource
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         mapped = _own_gib("VmSize")
         if limit != resource.RLIM_INFINITY and has is not None and mapped is not None:
-            found.append(max(has, limit / 2**30 - mapped + has))
-    return min(found, default=None)
+            limits.append(max(has, limit / 2**30 - mapped + has))
+    return min(limits, default=None)
 
 
 def _own_gib(key: str) -> float | None:
@@ -107,8 +107,8 @@ def _own_gib(key: str) -> float | None:
         text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    found = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) / 2**20 if found else None
+    line = re.search(rf"^{key}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(line[1]) / 2**20 if line else None
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class MemoryNeed:
     """What a run needs at its peak.
 
     Attributes:
-        main_gib: Of the computer's memory.
-        gpu_gib: Of the GPU's, 0 on the CPU.
+        main_gib: GiB of the computer's memory.
+        gpu_gib: GiB of the GPU's memory, 0 on the CPU.
     """
 
     main_gib: float
@@ -148,8 +148,8 @@ def low_memory(
     Args:
         size: Voxels of the CT along each axis.
         device: Where the network would run.
-        free_gib: Of the computer's memory; None asks the system.
-        gpu_gib: Of the GPU's memory; None where it is not known, which is then not judged.
+        free_gib: Free GiB of the computer's memory; None asks the system.
+        gpu_gib: GiB of the GPU's memory; None where it is not known, which is then not judged.
 
     Returns:
         One line, or None where there is enough or nothing is known.
@@ -182,8 +182,8 @@ def free_memory_gib() -> float | None:
 def device_memory_gib(description: str) -> float | None:
     """The memory in a device's description as :func:`~DRAMLesionLib.system.device.list_devices` gives it; None without
     one."""
-    found = re.search(r"([0-9.]+) GiB", description)
-    return float(found[1]) if found else None
+    amount = re.search(r"([0-9.]+) GiB", description)
+    return float(amount[1]) if amount else None
 
 
 def _windows_free_gib() -> float | None:

@@ -37,7 +37,7 @@ def install_command(package: str) -> str:
     """The command that installs an optional package together with the others of its extra.
 
     Args:
-        package: As pip calls it.
+        package: The package, as pip calls it.
     """
     requirements = _same_extra(package) or [package]
     if "SLICER_HOME" in os.environ:

@@ -29,13 +29,13 @@ def versions() -> dict[str, str]:
     """Versions of what the result depends on."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"DRAMLesion": DRAMLesionLib.__version__, "Python": platform.python_version()}
+    known = {"DRAMLesion": DRAMLesionLib.__version__, "Python": platform.python_version()}
     for package in ("torch", "monai", "numpy", "scipy", "SimpleITK", "slicer-core"):
         try:
-            found[package] = version(package)
+            known[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 RESEARCH_USE = "Research use only, not for diagnosis"

@@ -72,7 +72,7 @@ class Environment:
 
     Attributes:
         versions: Lower-case package name to version, ``python`` among them; what is absent is not installed.
-        system: As ``sys.platform``.
+        system: The system, as ``sys.platform`` names it.
         in_slicer: Whether this is Slicer's Python.
         cut_off: Names in lower case of packages whose installation was not finished.
     """
@@ -85,21 +85,21 @@ class Environment:
     @classmethod
     def here(cls) -> "Environment":
         """This Python. Slicer's launcher and application set ``SLICER_HOME``, for their child processes too."""
-        found = {"python": ".".join(map(str, sys.version_info[:3]))}
+        versions = {"python": ".".join(map(str, sys.version_info[:3]))}
         cut_off = set()
         for name in {*PACKAGES, *PROTECTED}:
             try:
                 installed = distribution(name)
             except PackageNotFoundError:
                 if name in PROTECTED and find_spec(name) is not None:
-                    found[name.lower()] = UNKNOWN_VERSION
+                    versions[name.lower()] = UNKNOWN_VERSION
                 continue
             version = _version(installed)
             if version is not None:
-                found[name.lower()] = version
+                versions[name.lower()] = version
             if version is None or _in_pieces(installed):
                 cut_off.add(name.lower())
-        return cls(found, in_slicer="SLICER_HOME" in os.environ, cut_off=frozenset(cut_off))
+        return cls(versions, in_slicer="SLICER_HOME" in os.environ, cut_off=frozenset(cut_off))
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class Problem:
     """A package that does not keep the rules.
 
     Attributes:
-        package: Its name.
-        found: Its version; None: not installed.
+        package: The package's name.
+        found: The version that is installed; None: none.
         versions: What is needed, as in a requirements file.
         why: Reasons of the bounds that are not kept.
-        cut_off: Its installation was not finished.
+        cut_off: Whether its installation was not finished.
         remedy: What to do.
     """
 
@@ -134,7 +134,7 @@ class Problem:
 
 def problems(environment: Environment) -> list[Problem]:
     """What does not keep the rules, in the table's order."""
-    found = []
+    broken_rules = []
     for package in ("python", *PACKAGES):
         rules = _rules(environment, package)
         version = environment.versions.get(package.lower())
@@ -143,8 +143,8 @@ def problems(environment: Environment) -> list[Problem]:
         if broken or cut_off:
             why = "; ".join(rule.why for rule in broken if rule.why)
             remedy = _remedy(environment, package, _joined(rules))
-            found.append(Problem(package, version, _joined(rules), why, cut_off, remedy))
-    return found
+            broken_rules.append(Problem(package, version, _joined(rules), why, cut_off, remedy))
+    return broken_rules
 
 
 def installable(environment: Environment) -> list[Problem]:

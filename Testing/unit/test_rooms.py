@@ -17,7 +17,7 @@ FLOORS = (
     ("results", "results.scene"),
     ("case", "onnx_export"),
     ("correction", "training.data", "training.recipes"),
-    ("training.tasks", "training.tasks.synthetic"),
+    ("training.tasks", "training.tasks.synthetic", "training.tasks.lungs"),
     ("training",),
     ("training.evaluation",),
     ("batch",),

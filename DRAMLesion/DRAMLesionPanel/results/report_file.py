@@ -75,6 +75,10 @@ def printedHtml(findings: Findings, pictures: dict[str, bytes]) -> str:
         f"<p>{html.escape(str(facts['ct']))}</p>",
         f"<p class='statement'>{html.escape(facts['statement'])}</p>",
         _headline(facts),
+        *(
+            f"<p class='note'>{html.escape(flag['sentence'])}: {html.escape(flag['remedy'])}</p>"
+            for flag in facts["flags"]
+        ),
         *(f"<p class='note'>{html.escape(warning)}</p>" for warning in facts["warnings"]),
         f"<h2>{_('Lobes and lungs')}</h2>",
         _table(facts["regions"]),

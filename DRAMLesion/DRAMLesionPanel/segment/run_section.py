@@ -143,8 +143,10 @@ class RunSection:
             if next(showing, None) is not None:
                 return
             assert self._run is not None and self._run.results is not None
-            warnings = self._run.results.record.get("warnings", ())
-            self._panel.showStatus("; ".join(str(warning) for warning in warnings), "warning")
+            record = self._run.results.record
+            flags = [f"{flag['sentence']}: {flag['remedy']}" for flag in record.get("flags", ())]
+            notes = [*flags, *(str(warning) for warning in record.get("warnings", ()))]
+            self._panel.showStatus("; ".join(notes), "warning")
             self._panel.correct.prepare(self._run.results, self._run.findings)
         self._end()
         self._panel.update()

@@ -103,7 +103,7 @@ def _hounsfield(frame: np.ndarray, one: Slice) -> np.ndarray:
 
     Args:
         frame: Unsigned words as stored, or the rescaled values of a compressed file.
-        one: Its slice.
+        one: The slice that it belongs to.
     """
     stored = one.stored
     hu = _rescaled(_values(frame, stored), stored) if _is_plain(stored) else frame

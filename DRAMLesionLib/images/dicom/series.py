@@ -39,13 +39,13 @@ class Series:
     """One series of a DICOM folder.
 
     Attributes:
-        uid: Its SeriesInstanceUID.
-        description: Its SeriesDescription, for people.
+        uid: The SeriesInstanceUID.
+        description: The SeriesDescription, for people.
         modality: CT, MR, ...
         slices: How many slices (frames) it has.
         size: Voxels (x, y, z).
         spacing_mm: (z, y, x); z is the usual gap between slices, the slice thickness for a single one.
-        files: Its files in the order of their positions along the normal.
+        files: The files in the order of their positions along the normal.
     """
 
     uid: str
@@ -181,12 +181,14 @@ def _choose(path: Path, groups: list[list[Slice]], wanted: str | None) -> list[S
             f"{path}: holds {len(groups)} series: choose one with --series UID: {_listing(groups)}"
         )
     exact = [group for group in groups if group[0].uid == wanted]
-    found = exact or [group for group in groups if _matches(group[0].uid, wanted)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    fitting = exact or [group for group in groups if _matches(group[0].uid, wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
         raise InputError(f"{path}: holds no series {wanted}: choose one of: {_listing(groups)}")
-    raise InputError(f"{path}: {wanted} fits {len(found)} series: give more of the UID: {_listing(found)}")
+    raise InputError(
+        f"{path}: {wanted} fits {len(fitting)} series: give more of the UID: {_listing(fitting)}"
+    )
 
 
 def _listing(groups: list[list[Slice]]) -> str:

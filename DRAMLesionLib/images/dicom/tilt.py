@@ -29,7 +29,7 @@ class Tilt:
         offsets: float (slices, 2): how far each slice's first pixel lies from the grid's along (y, x), in pixels, none
             negative.
         shape: Rows and columns of the grid.
-        origin: Of the grid's first voxel in mm, LPS.
+        origin: The centre of the grid's first voxel in mm, LPS.
     """
 
     degrees: float
@@ -44,7 +44,7 @@ class Tilt:
             stack: (slices, rows, columns) HU, int16 or float32.
 
         Returns:
-            The same on the grid and in the same dtype, :data:`OUTSIDE_HU` where no slice reaches.
+            The slices on the grid and in the same dtype, :data:`OUTSIDE_HU` where no slice reaches.
         """
         grid = np.full((len(stack), *self.shape), OUTSIDE_HU, stack.dtype)
         for plane, offset, out in zip(stack, self.offsets, grid, strict=True):
@@ -59,8 +59,8 @@ class Tilt:
 
         Args:
             mask: bool (slices, y, x) on the grid.
-            rows: Of a slice.
-            columns: Of a slice.
+            rows: How many rows a slice has.
+            columns: How many columns a slice has.
         """
         y, x = np.arange(rows), np.arange(columns)
         planes = []

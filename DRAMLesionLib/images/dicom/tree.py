@@ -18,8 +18,8 @@ class FoundSeries:
 
     Attributes:
         folder: All its files lie in it or below.
-        uid: Its SeriesInstanceUID.
-        description: Its SeriesDescription.
+        uid: The SeriesInstanceUID.
+        description: The SeriesDescription.
         alone: No other series lies in the folder or below it, so that the folder alone names the series.
     """
 
@@ -60,7 +60,7 @@ def find_series(folders: Sequence[Path], progress: Progress = silent) -> tuple[l
     """
     from DRAMLesionLib.images.dicom.slices import read_slices
 
-    found: dict[str, _Growing] = {}
+    growing: dict[str, _Growing] = {}
     above = {str(parent) for folder in folders for parent in folder.parents}
     several: set[str] = set()
     for done, folder in enumerate(folders):
@@ -69,15 +69,15 @@ def find_series(folders: Sequence[Path], progress: Progress = silent) -> tuple[l
         if len({one.uid for one in slices}) > 1:
             several.add(str(folder))
         for slice_ in slices:
-            series = found.setdefault(slice_.uid, _Growing(set(), slice_.modality, slice_.description))
+            series = growing.setdefault(slice_.uid, _Growing(set(), slice_.modality, slice_.description))
             series.folders.add(str(folder))
             series.slices += 1
     progress("Listing the DICOM series", 1.0)
-    scans = {uid: s for uid, s in found.items() if s.modality in ("CT", "") and s.slices >= MIN_SLICES}
-    others = len(found) - len(scans)
+    scans = {uid: s for uid, s in growing.items() if s.modality in ("CT", "") and s.slices >= MIN_SLICES}
+    others = len(growing) - len(scans)
     listed = []
     for uid, one in scans.items():
         common = os.path.commonpath(sorted(one.folders))
         alone = len(one.folders) == 1 and common not in above and common not in several
         listed.append(FoundSeries(common, uid, one.description, alone))
-    return sorted(listed, key=lambda found: (found.folder, found.uid)), others
+    return sorted(listed, key=lambda series: (series.folder, series.uid)), others

@@ -30,19 +30,19 @@ from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork, build_network
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+from DRAMLesionLib.system.bundle import CARD as CARD
+from DRAMLesionLib.system.bundle import INFERENCE as INFERENCE
+from DRAMLesionLib.system.bundle import WEIGHTS as WEIGHTS
+from DRAMLesionLib.system.bundle import common_metadata
+from DRAMLesionLib.system.bundle import load_weights as load_weights
+from DRAMLesionLib.system.bundle import write_bundle as write_bundle
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import checksum, replaced_directory
-from DRAMLesionLib.system.memory import is_out_of_memory
+from DRAMLesionLib.system.files import replaced_directory
 
 Kind = Literal["dram", "segmentation"]
 KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
 DEFAULT_MODEL = "dram-covid"
 DEFAULT_SEGMENTATION_MODEL = "segmentation-covid"
-INFERENCE = Path("configs/inference.json")
-WEIGHTS, CARD = Path("models/model.safetensors"), Path("docs/README.md")
-SCHEMA = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
-)
 
 
 @dataclass(frozen=True)
@@ -226,29 +226,6 @@ def save_model(
     return Path(folder)
 
 
-def write_bundle(
-    folder: Path, state: dict[str, torch.Tensor], metadata: dict[str, Any], card: str, licence: str
-) -> None:
-    """Write what every bundle has: weights, metadata, card and licence.
-
-    Args:
-        folder: An empty folder.
-        state: The weights by name.
-        metadata: JSON values; the weights' checksum is added.
-        card: The model card, Markdown.
-        licence: The terms of the weights, as text.
-    """
-    from safetensors.torch import save_file
-
-    for part in (METADATA, WEIGHTS, CARD):
-        (folder / part).parent.mkdir(exist_ok=True)
-    save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, folder / WEIGHTS)
-    metadata = {**metadata, "checksum": {WEIGHTS.as_posix(): checksum(folder / WEIGHTS)}}
-    (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card, encoding="utf-8")
-    (folder / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
-
-
 def _of_kind(folder: Path, wanted: Kind) -> Path:
     kind = model_kind(folder)
     if kind != wanted:
@@ -266,59 +243,6 @@ def _filled(
     return str(metadata.get("name", folder.name)), str(metadata.get("version", "?")), checked
 
 
-def load_weights(network: torch.nn.Module, path: Path, metadata: dict[str, Any]) -> str:
-    """Fill a network with the weights of a bundle, as float32.
-
-    Args:
-        network: The network that the bundle describes.
-        path: The weights, ``.safetensors``.
-        metadata: The bundle's metadata, which names the weights' checksum.
-
-    Returns:
-        The weights' SHA-256, hexadecimal.
-
-    Raises:
-        InputError: The weights are missing, are not those that the metadata names, do not fit the network, or are not
-            finite.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    checked = _matching_checksum(path, metadata)
-    try:
-        state = {
-            key: value.float() if value.is_floating_point() else value
-            for key, value in load_file(path).items()
-        }
-        network.load_state_dict(state)
-    except (SafetensorError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: weights that do not fit the model: {reason}: install the model again"
-        ) from error
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise InputError(f"{path}: damaged model: weights that are not finite: install the model again")
-    return checked
-
-
-def _matching_checksum(path: Path, metadata: dict[str, Any]) -> str:
-    try:
-        actual = checksum(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: model without weights: {error.strerror}: install the model again"
-        ) from error
-    expected = metadata.get("checksum", {}).get(WEIGHTS.as_posix())
-    if actual != expected:
-        raise InputError(
-            f"{path}: damaged model: its SHA-256 is {actual[:12]}..., {METADATA.name} says "
-            f"{str(expected)[:12]}...: install the model again"
-        )
-    return actual
-
-
 def _metadata(
     name: str,
     version: str,
@@ -326,29 +250,14 @@ def _metadata(
     data: str,
     description: ModelDescription | SegmentationDescription,
 ) -> dict[str, Any]:
-    import monai
-    import numpy
-
     kind: Kind = "dram" if isinstance(description, ModelDescription) else "segmentation"
     task = {
         "dram": "COVID-19 lesion map and lobe percentages from chest CT",
         "segmentation": "COVID-19 lesion segmentation from chest CT",
     }
     return {
-        "schema": SCHEMA,
-        "version": version,
-        "changelog": {version: summary},
-        "monai_version": monai.__version__,
-        "pytorch_version": torch.__version__.split("+")[0],
-        "numpy_version": numpy.__version__,
-        "required_packages_version": {"SimpleITK": "2.4", "safetensors": "0.4", "scipy": "1.11"},
-        "name": name,
+        **common_metadata(name, version, summary, data),
         "task": task[kind],
-        "description": summary,
-        "authors": "The DRAMLesion developers",
-        "copyright": "Copyright (c) The DRAMLesion developers",
-        "data_source": data,
-        "intended_use": "Research use only, not for diagnosis.",
         "references": [
             "Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., Dense Regression Activation Maps for Lesion "
             "Segmentation in CT scans of COVID-19 patients, arXiv 2105.11748"

@@ -7,14 +7,13 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from DRAMLesionLib.system.bundle import METADATA as METADATA
+from DRAMLesionLib.system.bundle import bundle_metadata as bundle_metadata
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.package import PACKAGE
-from DRAMLesionLib.system.text_file import read_json
 
 SHIPPED = PACKAGE / "models"
-METADATA = Path("configs/metadata.json")
 ENVIRONMENT, USER_ENVIRONMENT = "DRAMLESION_MODELS", "DRAMLESION_USER_MODELS"
 
 
@@ -43,22 +42,18 @@ def bundle_folders(shipped: Path = SHIPPED) -> list[Path]:
 
 
 def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
-    """Every bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
+    """Every lesion model's bundle in the folders, by name; a later folder does not hide an earlier one's bundle."""
     bundles: dict[str, Path] = {}
     for folder in folders:
         for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
-            bundles.setdefault(metadata.parents[1].name, metadata.parents[1])
+            if not _finds_lungs(metadata.parents[1]):
+                bundles.setdefault(metadata.parents[1].name, metadata.parents[1])
     return bundles
 
 
-def bundle_metadata(folder: Path) -> dict[str, Any]:
-    """A bundle's metadata.
-
-    Raises:
-        InputError: It can't be read.
-    """
-    path = folder / METADATA
-    metadata = read_json(path, "a model's metadata, damaged model", "install the model again")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("checksum", {}), dict):
-        raise InputError(f"{path}: damaged model: not a bundle's metadata: install the model again")
-    return metadata
+def _finds_lungs(folder: Path) -> bool:
+    """Whether a bundle finds lungs, not lesions. A damaged one is told of where it is used."""
+    try:
+        return "lungs" in bundle_metadata(folder)
+    except InputError:
+        return False

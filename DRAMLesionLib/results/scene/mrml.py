@@ -127,8 +127,8 @@ def _paste_segment(node: Any, segment_id: str, like: Volume, own: np.ndarray, va
     if node.GetSegmentation().GetSegment(segment_id) is None:
         raise InputError(f"{node.GetName()}: has no segment {segment_id}: choose a segment that is there")
     labelmap = slicer.vtkOrientedImageData()
-    found = node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
-    if not found or labelmap.IsEmpty():
+    is_made = node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
+    if not is_made or labelmap.IsEmpty():
         return
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     if node.GetParentTransformNode() is not None:
@@ -152,7 +152,7 @@ def update_segment(
 
     Args:
         node: vtkMRMLSegmentationNode, not under a transform.
-        segment_id: Of a segment that is there.
+        segment_id: The ID of a segment that is there.
         array: Boolean or integer, canonical axes, not 0 is inside: shape of ``like.array``, or of the box.
         like: The volume on whose grid ``array`` lies.
         box: Which part of ``like.array`` the array is; None for all of it.

@@ -15,10 +15,16 @@ from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
-from DRAMLesionLib.training.recipes.settings import CamSettings, DramSettings, SegmentationSettings
+from DRAMLesionLib.training.recipes.settings import (
+    CamSettings,
+    DramSettings,
+    LungSettings,
+    SegmentationSettings,
+)
 
 SHIPPED = Path(__file__).parent
 """The folder of the recipes that ship, ``NAME.yaml``."""
@@ -30,6 +36,7 @@ SECTIONS: dict[str, tuple[Any, Any]] = {
     "dram": (DramSettings, ModelDescription),
     "cam": (CamSettings, ModelDescription),
     "segmentation": (SegmentationSettings, SegmentationDescription),
+    "lungs": (LungSettings, LungDescription),
 }
 """What the section named after a task and the section ``model`` hold; each class has ``from_dict(values, where)``."""
 

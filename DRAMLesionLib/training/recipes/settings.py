@@ -1,10 +1,11 @@
 """The sections of a recipe, one dataclass for each kind of training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.system.checked_values import read_settings
+from DRAMLesionLib.system.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,43 @@ class SegmentationSettings:
             "transplant_share": (0.0, 1.0),
         }
         return read_settings(cls, values, where, bounds)
+
+
+@dataclass(frozen=True)
+class LungSettings:
+    """The section ``lungs`` of a recipe.
+
+    Attributes:
+        samples_per_scan: Samples of each scan in an epoch.
+        size: Voxels (z, y, x) of a sample on the network's grid; about a whole chest.
+        disease: Part of the samples that get pasted disease, 0..1.
+    """
+
+    samples_per_scan: int = 4
+    size: tuple[int, int, int] = (160, 128, 160)
+    disease: float = 0.75
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "LungSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        size = values.get("size", cls.size) if isinstance(values, dict) else cls.size
+        if not (
+            isinstance(size, list | tuple)
+            and len(size) == 3
+            and all(isinstance(n, int) and not isinstance(n, bool) and 16 <= n <= 1024 for n in size)
+        ):
+            raise InputError(f"{where}.size: {size!r} is not three whole numbers from 16 to 1024")
+        rest = (
+            {key: value for key, value in values.items() if key != "size"}
+            if isinstance(values, dict)
+            else values
+        )
+        read = read_settings(cls, rest, where, {"samples_per_scan": (1.0, 1e4), "disease": (0.0, 1.0)})
+        return replace(read, size=(size[0], size[1], size[2]))
 
 
 Classes = Literal["score", "presence"]

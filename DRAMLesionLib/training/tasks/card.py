@@ -54,12 +54,45 @@ def cam_card(recipe: Recipe, scans: int, lobes: int, figures: dict[str, Any]) ->
     return _filled("cam_card.md", recipe, figures, scans=scans, lobes=lobes, classes=classes, stages=stages)
 
 
-def _filled(template: str, recipe: Recipe, figures: dict[str, Any], **values: Any) -> str:
-    low, high = recipe.model.hu_window
-    shown = ", ".join(
+def lungs_card(recipe: Recipe, scans: int, figures: dict[str, Any], training: str | None = None) -> str:
+    """The card of a trained lung network, Markdown.
+
+    Args:
+        recipe: The recipe that the network was trained by.
+        scans: How many scans it saw.
+        figures: The last epoch's losses and measures by name.
+        training: How it was trained, where that is not what the recipe says.
+    """
+    said = (
+        f"{recipe.epochs} epochs of {recipe.settings.samples_per_scan} samples per scan, {recipe.batch} at a time, "
+        f"AdamW, one-cycle schedule with peak {recipe.learning_rate:g}, seed {recipe.seed}; {_shown(figures)}"
+    )
+    return (
+        (PACKAGE / "templates" / "lungs_card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            name=recipe.name,
+            version=recipe.version,
+            data=recipe.data,
+            scans=scans,
+            features=", ".join(str(n) for n in recipe.model.features),
+            spacing=recipe.model.spacing_mm,
+            size=" x ".join(str(n) for n in recipe.settings.size),
+            training=training or said,
+            licence=recipe.licence.strip().splitlines()[0],
+        )
+    )
+
+
+def _shown(figures: dict[str, Any]) -> str:
+    return ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in figures.items()
     )
+
+
+def _filled(template: str, recipe: Recipe, figures: dict[str, Any], **values: Any) -> str:
+    low, high = recipe.model.hu_window
     return (
         (PACKAGE / "templates" / template)
         .read_text(encoding="utf-8")
@@ -73,7 +106,7 @@ def _filled(template: str, recipe: Recipe, figures: dict[str, Any], **values: An
             epochs=recipe.epochs,
             rate=recipe.learning_rate,
             seed=recipe.seed,
-            figures=shown,
+            figures=_shown(figures),
             licence=recipe.licence.strip().splitlines()[0],
             **values,
         )

@@ -7,6 +7,7 @@ TASKS = {
     "dram": "DRAMLesionLib.training.tasks.dram:DramTask",
     "cam": "DRAMLesionLib.training.tasks.cam:CamTask",
     "segmentation": "DRAMLesionLib.training.tasks.segmentation:SegmentationTask",
+    "lungs": "DRAMLesionLib.training.tasks.lungs.task:LungTask",
 }
 """``module:class`` of each :class:`~DRAMLesionLib.training.tasks.task.TaskMaker`, by the name of its recipe's section;
 :data:`~DRAMLesionLib.training.recipes.recipe.SECTIONS` says what that section holds."""

@@ -47,8 +47,8 @@ def _put(labels: np.ndarray, value: float, kind: Any = None) -> np.ndarray:
 
 _labels("as they should be, 64 bits", lambda a: a.astype(np.int64), good=True)
 _labels("floats", lambda a: a.astype(np.float32), good=True)
-_labels("an extra label 6", lambda a: _put(a, 6), "values", short=True)
-_labels("an extra label 255", lambda a: _put(a, 255), "values")
+_labels("an extra label 6", lambda a: _put(a, 6), good=True, short=True)
+_labels("an extra label 255", lambda a: _put(a, 255), good=True)
 _labels("a negative label", lambda a: _put(a, -1, np.int16), "values")
 _labels("fractions", lambda a: a * np.float32(0.9), "fractional")
 _labels("NaN outside", lambda a: np.where(a > 0, a, np.nan).astype(np.float32), "NaN")

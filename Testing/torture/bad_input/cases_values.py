@@ -39,9 +39,9 @@ def _corners(hu: np.ndarray, value: int) -> np.ndarray:
 
 
 _values("unsigned, 1024 too high", lambda hu, w: (hu + 1024).astype(np.uint16), "subtract 1024", short=True)
-_values("unsigned, 1000 too high", lambda hu, w: (hu + 1000).clip(0).astype(np.uint16), "HU")
-_values("1024 too low", lambda hu, w: (hu - 1024).astype(np.int16), "HU")
-_values("1024 too high, signed", lambda hu, w: (hu + 1024).astype(np.int16), "HU")
+_values("unsigned, 1000 too high", lambda hu, w: (hu + 1000).clip(0).astype(np.uint16), "subtract 1000")
+_values("1024 too low", lambda hu, w: (hu - 1024).astype(np.int16), "add 1024")
+_values("1024 too high, signed", lambda hu, w: (hu + 1024).astype(np.int16), "subtract 1024")
 _values(
     "1024 too high, with padding of -2000",
     lambda hu, w: _corners(hu + 1024, -2000).astype(np.int16),

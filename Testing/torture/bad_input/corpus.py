@@ -5,7 +5,20 @@ from collections import Counter
 
 from harness import Case
 
-TABLES = ("nifti", "nrrd", "dicom", "values", "places", "lobes", "refine", "text", "models", "batch", "panel")
+TABLES = (
+    "nifti",
+    "nrrd",
+    "dicom",
+    "values",
+    "places",
+    "lobes",
+    "hospital",
+    "refine",
+    "text",
+    "models",
+    "batch",
+    "panel",
+)
 """The modules ``cases_*.py``; each has a ``TABLE``, or ``CASES`` of several."""
 
 

@@ -14,6 +14,7 @@ from DRAMLesionLib.images.volume import Volume, read_ct, to_image, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import write_findings
 from DRAMLesionLib.system.errors import InputError
 
@@ -410,3 +411,21 @@ def test_segments_lie_on_the_shuffled_frames_of_an_enhanced_ct(tmp_path):
         original = source.PerFrameFunctionalGroupsSequence[int(image.ReferencedFrameNumber) - 1]
         place = original.PlanePositionSequence[0].ImagePositionPatient
         assert list(place) == list(frame.PlanePositionSequence[0].ImagePositionPatient)
+
+
+def test_a_folder_that_is_steered_gets_a_new_one(tmp_path):
+    from DRAMLesionLib.case import steer_case
+    from DRAMLesionLib.lesions.reading import Reading
+
+    findings = find(read_ct(write_series(tmp_path / "ct")))
+    folder = check_source(tmp_path / "ct", None)
+    write_findings(findings, tmp_path / "out", with_scene=False, dicom_folder=folder)
+    wanted = Reading(
+        percent=tuple(
+            100.0 if region.percent is not None else None for region in findings.quantification.lobes
+        )
+    )
+    steered = steer_case(tmp_path / "out", tmp_path / "ct", wanted, with_scene=False)
+    assert steered.lesion.sum() > findings.lesion.sum()
+    segmentation = pydicom.dcmread(tmp_path / "out" / "lesion.dcm")
+    same_points(points_of_segment(segmentation, 1), points_of_mask(steered.lesion, findings.ct))

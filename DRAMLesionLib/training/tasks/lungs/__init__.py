@@ -1,0 +1,1 @@
+"""Training of the lung network: its task and its samples."""
