@@ -22,6 +22,7 @@ import numpy as np
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.dram import predict_dram
 from DRAMLesionLib.lesions.mask import with_refined_dram
+from DRAMLesionLib.lesions.networks.bundle import Model
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
@@ -130,7 +131,7 @@ def guess_label(
     ct: Volume,
     lobes: np.ndarray,
     scan: Scan,
-    models: CaseModels,
+    models: CaseModels | Model,
     settings: PseudoLabelSettings,
     *,
     device: str = "cpu",
@@ -142,7 +143,7 @@ def guess_label(
         ct: The CT.
         lobes: uint8 (z, y, x), 1..5.
         scan: What is known of its lobes.
-        models: The dRAM model, and the final network where that makes the labels.
+        models: The dRAM model, and the final network where that makes the labels; a dRAM model alone will do.
         settings: How.
         device: Where to compute.
         progress: Told the stage and how much of it is done.
@@ -150,6 +151,7 @@ def guess_label(
     Returns:
         uint8 (z, y, x), 1 lesion; and the map that it was cut from, float32 (z, y, x).
     """
+    models = models if isinstance(models, CaseModels) else CaseModels(models)
     how: dict[str, Any] = {"device": device, "progress": progress}
     on = (ct.array, lobes, ct.spacing_mm)
     wanted, threshold = models.dram.description, models.dram.description.threshold

@@ -227,3 +227,36 @@ def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
         np.testing.assert_array_equal(
             label, pseudo_label(smooth, labels, [20, None, 0, None, None], rule=settings.rule, threshold=0.1)
         )
+
+
+def test_a_final_network_makes_labels_together_with_its_dram(data, model, tmp_path):
+    from DRAMLesionLib.images.volume import read_ct, read_on_grid
+    from DRAMLesionLib.lesions.networks.final_description import (
+        SegmentationDescription,
+        SegmentationNetworkDescription,
+    )
+    from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+    from DRAMLesionLib.lesions.probability import predict_lesion
+    from DRAMLesionLib.lesions.run_models import load_case_models
+
+    description = SegmentationDescription(
+        spacing_mm=(4, 4, 4),
+        patch=(16, 16, 16),
+        dram_model=model.name,
+        network=SegmentationNetworkDescription((2, 4, 4)),
+    )
+    about = dict.fromkeys(("name", "version", "card", "summary", "data", "licence"), "x")
+    final = save_model(model.parent / "final", SegmentationNetwork(description.network), description, **about)
+    models = load_case_models(final)
+    scan = read_datalist(data).training[0]
+    ct = read_ct(scan.image)
+    labels = read_on_grid(scan.lobes, ct, "lobes")
+    maps = {}
+    for share in (None, 0.0, 0.5):
+        settings = PseudoLabelSettings(crf=False, smooth_mm=0, dram_share=share)
+        label, maps[share] = folder_module.guess_label(ct, labels, scan, models, settings)
+        assert 100 * label[labels == 1].mean() == pytest.approx(20, abs=0.5) and not label[labels == 3].any()
+    alone = predict_lesion(models.final.network, models.final.description, ct.array, labels, ct.spacing_mm)
+    np.testing.assert_allclose(maps[0.0], alone, atol=1e-6)
+    np.testing.assert_array_equal(maps[None], maps[0.0])
+    assert np.abs(maps[0.5] - maps[0.0]).max() > 0.01
