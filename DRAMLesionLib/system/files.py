@@ -34,6 +34,7 @@ _UNWRITABLE = {
 _PLACE = {
     errno.EACCES: "no permission to write there: change its permissions or give another folder",
     errno.EPERM: "no permission to write there: change its permissions or give another folder",
+    errno.ENOENT: "nothing can be made there: give another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder: give another path",
     errno.EEXIST: "is a file, not a folder: give another path",
     errno.EISDIR: "is a folder: give a file name",

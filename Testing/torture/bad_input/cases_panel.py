@@ -177,10 +177,10 @@ _lobes(
 )
 _lobes("the CT itself", lambda w: _volume(w.hu, "Lobes", _RAS), "Lobes", "values")
 _lobes(
-    "a label map with an extra value",
-    lambda w: _volume(np.where(w.labels == 0, 7, w.labels).astype(np.uint8), "Lobes", _RAS),
+    "a label map that is upside down",
+    lambda w: _volume(w.labels[::-1].copy(), "Lobes", _RAS),
     "Lobes",
-    "values",
+    "upside down",
 )
 
 
