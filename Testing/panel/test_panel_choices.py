@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,17 @@ def test_the_printed_report_says_what_the_other_says(segmented):
     assert "Research use only" in text and "Phantom CT" in text and "approximate" in text
     for region in findings.quantification.regions:
         assert region.name in text and f"{region.lesion_ml:.1f}" in text
+
+
+@pytest.mark.parametrize("approximate", [True, False])
+def test_the_printed_report_says_that_lobes_are_approximate_only_where_they_are(
+    module, findings, approximate
+):
+    from DRAMLesionPanel.results.report_file import printedHtml
+
+    known = replace(findings, lobes=replace(findings.lobes, approximate=approximate))
+    text = printedHtml(known, dict.fromkeys(("lobes", "axial", "coronal"), b""))
+    assert ("The lobes are approximate: the lungs were cut by planes." in text) == approximate
 
 
 def test_a_report_that_can_not_be_written_is_said(segmented, application, tmp_path):
