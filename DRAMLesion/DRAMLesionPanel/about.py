@@ -12,6 +12,7 @@ def helpText() -> str:
         "Finds COVID-19 lesions in chest CT and quantifies them per lobe with dense regression activation maps "
         "(dRAM). Paint where it is wrong, and the rest follows; the Segment Editor's effect <i>DRAM refine</i> does so "
         "for any segment. <b>Research use only, not for diagnosis.</b>"
+        '<p><a href="https://github.com/DRAMLesion/SlicerDRAMLesion#readme">Documentation</a></p>'
         "<p>To try it: <i>DRAM phantom</i> in the module Sample Data.</p>"
         "<p>Please cite: Xie W., Jacobs C., Charbonnier J.-P., van Ginneken B., <i>Dense Regression Activation "
         'Maps for Lesion Segmentation in CT scans of COVID-19 patients</i>, <a href="https://arxiv.org/abs/'

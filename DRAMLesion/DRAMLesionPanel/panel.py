@@ -19,6 +19,7 @@ from DRAMLesionPanel.results.results_section import ResultsSection
 from DRAMLesionPanel.segment.input_section import InputSection
 from DRAMLesionPanel.segment.run_section import RunSection
 from DRAMLesionPanel.shared import colors
+from DRAMLesionPanel.shared.log import LogFile, showLog
 from DRAMLesionPanel.train.train_section import TrainingSection
 
 IDLE_CHECK_MS = 20_000
@@ -39,6 +40,8 @@ class Panel:
         self.ui, self.logic, self.resourcePath = ui, logic, resourcePath
         self.parameters: Any = None
         self._updating = False
+        self._log, self._logWindow = LogFile(), None
+        ui.logButton.connect("clicked(bool)", self._onLog)
         self._idleTimer = qt.QTimer()
         self._idleTimer.setInterval(IDLE_CHECK_MS)
         self._idleTimer.connect("timeout()", self._onIdle)
@@ -79,7 +82,9 @@ class Panel:
         return findResults(self.parameters.inputVolume) if self.parameters else None
 
     def showStatus(self, text: str, kind: str = "") -> None:
-        """Show one line; ``kind`` is empty, ``warning`` or ``error``."""
+        """Show one line; ``kind`` is empty, ``warning`` or ``error``: these two are logged."""
+        if kind and text:
+            logging.log(logging.ERROR if kind == "error" else logging.WARNING, "DRAMLesion: %s", text)
         self.showIn(self.ui.statusLabel, text, kind)
 
     @staticmethod
@@ -152,3 +157,9 @@ class Panel:
         self.train.cleanup(quitting)
         self._idleTimer.stop()
         self.logic.worker.end()
+        self._log.end()
+        if self._logWindow is not None:
+            self._logWindow.close()
+
+    def _onLog(self, _checked: bool = False) -> None:
+        self._logWindow = showLog(slicer.util.mainWindow())

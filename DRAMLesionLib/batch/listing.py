@@ -128,7 +128,7 @@ def _search(
     earlier = 0
     for path in _walk(source, out.resolve() if out else None):
         if is_result(path):
-            earlier += 1
+            earlier += is_volume_file(path)
         elif is_volume_file(path):
             files.append(path)
         elif could_be_dicom(path):

@@ -7,7 +7,7 @@ wrong, and may end the process over a header that was damaged: all without a wor
 import re
 from pathlib import Path
 
-from DRAMLesionLib.images.meta_checks import check_meta, read_meta_header
+from DRAMLesionLib.images.meta_checks import check_meta, contradicted_axes, read_meta_header
 from DRAMLesionLib.images.nifti_checks import check_nifti, read_nifti_header
 from DRAMLesionLib.images.nrrd_checks import check_nrrd, read_nrrd_fields
 
@@ -54,6 +54,20 @@ def has_orientation(path: Path) -> bool:
                 and "spacedirections" in fields
             )
         return bool({"TransformMatrix", "Orientation", "Rotation"} & read_meta_header(path, raw).keys())
+
+
+def header_notes(path: Path) -> tuple[str, ...]:
+    """What a reader of the results should know of a header, the same sentence for every format."""
+    if not has_orientation(path):
+        return ("its header holds no orientation: left and right are as its axes are usually taken",)
+    if path.name.lower().endswith((*NIFTI, *NRRD)):
+        return ()
+    with path.open("rb") as raw:
+        named = contradicted_axes(read_meta_header(path, raw))
+    told = (
+        f"its header names the axes {named} and turns them otherwise by its matrix, by which they are taken"
+    )
+    return (told,) if named else ()
 
 
 def holds_segments(path: Path) -> bool:

@@ -13,6 +13,8 @@ from DRAMLesionLib.images.paths import check_file
 _MOST_AXES = 10
 """A MetaImage has no more: MetaIO's own tables are as long, and it writes beyond them."""
 _NUMBERS = ("Offset", "Position", "Origin", "TransformMatrix", "Orientation", "Rotation", "ElementSize")
+_SAME = (("Offset", "Position", "Origin"), ("TransformMatrix", "Orientation", "Rotation"))
+"""Names of one field: MetaIO believes the last that it reads."""
 _LONGEST_WORDS = 255
 """A line in a MetaImage's header has no more characters, for the same reason."""
 
@@ -26,6 +28,7 @@ def check_meta(path: Path) -> None:
         if "NDims" not in header:
             return  # ITK says so
         lengths = _meta_lengths(path, header)
+        _check_one_place(path, header)
         data = header.get("ElementDataFile", "LOCAL")
         if data.upper() == "LOCAL":
             _check_meta_data(path, raw, header, lengths, inside=True)
@@ -75,6 +78,40 @@ def _meta_lengths(path: Path, header: Mapping[str, str]) -> list[int]:
         text = ", ".join(f"{value:g}" for value in spacing)
         raise bad_header(path, f"its voxel spacing is ({text})")
     return lengths
+
+
+def _check_one_place(path: Path, header: Mapping[str, str]) -> None:
+    """That two names of one field, where both are there, hold the same numbers."""
+    for names in _SAME:
+        given = {name: tuple(map(float, header[name].split())) for name in names if name in header}
+        if len(set(given.values())) > 1:
+            raise bad_header(
+                path, f"its header holds two places or orientations, by {' and by '.join(given)}"
+            )
+
+
+def contradicted_axes(header: Mapping[str, str]) -> str:
+    """The axes that a MetaImage header names, where its matrix says others; empty where they agree.
+
+    Args:
+        header: The fields. ``AnatomicalOrientation`` names where each axis comes from; some programs write where it
+            goes to, which is no contradiction.
+    """
+    named = header.get("AnatomicalOrientation", "").upper()
+    matrix = header.get("TransformMatrix", "").split()
+    if len(matrix) != 9 or len(named) != 3 or not all(set(named) & set(pair) for pair in _SIDES):
+        return ""
+    rows = [[float(word) for word in matrix[3 * axis : 3 * axis + 3]] for axis in range(3)]
+    towards, comes_from = "", ""
+    for row in rows:
+        side = max(range(3), key=lambda axis: abs(row[axis]))
+        towards += _SIDES[side][row[side] < 0]
+        comes_from += _SIDES[side][row[side] >= 0]
+    return "" if named in (towards, comes_from) else named
+
+
+_SIDES = ("LR", "PA", "SI")
+"""The sides that the patient's axes run toward, and come from (LPS)."""
 
 
 def _check_meta_data(

@@ -14,7 +14,7 @@ from DRAMLesionLib.images import nifti_writer
 from DRAMLesionLib.images.geometry import CORNER_TOLERANCE as CORNER_TOLERANCE
 from DRAMLesionLib.images.geometry import ROUNDED_SKEW, Geometry, axes_of, triple
 from DRAMLesionLib.images.hounsfield import check_finite, clipped, compact, why_not_ct, with_signs
-from DRAMLesionLib.images.image_checks import check_whole, has_orientation, holds_segments
+from DRAMLesionLib.images.image_checks import check_whole, header_notes, holds_segments
 from DRAMLesionLib.images.image_file import c_numbers, read_image
 from DRAMLesionLib.images.paths import check_file, check_name, exists, is_volume_file, stem
 from DRAMLesionLib.system.errors import InputError
@@ -82,8 +82,7 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
     else:
         _refuse_segmentation(path)
         image, name = read_image(path), stem(path)
-        if not has_orientation(path):
-            notes = ("its header holds no orientation: left and right are as its axes are usually taken",)
+        notes = header_notes(path)
     image = _one_volume(image, path)
     volume = from_image(image, name, path)
     check_geometry(volume.geometry, path)

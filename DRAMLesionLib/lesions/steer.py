@@ -256,6 +256,7 @@ def steer_to(findings: Findings, reading: Reading, painted: np.ndarray | None = 
     if missed:
         record = {**record, "warnings": [*record.get("warnings", ()), *missed]}
     table = quantify(ct.array, findings.lobes, steering.lesion, ct.spacing_mm, findings.dram)
+    table = table.with_ranges(_ranges_left(findings, reading))
     return replace(
         findings,
         lesion=steering.lesion,
@@ -264,6 +265,17 @@ def steer_to(findings: Findings, reading: Reading, painted: np.ndarray | None = 
         reading=reading.over(findings.reading),
         cuts=tuple(cuts),
     )
+
+
+def _ranges_left(findings: Findings, reading: Reading) -> dict[int, tuple[float, float]]:
+    """The ranges of the model's percentages, by the lobe's value, for lobes that still have those."""
+    return {
+        lobe.value: (region.percent_low, region.percent_high)
+        for lobe, region in zip(LOBES, findings.quantification.lobes, strict=True)
+        if region.percent_low is not None
+        and region.percent_high is not None
+        and reading.of(lobe.value) is None
+    }
 
 
 def _missed(cut: Cut, kind: str, number: float) -> list[str]:

@@ -96,9 +96,21 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
         _map(folder / name, ct) if (folder / name).is_file() else None for name in (REFINED, PROBABILITY)
     )
     lesion = _labels(folder / LESION, ct, "lesion mask", 1)
-    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram)
+    table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram).with_ranges(_ranges(summary))
     findings = Findings(ct, lobes, dram, lesion, table, record, refined, probability)
     return replace(findings, **_reading(folder / SUMMARY, summary.get("reading")))
+
+
+def _ranges(summary: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """The range of each lobe's percentage, by the lobe's value, where the summary has one."""
+    rows = {row.get("region"): row for row in summary.get("regions") or () if isinstance(row, dict)}
+    ranges = {}
+    for lobe in LOBES:
+        row = rows.get(lobe.abbreviation, {})
+        low, high = row.get("lesion_percent_low"), row.get("lesion_percent_high")
+        if isinstance(low, int | float) and isinstance(high, int | float) and 0 <= low <= high <= 100:
+            ranges[lobe.value] = (float(low), float(high))
+    return ranges
 
 
 def check_same_ct(folder: str | Path, findings: Findings) -> None:

@@ -36,8 +36,8 @@ FAULTS = (
     Fault(
         "the CRF is left out of pseudo-label",
         f"{LIB}/training/data/pseudo_labels.py",
-        "        dram = refine_dram(dram, ct.array, ct.spacing_mm, lobes, wanted)\n",
-        "        dram = dram.copy()\n",
+        "        lesion_map = refine_dram(lesion_map, ct.array, ct.spacing_mm, lobes, wanted)\n",
+        "        lesion_map = lesion_map.copy()\n",
         f"{UNIT}/training/data/test_pseudo_labels.py",
     ),
     Fault(
@@ -184,7 +184,7 @@ FAULTS = (
     Fault(
         "the plain threshold sees every voxel's noise",
         "DRAMLesionLib/training/evaluation/study_masks.py",
-        "(ndimage.gaussian_filter(hu.astype(np.float32), THRESHOLD_SIGMA) > THRESHOLD_HU)",
+        "(_smoothed(hu) > THRESHOLD_HU)",
         "(hu > THRESHOLD_HU)",
         "Testing/unit/training/evaluation/test_study_masks.py",
     ),

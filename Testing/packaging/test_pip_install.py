@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LARGEST_WHEEL_MB = 10
+LARGEST_WHEEL_MB = 20
 
 
 @dataclass(frozen=True)

@@ -328,3 +328,96 @@ def test_only_the_ui_files_connections_hand_the_scene_on(panel):
 def test_a_value_out_of_range_is_refused_as_slicers_validators_do(panel):
     with pytest.raises(ValueError, match="range"):
         panel.panel.parameters.heatmapOpacity = 1.5
+
+
+def offered(box) -> list[str]:
+    return [box._box.itemText(index) for index in range(box._box.count)]
+
+
+def test_no_result_is_offered_as_an_input(segmented, application):
+    """A map is no CT, and a lesion no lobes; the lobes of a run are."""
+    results = segmented.panel.currentResults()
+    cts, lobes = offered(segmented.ui.inputVolumeSelector), offered(segmented.ui.lobesSelector)
+    assert "Phantom CT" in cts and not any("map" in name for name in cts), cts
+    assert results.lesionSegmentationNode.GetName() not in lobes
+    assert results.lobesSegmentationNode.GetName() in lobes
+
+
+def test_a_ct_that_is_loaded_while_the_panel_is_open_is_chosen(panel, application, phantom):
+    import slicer
+
+    from DRAMLesionLib.results.scene.mrml import fill_volume_node
+
+    slicer.mrmlScene.Clear(0)
+    assert panel.panel.parameters.inputVolume is None
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "loaded")
+    fill_volume_node(node, phantom.ct.array, phantom.ct)
+    wait_until(application, lambda: panel.panel.parameters.inputVolume is node, 10)
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "later")
+    application.processEvents()
+    assert panel.panel.parameters.inputVolume is node and second is not node
+
+
+def test_choices_are_remembered_for_new_scenes(panel, application):
+    import slicer
+
+    box = panel.ui.methodSelector
+    box.setCurrentIndex(box.findData("dram"))
+    device = panel.ui.deviceSelector
+    device.addItem("cpu", "cpu")
+    device.setCurrentIndex(device.findData("cpu"))
+    slicer.mrmlScene.Clear(0)
+    application.processEvents()
+    assert panel.panel.parameters.method == "dram" and panel.panel.parameters.device == "cpu"
+    assert box.itemData(box.currentIndex) == "dram"
+    device.setCurrentIndex(device.findData("auto"))
+    slicer.mrmlScene.Clear(0)
+    assert panel.panel.parameters.device == "auto"
+
+
+def test_the_table_shows_one_decimal_and_whole_titles(segmented, application):
+    import qt
+
+    view = segmented.ui.resultsTableView
+    model = view.model()
+    texts = [model.item(row, column).text() for row in range(8) for column in range(model.columnCount())]
+    assert all(len(text.partition(".")[2]) <= 1 for text in texts), texts
+    titles = [model.headerData(index, qt.Qt.Horizontal) for index in range(model.columnCount())]
+    metrics = view.fontMetrics()
+    for index, title in enumerate(titles):
+        assert view.columnWidth(index) >= metrics.horizontalAdvance(title), title
+
+
+def test_surfaces_come_into_sight(segmented, application, findings, monkeypatch):
+    import slicer
+
+    seen = []
+    monkeypatch.setattr(application, "layoutManager", lambda: object())
+    monkeypatch.setattr(slicer.util, "resetThreeDViews", lambda: seen.append("reset"))
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **_: None)
+    segmented.panel.results.showNew(segmented.panel.currentResults())
+    assert seen == ["reset"]
+
+
+def test_the_help_leads_to_the_pages(module):
+    from DRAMLesionPanel import about
+
+    assert "Documentation" in about.helpText() and "https://" in about.helpText()
+
+
+def test_what_went_wrong_is_kept_and_shown(panel, application):
+    import logging
+
+    import qt
+    from DRAMLesionPanel.shared import log
+
+    log.logPath().unlink(missing_ok=True)
+    panel.panel.showStatus("the disk is full", "error")
+    panel.panel.showStatus("all is well")
+    logging.warning("another extension's words")
+    panel.ui.logButton.click()
+    window = panel.panel._logWindow
+    text = window.findChild(qt.QPlainTextEdit, "dramLesionLogText").toPlainText()
+    assert "ERROR DRAMLesion: the disk is full" in text and log.logPath().is_file()
+    assert "another" not in text and "all is well" not in text
+    window.close()

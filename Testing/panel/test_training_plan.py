@@ -50,7 +50,7 @@ def test_a_folder_without_accepted_cases_and_no_choice_are_named(plan, tmp_path)
 def test_a_name_that_differs_in_letters_alone_is_taken(plan, models, name):
     """Some disks do not tell them apart."""
     with pytest.raises(InputError, match="there is a model of this name"):
-        plan.checkName(name, {"tiny": models / "tiny"})
+        plan.checkName(name, {"Tiny": models / "tiny"})
     plan.checkName("tiny-2", {"tiny": models / "tiny"})
 
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("lesions.networks", "lesions.crf"),
     ("lesions",),
     ("results", "results.scene"),
-    ("case", "onnx_export"),
+    ("case", "model", "model_description", "network", "onnx_export", "volume"),
     ("correction", "training.data", "training.recipes"),
     ("training.tasks", "training.tasks.synthetic", "training.tasks.lungs"),
     ("training",),

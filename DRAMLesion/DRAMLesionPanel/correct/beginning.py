@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from DRAMLesionLib.correction.logits import start_logits
+from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
 from DRAMLesionPanel.shared.steps import Steps
@@ -47,3 +48,23 @@ def startLogits(found: Findings) -> Steps[np.ndarray]:
 
 def huOf(array: np.ndarray) -> np.ndarray:
     return array if array.dtype == np.int16 else array.astype(np.float32)
+
+
+def newSession(found: Findings, start: np.ndarray | None = None) -> CorrectionSession:
+    """The correction engine on findings.
+
+    Args:
+        found: The findings.
+        start: int8 (z, y, x): what :func:`startLogits` gives, where that is known.
+    """
+    return CorrectionSession(
+        huOf(found.ct.array),
+        found.lobes,
+        cutMapOf(found),
+        found.ct.spacing_mm,
+        label=startLabel(found),
+        start=start,
+        threshold=thresholdOf(found.record),
+        provenance=found.record,
+        ct=found.ct,
+    )

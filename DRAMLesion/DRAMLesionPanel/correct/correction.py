@@ -21,7 +21,7 @@ from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionPanel.correct.beginning import Group, huOf, startLabel, startLogits
+from DRAMLesionPanel.correct.beginning import Group, newSession, startLogits
 from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser
 from DRAMLesionPanel.correct.steering import Drag, Share, withNumber
 from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, thresholdOf
@@ -44,18 +44,18 @@ class Correction:
         numbers: A reader's percentages of the lobes; None for a lobe that was not steered.
     """
 
-    def __init__(self, results: Results, found: Findings, start: np.ndarray | None = None) -> None:
+    def __init__(self, results: Results, found: Findings, session: CorrectionSession | None = None) -> None:
         """Begin with the nodes as they are; strokes that the scene holds are made again.
 
         Args:
             results: The nodes.
             found: What they hold.
-            start: int8 (z, y, x): the logits of the map that is corrected, where they are known.
+            session: The correction engine on the findings' map, where it is ready.
         """
         self.results = results
         self.busy = False
         self._found = found
-        self._session = self._newSession(start)
+        self._session = session or newSession(found)
         self._groups: list[Group] = []
         self._undoneGroups: list[Group] = []
         self._drag: Drag | None = None
@@ -69,9 +69,8 @@ class Correction:
                 continue
             self._session.paint(voxelsOf(stroke), stroke.value)
             self._groups.append(Group(1))
-        self._segment = StrokeRecogniser(self._node, LESION.id, found.ct)
         # Where the segment is another than the strokes made it, it was painted while nobody looked.
-        self._segment.expect(self._session.label)
+        self._segment = StrokeRecogniser(self._node, LESION.id, found.ct, self._session.label)
         self._pending: list[Edit] = []
         self._undone: list[Edit] = []
         self._measured: RunningQuantification | None = None
@@ -92,8 +91,10 @@ class Correction:
             yield "findings"
         found = replace(found, reading=readReading(results.lesionSegmentationNode))
         start = yield from startLogits(found)
-        correction = cls(results, found, start)
+        session = newSession(found, start)
         yield "session"
+        correction = cls(results, found, session)
+        yield "segment"
         yield from correction._measuring()
         return correction
 
@@ -316,7 +317,7 @@ class Correction:
         if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
             self._session.replace_probability(cutMapOf(findings), findings.record)
         else:
-            self._session = self._newSession()
+            self._session = newSession(findings)
             self._undoneGroups.clear()
             for stroke in strokes:
                 self._session.paint(voxelsOf(stroke), stroke.value)
@@ -338,20 +339,6 @@ class Correction:
             after[mask] = 1 if value == PAINTED_LESION else 0
         self._segment.take(edit.box, after)
         return Edit(edit.box, before, after)
-
-    def _newSession(self, start: np.ndarray | None = None) -> CorrectionSession:
-        found = self._found
-        return CorrectionSession(
-            huOf(found.ct.array),
-            found.lobes,
-            cutMapOf(found),
-            found.ct.spacing_mm,
-            label=startLabel(found),
-            start=start,
-            threshold=thresholdOf(found.record),
-            provenance=found.record,
-            ct=found.ct,
-        )
 
     def _step(self, move: Callable[[], Any], count: int) -> None:
         for _number in range(count):

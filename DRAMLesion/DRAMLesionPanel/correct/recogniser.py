@@ -77,18 +77,19 @@ def editBetween(box: Box, before: np.ndarray, after: np.ndarray) -> Edit | None:
 class StrokeRecogniser:
     """A segment as it was last seen, and the changes since."""
 
-    def __init__(self, node: Any, segmentID: str, ct: Volume) -> None:
-        """Take the segment as it is.
+    def __init__(self, node: Any, segmentID: str, ct: Volume, seen: np.ndarray | None = None) -> None:
+        """Take the segment as it is, or as it was.
 
         Args:
             node: vtkMRMLSegmentationNode.
             segmentID: Of a segment that is there.
             ct: The CT on whose grid strokes are wanted.
+            seen: uint8 (z, y, x): what to compare with; None: the segment as it is now. The array is kept.
 
         Raises:
             InputError: The segmentation has no such segment.
         """
-        self._view = SegmentView(node, segmentID, ct)
+        self._view = SegmentView(node, segmentID, ct, seen)
 
     @property
     def seen(self) -> np.ndarray:

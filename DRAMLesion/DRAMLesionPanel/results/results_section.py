@@ -29,6 +29,7 @@ class ResultsSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
+        self._titles: list[Any] = []
         self._reporting = Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
@@ -74,6 +75,8 @@ class ResultsSection:
         shown.setHeatmapThreshold(results, parameters.heatmapThreshold if parameters else 0.1)
         yield "slices"
         yield from self._makingSurfaces(results)
+        if parameters and parameters.show3D and slicer.app.layoutManager() is not None:
+            slicer.util.resetThreeDViews()  # surfaces that are out of sight seem not to be there
 
     def showSurfaces(self, results: Results) -> None:
         """Make or drop the surfaces; that of the lesion only while it is not painted."""
@@ -94,6 +97,9 @@ class ResultsSection:
         wanted = [titles.index(title) for title in FIRST_COLUMNS if title in titles]
         for place, index in enumerate(wanted):
             header.moveSection(header.visualIndex(index), place)
+        if titles != self._titles:
+            self._titles = titles
+            self._ui.resultsTableView.resizeColumnsToContents()
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()

@@ -15,6 +15,7 @@ from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.segment import total_segmentator
 from DRAMLesionPanel.shared.child_process import LibraryProcess
 from DRAMLesionPanel.shared.models import DEFAULT_FINAL, kindOf, knownModels
+from DRAMLesionPanel.shared.settings import REMEMBERED, remember, remembered
 
 POLL_MS = 200
 PLANES, TOTAL_SEGMENTATOR = "planes", "TotalSegmentator"
@@ -85,16 +86,29 @@ class InputSection:
         """Let model and device follow from the parameter node."""
         parameters = self._panel.parameters
         if parameters is not None:
+            self._recall(parameters)
             self._choose(self._ui.modelSelector, parameters.model)
             self._choose(self._ui.deviceSelector, parameters.device)
             self._choose(self._ui.lobesMethodSelector, parameters.lobesMethod)
             self._choose(self._ui.methodSelector, parameters.method)
+
+    @staticmethod
+    def _recall(parameters: Any) -> None:
+        """Let a scene that says nothing else begin with what was chosen last."""
+        for name, nothing in REMEMBERED.items():
+            value = remembered(name)
+            gone = (name == "model" and value not in knownModels()) or (
+                value == TOTAL_SEGMENTATOR and total_segmentator.whyNot() is not None
+            )
+            if getattr(parameters, name) == nothing and value != nothing and not gone:
+                setattr(parameters, name, value)
 
     def update(self) -> None:
         """Warn once of a volume that does not look like a chest CT, or for which there is little memory."""
         parameters = self._panel.parameters
         self._ui.lobesMethodSelector.enabled = parameters.lobes is None
         self._showMethods(parameters.model)
+        self._hideResults()
         node = parameters.inputVolume
         key = (node.GetID() if node else "", parameters.device, len(self._devices))
         if key == self._checked:
@@ -104,6 +118,18 @@ class InputSection:
         # Another device alone must not wipe away what a run just said.
         if doubt or before[:1] != key[:1]:
             self._panel.showStatus(doubt or "", "warning" if doubt else "")
+
+    def _hideResults(self) -> None:
+        """Offer no result as an input: a lesion map is no CT, and a lesion is no lobes."""
+        for box, kind, roles in (
+            (self._ui.inputVolumeSelector, "vtkMRMLScalarVolumeNode", (None, "ct")),
+            (self._ui.lobesSelector, "vtkMRMLSegmentationNode", (None, "lobes")),
+        ):
+            nodes = slicer.util.getNodesByClass(kind)
+            hidden = sorted(node.GetID() for node in nodes if node.GetAttribute(ROLE_ATTRIBUTE) not in roles)
+            model = box.sortFilterProxyModel()
+            if list(model.hiddenNodeIDs) != hidden:
+                model.hiddenNodeIDs = hidden
 
     def _showMethods(self, model: str) -> None:
         """Grey the final network, and say why, where the chosen model can't be one."""
@@ -200,19 +226,23 @@ class InputSection:
 
     def _onModel(self, index: int) -> None:
         if self._panel.parameters is not None and not self._filling:
-            self._panel.parameters.model = self._ui.modelSelector.itemData(index)
+            self._set("model", self._ui.modelSelector.itemData(index))
 
     def _onMethod(self, index: int) -> None:
         if self._panel.parameters is not None and not self._filling:
-            self._panel.parameters.method = self._ui.methodSelector.itemData(index)
+            self._set("method", self._ui.methodSelector.itemData(index))
 
     def _onDevice(self, index: int) -> None:
         if self._panel.parameters is not None and not self._filling:
-            self._panel.parameters.device = self._ui.deviceSelector.itemData(index)
+            self._set("device", self._ui.deviceSelector.itemData(index))
 
     def _onLobesMethod(self, index: int) -> None:
         if self._panel.parameters is not None and not self._filling:
-            self._panel.parameters.lobesMethod = self._ui.lobesMethodSelector.itemData(index)
+            self._set("lobesMethod", self._ui.lobesMethodSelector.itemData(index))
+
+    def _set(self, name: str, value: str) -> None:
+        setattr(self._panel.parameters, name, value)
+        remember(name, value)
 
     def _forgetExamination(self) -> None:
         self._examination = None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
@@ -16,12 +17,14 @@ class SceneLink(VTKObservationMixin):
         self._panel, self._ui, self._logic = panel, ui, logic
         self._parameters: Any = None
         self._guiTag: Any = None
+        self._waiting = False
         scene = slicer.mrmlScene
         for event, method in (
             (scene.StartCloseEvent, self._onStartClose),
             (scene.EndCloseEvent, self._onEndClose),
             (scene.EndImportEvent, self._onEndClose),
             (scene.NodeRemovedEvent, self._onNodeRemoved),
+            (scene.NodeAddedEvent, self._onNodeAdded),
         ):
             self.addObserver(scene, event, method)
         self.showScene()
@@ -57,6 +60,17 @@ class SceneLink(VTKObservationMixin):
     def _onNodeRemoved(self, _caller: Any, _event: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
             self._panel.update()
+
+    def _onNodeAdded(self, _caller: Any, _event: Any) -> None:
+        # A node has neither voxels nor attributes yet when it is told of.
+        if self._parameters and self._parameters.inputVolume is None and not self._waiting:
+            self._waiting = True
+            qt.QTimer.singleShot(0, self._onAdded)
+
+    def _onAdded(self) -> None:
+        self._waiting = False
+        if self._parameters and not slicer.mrmlScene.IsBatchProcessing():
+            self._panel.inputs.chooseFirst()
 
     def _onModified(self, _caller: Any, _event: Any) -> None:
         self._panel.update()

@@ -13,7 +13,7 @@ import numpy as np
 
 from DRAMLesionLib.images.box import Box, bounding_box, hull
 from DRAMLesionLib.images.volume import numpy_axes, own_axes
-from DRAMLesionLib.results.scene.mrml import offset_on, segment_array, update_segment
+from DRAMLesionLib.results.scene.mrml import labelmap_of, offset_on, segment_array, update_segment
 from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION
 
 if TYPE_CHECKING:
@@ -46,20 +46,21 @@ class SegmentView:
         seen: uint8 (z, y, x), canonical axes, 1 in the segment: what :meth:`look` compares with.
     """
 
-    def __init__(self, node: Any, segment_id: str, ct: Volume) -> None:
-        """Take the segment as it is.
+    def __init__(self, node: Any, segment_id: str, ct: Volume, seen: np.ndarray | None = None) -> None:
+        """Take the segment as it is, or as it was.
 
         Args:
             node: vtkMRMLSegmentationNode.
             segment_id: Of a segment that is there.
             ct: On whose grid the segment is wanted.
+            seen: uint8 (z, y, x): what to compare with; None: the segment as it is now. The array is kept.
 
         Raises:
             InputError: The segmentation has no such segment.
         """
         self._node, self._id, self._ct = node, segment_id, ct
         self.seen = np.empty(0, np.uint8)
-        self.expect(segment_array(node, segment_id, ct))
+        self.expect(segment_array(node, segment_id, ct) if seen is None else seen)
 
     def expect(self, label: np.ndarray) -> None:
         """Remember another state as seen: uint8 (z, y, x), 1 in the segment; the array is kept, not copied."""
@@ -147,8 +148,14 @@ class SegmentView:
         fits = layer is not None and all(
             a.start >= b.start and a.stop <= b.stop for a, b in zip(own, layer.region, strict=True)
         )
-        if layer is None or not layer.alone or not fits:
+        if layer is None or not layer.alone:
             update_segment(self._node, self._id, inside, self._ct, box)
+            return
+        if not fits:
+            # Slicer's own way would go through the label map several times.
+            wide = hull(_canonical_box(layer.region, self._ct), box)
+            layer.labelmap.ShallowCopy(labelmap_of(self.seen[wide], self._ct, wide, layer.value))
+            layer.labelmap.Modified()
             return
         part = tuple(
             slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, layer.region, strict=True)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 REGION_COLUMN = "Region"
 PERCENT_COLUMN = "Lesion (%)"
 
+DECIMALS = 1
+"""More would not be true of any number of the table."""
+
 _COLUMNS: tuple[tuple[str, Callable[[Region], Any]], ...] = (
     ("Volume (mL)", lambda region: region.volume_ml),
     ("Lesion (mL)", lambda region: region.lesion_ml),
@@ -52,10 +55,10 @@ def fill_table(node: Any, regions: tuple[Region, ...]) -> None:
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else round(value, 2)
+    return math.nan if value is None else round(value, DECIMALS)
 
 
 def _text(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else f"{round(value, 2):g}"
+    return "" if value is None else f"{round(value, DECIMALS):g}"

@@ -58,9 +58,8 @@ def save_accepted_case(folder: str | Path, findings: Findings, edits: np.ndarray
         OSError: The folder can't be written; what it held is as it was.
     """
     if not str(folder).strip():
-        raise InputError(
-            "no training folder: give one"
-        )  # "" would be the folder that the program was started in
+        # "" would be the folder that the program was started in.
+        raise InputError("no training folder: give one")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)  # an older case that stood aside when its process was killed comes back

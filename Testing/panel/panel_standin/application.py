@@ -24,6 +24,8 @@ def start():
     # The .ui passes the scene on by a signal of a C++ type, which the stand-ins do without.
     qt.QLoggingCategory.setFilterRules("qt.core.qobject.connect=false")
 
+    settings = tempfile.mkdtemp(prefix="dramlesion-standin-settings-")
+
     class Modules(qt.QObject):
         """``slicer.app.moduleManager()``."""
 
@@ -54,6 +56,7 @@ def start():
             return slicer.mrmlScene
 
         testing = False
+        slicerUserSettingsFilePath = str(Path(settings) / "Slicer.ini")
 
         def testingEnabled(self):
             return self.testing
@@ -70,7 +73,6 @@ def start():
                 self._modules.moduleAboutToBeUnloaded.emit(name)
             self.quitting.emit()
 
-    settings = tempfile.mkdtemp(prefix="dramlesion-standin-settings-")
     qt.QSettings.setDefaultFormat(qt.QSettings.IniFormat)
     qt.QSettings.setPath(qt.QSettings.IniFormat, qt.QSettings.UserScope, settings)
     scene = slicer.vtkMRMLScene()

@@ -66,6 +66,20 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     isEntered = Property(bool, lambda self: self.entered)
 
 
+class qMRMLSortFilterProxyModel(qt.QObject):
+    """What a selector shows of the scene."""
+
+    def __init__(self, box):
+        super().__init__()
+        self._box, self._hidden = box, []
+
+    def _hide(self, names):
+        self._hidden = list(names)
+        self._box.refresh()
+
+    hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _hide)
+
+
 @_inSlicer
 class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
     """Chooses one of the scene's nodes."""
@@ -76,6 +90,7 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
         super().__init__(parent)
         self.settings = {}
         self._tags, self._refreshing = [], False
+        self._filter = qMRMLSortFilterProxyModel(self)
         self._box = qt.QComboBox()
         self._box.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
         row = qt.QHBoxLayout(self)
@@ -107,7 +122,7 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
                 node.GetClassName() in self.nodeTypes
                 or (self.showChildNodeTypes and any(node.IsA(kind) for kind in self.nodeTypes))
             )
-            if fits and not node.GetHideFromEditors():
+            if fits and not node.GetHideFromEditors() and node.GetID() not in self._filter._hidden:
                 self._box.addItem(node.GetName(), node.GetID())
         self._box.setCurrentIndex(max(0, self._box.findData(before)) if self._box.count else -1)
         self._refreshing = False
@@ -122,6 +137,9 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
         wanted = self.__dict__.get("_attributes", [])
         mine = [(name, value) for kind, name, value in wanted if node.IsA(kind)]
         return all(node.GetAttribute(name) == value for name, value in mine)
+
+    def sortFilterProxyModel(self):
+        return self._filter
 
     def addAttribute(self, kind, name, value=None):
         self.__dict__.setdefault("_attributes", []).append((kind, name, value))

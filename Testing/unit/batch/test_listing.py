@@ -1,6 +1,7 @@
 """Which CTs a batch finds, and what it calls them."""
 
 import csv
+import json
 
 import pytest
 
@@ -82,6 +83,20 @@ def test_images_are_chosen_by_a_pattern(tmp_path):
 def test_results_inside_the_input_are_passed_over(tmp_path):
     touch(tmp_path, "a.nii", "out/cases/a/lesion.nii.gz")
     assert names(list_cases(tmp_path, out=tmp_path / "out")) == ["a"]
+
+
+@pytest.mark.parametrize("place", ["", "results", "deep/er"])
+@pytest.mark.parametrize("images", [None, "*.nii.gz"])
+def test_results_of_earlier_runs_are_passed_over_wherever_they_lie(tmp_path, place, images):
+    results = ("lesion.nii.gz", "dram.nii.gz", "refined_dram.nii.gz", "lobes.nii.gz", "edits.nii.gz")
+    touch(tmp_path, "a.nii.gz", "other/lesion.nii.gz")
+    touch(tmp_path / place, *results)
+    (tmp_path / place / "summary.json").write_text(
+        json.dumps({"lobes": {"approximate": False, "source": "lobes"}, "record": {}})
+    )
+    listing = list_cases(tmp_path, images=images)
+    assert names(listing) == ["a", "other_lesion"]  # a mask of somebody else's is not known for one
+    assert "5 files passed over, which are results of earlier runs" in listing.notes
 
 
 def test_names_never_collide(tmp_path):

@@ -143,6 +143,41 @@ def test_with_an_orientation_nothing_is_said(tmp_path, suffix):
     assert volume.read_ct(tmp_path / f"ct{suffix}").warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        (b"Position = 10 0 0\n", True),
+        (b"Rotation = -1 0 0 0 1 0 0 0 1\n", True),
+        (b"Orientation = 1 0 0 0 1 0 0 0 1\n", False),
+    ],
+)
+def test_two_names_of_one_field_must_agree_in_a_metaimage(tmp_path, line, refused):
+    path = tmp_path / "ct.mha"
+    sitk.WriteImage(image(), str(path))
+    content = path.read_bytes()
+    at = content.index(b"ElementSpacing")
+    path.write_bytes(content[:at] + line + content[at:])
+    if refused:
+        with pytest.raises(InputError, match="two places or orientations"):
+            volume.read_ct(path)
+    else:
+        np.testing.assert_array_equal(volume.read_ct(path).array, VALUES)
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "PIR", "SAL", "RIP", "ILA"])
+@pytest.mark.parametrize("named", ["from", "to", "RIA", "???"])
+def test_axes_that_a_metaimage_names_otherwise_than_its_matrix_are_told_of(tmp_path, orientation, named):
+    path = tmp_path / "ct.mha"
+    sitk.WriteImage(sitk.DICOMOrient(image(), orientation), str(path))
+    if named != "from":
+        content = path.read_bytes()
+        at = content.index(b"AnatomicalOrientation = ") + len(b"AnatomicalOrientation = ")
+        wanted = orientation if named == "to" else named
+        path.write_bytes(content[:at] + wanted.encode() + content[at + 3 :])
+    told = " ".join(volume.read_ct(path).warnings)
+    assert ("its header names the axes RIA" in told) == (named == "RIA")
+
+
 def test_a_nrrd_that_names_segments_is_no_ct(tmp_path):
     made = image()
     made.SetMetaData("Segment0_ID", "Segment_1")

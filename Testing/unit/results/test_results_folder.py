@@ -11,6 +11,7 @@ from rich.console import Console
 from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.steer import steer
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.results.folder import REPORT, TABLE, check_same_ct, read_findings, write_findings
@@ -106,8 +107,6 @@ def test_what_segment_writes_can_be_read(findings, tmp_path):
 
 
 def test_a_reading_comes_back_with_the_mask_that_it_steered(findings, tmp_path):
-    from DRAMLesionLib.lesions.steer import steer
-
     chance = np.random.default_rng(0).random(findings.dram.shape, np.float32)
     graded = replace(findings, refined=0.2 * chance + 0.7 * findings.refined)
     steered = steer(
@@ -152,3 +151,17 @@ def test_another_ct_on_the_same_grid_is_told_apart(findings, folder):
     other = replace(findings.ct, array=(findings.ct.array * 0.9).astype(np.int16))
     with pytest.raises(InputError, match="give the CT that was segmented"):
         check_same_ct(folder, read_findings(folder, other))
+
+
+def test_ranges_come_back_and_a_readers_number_takes_the_models_range_away(findings, tmp_path):
+    ranged = replace(
+        findings, quantification=findings.quantification.with_ranges({1: (3.0, 7.5), 2: (0.0, 2.0)})
+    )
+    write_findings(ranged, tmp_path, with_scene=False)
+    read = read_findings(tmp_path, findings.ct)
+    assert read.quantification == ranged.quantification
+    steered = steer(read, percent=(0, None, None, None, None)).quantification
+    assert steered["LUL"].percent_low is None and (
+        steered["LLL"].percent_low,
+        steered["LLL"].percent_high,
+    ) == (0, 2)

@@ -210,6 +210,7 @@ def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
     from DRAMLesionLib.lesions.dram import predict_dram
     from DRAMLesionLib.lesions.networks.bundle import load_model
     from DRAMLesionLib.lesions.refined_dram import refine_dram
+    from DRAMLesionLib.lesions.run_models import CaseModels
 
     scan, loaded = read_datalist(data).training[0], load_model(model)
     ct = read_ct(scan.image)
@@ -220,7 +221,7 @@ def test_the_guess_is_cut_from_the_map_that_the_crf_has_refined(data, model):
     assert np.abs(refined - dram).max() > 0.01
     for crf, source in ((True, refined), (False, dram)):
         settings = PseudoLabelSettings(crf=crf, smooth_mm=2.0)
-        label, cut_from = folder_module.guess_label(ct, labels, scan, loaded, settings)
+        label, cut_from = folder_module.guess_label(ct, labels, scan, CaseModels(loaded), settings)
         smooth = smooth_inside(source, labels > 0, ct.spacing_mm, 2.0)
         np.testing.assert_array_equal(cut_from, smooth)
         np.testing.assert_array_equal(

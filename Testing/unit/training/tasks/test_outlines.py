@@ -14,7 +14,7 @@ from DRAMLesionLib.lungs.lung_mask import segment_lungs
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
-from DRAMLesionLib.training.tasks.outlines import NEAREST_MM, in_built_in_lungs
+from DRAMLesionLib.training.tasks.outlines import NEAREST_MM, _nearest, in_built_in_lungs
 from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 
 
@@ -94,3 +94,12 @@ def test_a_training_of_the_final_network_does_so_patch_by_patch(data):
         torch.equal(task.sample(index, 1).weight, plain.sample(index, 1).weight) for index in range(len(task))
     ]
     assert same == [True, False, True, False]
+
+
+def test_the_nearest_lobe_is_nearest_in_mm_where_slices_are_thick():
+    labels = np.zeros((12, 9, 30), np.uint8)
+    labels[4] = 1  # two slices of 5 mm away
+    labels[:, :, :9] = 2  # nine voxels of 1 mm away
+    voxel = (np.array([6]), np.array([3]), np.array([17]))
+    assert _nearest(labels, (5.0, 1.0, 1.0), voxel).tolist() == [2]
+    assert _nearest(labels, (2.0, 1.0, 1.0), voxel).tolist() == [1]

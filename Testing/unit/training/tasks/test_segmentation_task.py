@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from DRAMLesionLib.lesions.lung_grid import LungGrid
 from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model
 from DRAMLesionLib.lesions.networks.final_description import (
     SegmentationDescription,
@@ -19,7 +20,7 @@ from DRAMLesionLib.system.progress import silent
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.recipes.recipe import Recipe, read_recipe
 from DRAMLesionLib.training.recipes.settings import SegmentationSettings
-from DRAMLesionLib.training.tasks.patches import PatchSampler, load_lungs
+from DRAMLesionLib.training.tasks.patches import PatchSampler, _share, load_lungs
 from DRAMLesionLib.training.tasks.segmentation import SegmentationTask
 from DRAMLesionLib.training.tasks.segmentation_losses import (
     DICE_SMOOTH,
@@ -316,6 +317,22 @@ def test_recipes_of_the_final_network_can_be_read():
 def test_wrong_settings_name_the_key(values, named):
     with pytest.raises(InputError, match=rf"r\.yaml: segmentation\.{named}"):
         SegmentationSettings.from_dict(values, "r.yaml: segmentation")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_coarse_voxel_s_target_is_the_part_of_it_that_is_lesion(axis):
+    """Every other plane is lesion: half of each coarse voxel, wherever its centre falls."""
+    size = [24, 24, 24]
+    fine = np.indices(size)[axis] % 2 == 1
+    size[axis] //= 4
+    step = [1.0, 1.0, 1.0]
+    step[axis] = 4.0
+    labels = np.ones(size, np.uint8)
+    grid = LungGrid(labels.astype(np.float32), labels, (slice(0, 24),) * 3, tuple(step))
+    share = _share(fine, grid)
+    assert share.shape == tuple(size) and share.dtype == np.float32
+    np.testing.assert_allclose(share, 0.5, atol=0.1)
+    np.testing.assert_array_equal(_share(fine | True, grid), 1.0)
 
 
 def test_pasted_disease_comes_from_healthy_lobes_alone_and_is_new_in_each_epoch(data):

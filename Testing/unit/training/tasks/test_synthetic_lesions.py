@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from DRAMLesionLib.training.tasks.synthetic_lesions import LesionStyle, paste_lesions
 
@@ -83,3 +84,14 @@ def test_a_lobe_of_one_voxel():
     pasted, lesion = paste_lesions(image, mask, (2.5, 2.5, 2.5), WINDOW, np.random.default_rng(0))
     assert np.isfinite(pasted).all()
     assert lesion.sum() <= 1
+
+
+def test_most_patches_lie_near_the_lobe_s_surface(lobe):
+    depth = ndimage.distance_transform_edt(lobe[1], sampling=2.5)
+    style = {"patches": (1, 1), "radius_mm": (3.0, 3.0), "raggedness": (0.0, 0.0)}
+
+    def mean_depth(pleura_mm: float) -> float:
+        lesions = (paste(lobe, seed, pleura_mm=pleura_mm, **style)[1] for seed in range(200))
+        return float(np.mean([depth[lesion].mean() for lesion in lesions if lesion.any()]))
+
+    assert mean_depth(4.0) < 0.9 * mean_depth(1e9)
