@@ -94,7 +94,7 @@ def test_phantom_with_lesions() -> None:
     phantom = make_phantom(SIZE, SPACING, seed=1, severity=25)
     lungs = segment_lungs(phantom.ct.array, phantom.ct.spacing_mm)
     assert dice(lungs > 0, phantom.lobes.labels > 0) > 0.94
-    assert np.mean(lungs[phantom.lesion > 0] > 0) > 0.85
+    assert np.mean(lungs[phantom.lesion > 0] > 0) > 0.8
 
 
 @pytest.mark.parametrize("hu", [-1000.0, 30.0])
