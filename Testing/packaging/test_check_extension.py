@@ -168,6 +168,7 @@ def test_every_place_of_the_address_is_named(copy, capsys):
         "CMakeLists.txt",
         "DRAMLesion.json",
         "DRAMLesion.s4ext",
+        "DRAMLesion/DRAMLesionPanel/about.py",
         "pyproject.toml",
     }
     (copy / "Documentation" / "new.md").write_text(

@@ -140,7 +140,17 @@ def test_the_method_is_asked_for(panel, application):
 
 
 def test_refuses_a_segmentation_that_has_no_lobes(panel, segmented):
-    segmented.ui.lobesSelector.setCurrentNode(segmented.panel.currentResults().lesionSegmentationNode)
+    import slicer
+
+    from DRAMLesionLib.system.errors import InputError
+
+    # The selector does not offer the lesion; a script may still choose it.
+    segmented.panel.parameters.lobes = segmented.panel.currentResults().lesionSegmentationNode
+    with pytest.raises(InputError, match="name the segments"):
+        segmented.logic.segment(segmented.panel.parameters.inputVolume, segmented.panel.parameters.lobes)
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "no lobes")
+    other.GetSegmentation().AddEmptySegment("something")
+    segmented.ui.lobesSelector.setCurrentNode(other)
     panel.ui.segmentButton.click()
     assert panel.panel.run.current is None
     assert "name the segments" in panel.ui.statusLabel.text
