@@ -169,7 +169,7 @@ class SampleMaker:
         if kind > 0.4:
             for _ in range(self._whole(1, 2)):
                 hu = self._region(hu, lobes, lung)
-        if self._chance(0.3):
+        if self._chance(0.08):
             hu, target = self._effusion(hu, lobes, target)
         return hu, target
 
@@ -214,14 +214,14 @@ class SampleMaker:
         least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
         cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
         return self._filled(
-            hu, cover, self._uniform(-650, 60) if self._chance(0.4) else self._uniform(-120, 60)
+            hu, cover, self._uniform(-650, 60) if self._chance(0.3) else self._uniform(-60, 60)
         )
 
     def _filled(self, hu: torch.Tensor, cover: torch.Tensor, level: float) -> torch.Tensor:
         """Lung under ``cover`` (0..1) takes on ``level`` HU with texture, vessels shine through, airways may stay."""
         texture = max(8.0, 0.18 * abs(level - 40))
         dense = level + texture * (0.7 * self._noise(12.0) + 0.5 * self._noise(5.0))
-        if level > -200 and self._chance(0.6):
+        if level > -200 and self._chance(0.8):
             width = self._uniform(0.05, 0.16)
             tubes = (self._noise(16.0) / width).square() + (self._noise(16.0) / width).square()
             dense = dense + (-850 - dense) * torch.exp(-tubes)
@@ -247,7 +247,7 @@ class SampleMaker:
             seam = torch.sigmoid((field - least + self._uniform(5, 35)) / 2.0) * side
             hu = self._filled(hu, seam, self._uniform(-50, 60))
         fluid = side & (field > least)
-        level = self._uniform(-5, 30)
+        level = self._uniform(-5, 18)
         hu = torch.where(fluid, level + 4 * self._noise(8.0), hu)
         return hu, torch.where(fluid & (target > 0), 0, target)
 
