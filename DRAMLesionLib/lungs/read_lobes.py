@@ -35,6 +35,11 @@ _VALUES = {
 }
 """Label values in the order of :data:`LOBES`: ours, and those of TotalSegmentator's "total" task, version 2 and 1."""
 
+AERATED_HU = -500.0
+LEAST_AERATED = 0.02
+"""What the network takes for lungs is believed where at least this part of it is below :data:`AERATED_HU`: without any
+air in it, it may as well be a head, or both lungs are white and nobody can draw them."""
+
 
 def find_lobes(
     ct: Volume, path: str | Path | None = None, allow_missing: bool = False, progress: Progress = silent
@@ -48,7 +53,8 @@ def find_lobes(
         progress: Told the stage "Lobes".
 
     Raises:
-        InputError: The lobes can't be read, don't fit the CT or lack a lobe; or no lungs were found in the CT.
+        InputError: The lobes can't be read, don't fit the CT or lack a lobe; or no lungs, or none
+            that hold air, were found in the CT.
     """
     from DRAMLesionLib.lungs.fissures import split_lobes
     from DRAMLesionLib.lungs.lung_mask import segment_lungs
@@ -63,6 +69,10 @@ def find_lobes(
     progress("Lobes", 0.6)
     if not lungs.any():
         raise InputError(f"{name}: no lungs found: give a chest CT in HU, or its lobes with --lobes")
+    if np.mean(ct.array[lungs > 0] < AERATED_HU) < LEAST_AERATED:
+        raise InputError(
+            f"{name}: no lungs with air in them found: give a chest CT in HU, or its lobes with --lobes"
+        )
     labels, fissures = split_lobes(lungs, ct.spacing_mm, ct.array)
     missing = _missing(labels)
     if missing and not allow_missing:

@@ -193,7 +193,9 @@ for name in names:
         continue
     assert Path(module.__file__).resolve().is_relative_to(where), module.__file__
 from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
-print(json.dumps({"modules": len(names), "missing": missing, "models": {
+from DRAMLesionLib.lungs.lung_bundle import load_lung_network, lung_model_folder
+assert load_lung_network()
+print(json.dumps({"modules": len(names), "missing": missing, "lungs": lung_model_folder().name, "models": {
     name: str(folder) for name, folder in list_models().items() if load_any_model(folder)}}))
 """
 
@@ -220,7 +222,7 @@ def test_the_library_is_importable_from_the_prefix_alone(package, sources, tmp_p
         and found["missing"] == []
     )
     shipped = {path.name for path in (sources / "DRAMLesionLib" / "models").iterdir() if path.is_dir()}
-    assert set(found["models"]) == {name for name in shipped if of_use(Path(name))}
+    assert {*found["models"], found["lungs"]} == {name for name in shipped if of_use(Path(name))}
     assert all(Path(folder).is_relative_to(package.prefix.resolve()) for folder in found["models"].values())
 
 

@@ -179,7 +179,7 @@ def test_table_has_the_measurements(application, findings):
     for row, region in enumerate(findings.quantification.regions):
         assert table.GetCellText(row, columns["Region"]) == region.name
         for title, value in (("Volume (mL)", region.volume_ml), ("Lesion (%)", region.percent)):
-            assert float(table.GetCellText(row, columns[title])) == pytest.approx(value, abs=0.006)
+            assert float(table.GetCellText(row, columns[title])) == pytest.approx(value, abs=0.051)
         score = table.GetCellText(row, columns["Severity score"])
         assert score == ("" if region.score is None else str(region.score))
 
