@@ -189,10 +189,10 @@ def test_what_is_painted_elsewhere_while_results_arrive_stays(
     handed.findings = replace(findings, refined=moved, probability=None, lesion=lesion)
     segmented.ui.autoRefineCheckBox.checked = False
     open_correction(segmented, application)
-    first, _ = ball(segmented, lobe=3, wanted=0)
+    # Painting over what is lesion already is no edit.
+    first = ball(segmented, lobe=3, wanted=0)[0] & (lesion_of(segmented) == 0)
     stroke(segmented, application, first, add=True)
-    second, _ = ball(segmented, lobe=5, wanted=0)
-    second &= lesion_of(segmented) == 0  # painting over what is lesion already is no edit
+    second = ball(segmented, lobe=5, wanted=0)[0] & (lesion_of(segmented) == 0)
     until_in_scene(segmented)
     for _ in range(steps):
         step(segmented)
