@@ -17,6 +17,7 @@ import typer
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import is_out_of_memory
+from DRAMLesionLib.system.package import module_command
 from DRAMLesionLib.system.progress import Cancelled
 
 if TYPE_CHECKING:
@@ -227,5 +228,5 @@ def restart_in_utf8() -> None:
     """
     if sys.getfilesystemencoding().lower().replace("-", "") == "utf8" or os.name == "nt":
         return
-    command = [sys.executable, "-X", "utf8", "-m", "DRAMLesionLib", *sys.argv[1:]]
+    command = module_command("DRAMLesionLib", *sys.argv[1:], options=("-X", "utf8"))
     os.execv(sys.executable, [os.fsencode(word) for word in command])
