@@ -4,14 +4,13 @@ A drag of the slider is one step: it begins with the first change of a lobe, and
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from DRAMLesionLib.correction.propagation import LESION, NOT_LESION
 from DRAMLesionLib.images.box import Box, hull
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
-from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lesions.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ class Drag:
         return Share(self.lobe, 100.0 * voxels / ranked.count)
 
 
-def withNumber(numbers: tuple[Any, ...], lobe: int, number: float | None) -> tuple[Any, ...]:
-    """A reader's numbers with another one for a lobe."""
-    assert len(numbers) == len(LOBES)
-    return (*numbers[: lobe - 1], number, *numbers[lobe:])
+def withNumber(said: Reading, lobe: int, percent: float | None, who: str = "") -> Reading:
+    """What was said of the lobes, with another percentage for a lobe, and who said it; None: nothing is said of it."""
+    percents, names = list(said.percent), list(said.who)
+    percents[lobe - 1], names[lobe - 1] = percent, "" if percent is None else who
+    return Reading(percent=tuple(percents), who=tuple(names))
