@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
@@ -21,6 +22,8 @@ SCORE_COLUMN = "Severity score"
 FIRST_COLUMNS = (PERCENT_COLUMN, SCORE_COLUMN)
 """What a reader looks for, where the panel is narrow."""
 ROW_HEIGHT = 24
+EDGES, SCROLL_BAR = 4, 18
+"""Pixels of the table's frame, above and below, and of its scroll bar."""
 
 
 class ResultsSection:
@@ -32,6 +35,10 @@ class ResultsSection:
         self._titles: list[Any] = []
         self._reporting = Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self._fitting = False
+        # The range changes with the width of the panel, too.
+        bar = self._ui.resultsTableView.horizontalScrollBar()
+        bar.connect("rangeChanged(int,int)", lambda _low, _high: self._fitColumns())
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -99,7 +106,28 @@ class ResultsSection:
             header.moveSection(header.visualIndex(index), place)
         if titles != self._titles:
             self._titles = titles
-            self._ui.resultsTableView.resizeColumnsToContents()
+            self._fitColumns()
+
+    def _fitColumns(self) -> None:
+        """Let the table be as high as its rows, and the last column that is seen be seen whole."""
+        view = self._ui.resultsTableView
+        count = view.model().columnCount()
+        if self._fitting or not count:
+            return
+        self._fitting = True
+        try:
+            view.resizeColumnsToContents()
+            header = view.horizontalHeader()
+            order = sorted(range(count), key=header.visualIndex)
+            widths = [view.columnWidth(index) for index in order]
+            seen = wholeColumns(widths, view.viewport().width)
+            for index, width in zip(order, seen, strict=False):
+                view.setColumnWidth(index, width)
+            rows = view.model().rowCount() * ROW_HEIGHT
+            bar = SCROLL_BAR if len(seen) < count else 0
+            view.setFixedHeight(header.height + rows + bar + EDGES)
+        finally:
+            self._fitting = False
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()
@@ -155,6 +183,23 @@ class ResultsSection:
         self._ui.reportButton.enabled = True
 
 
+def wholeColumns(widths: list[int], room: int) -> list[int]:
+    """Widths of the first columns, so wide that they fill a view: the next column begins at its edge.
+
+    Args:
+        widths: What each column needs, in pixels, in the order in which they are shown.
+        room: The view's width in pixels.
+    """
+    count, used = 0, 0
+    while count < len(widths) and used + widths[count] <= room:
+        used += widths[count]
+        count += 1
+    if not count:
+        return []
+    more, rest = divmod(room - used, count)
+    return [width + more + (number < rest) for number, width in enumerate(widths[:count])]
+
+
 def fileName(name: str) -> str:
     """A name that every system takes for a file: a CT may be called ``4: Thorax``."""
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" ._") or "report.html"
@@ -172,6 +217,6 @@ def summary(results: Results) -> str:
     text = _("Lesion: {percent:.1f} % of the lungs, severity score {score} of 25").format(
         percent=float(percent.GetValue(last)), score=str(score.GetValue(last)).removesuffix(".0")
     )
-    if "approximate" in results.lobesSegmentationNode.GetName():
+    if results.lobesSegmentationNode.GetAttribute(APPROXIMATE_ATTRIBUTE) == "1":
         text += _("; the lobes are approximate")
     return text
