@@ -16,6 +16,7 @@ from DRAMLesionLib.lesions.steer import steer_to
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_findings, write_findings
+from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
@@ -88,6 +89,7 @@ def segment_to_arrays(
     with _ready_to_find(source, options or Options(), models, progress, Stopwatch()) as find:
         findings = find()
         progress("Handing over", 0.0)
+        lesions_of(findings)  # handed over, too: to list them would make the other process's window wait
         write_arrays(findings, out)
         return findings
 

@@ -19,6 +19,7 @@ from DRAMLesionLib.lesions.quantify import (
     Region,
 )
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.system.files import write_text
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 
 def summary(findings: Findings) -> dict[str, Any]:
-    """What ``summary.json`` holds: the table, the score, how they were defined, warnings and the record.
+    """What ``summary.json`` holds: the table, the score, the lesions, how all were defined, warnings and the record.
 
     Returns:
         JSON values only. Percentages are 0..100, volumes mL, densities HU.
@@ -133,6 +134,7 @@ def summary(findings: Findings) -> dict[str, Any]:
         "total_severity_score_maximum": 5 * len(LOBES),
         "lobes": {"approximate": findings.lobes.approximate, "source": findings.lobes.source},
         "regions": regions,
+        **lesions_of(findings).to_dict(),
         **({"reading": _reading(findings)} if findings.reading else {}),
         "definitions": {
             "severity_score_from_percent": list(SCORE_EDGES),
