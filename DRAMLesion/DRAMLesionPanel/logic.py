@@ -21,6 +21,7 @@ from DRAMLesionPanel.results.nodes import (
     findResults,
     isUntouched,
     readingFindings,
+    writeLesions,
 )
 from DRAMLesionPanel.segment.run import SegmentRun, commandOf
 from DRAMLesionPanel.shared.child_process import LibraryProcess
@@ -129,10 +130,11 @@ class PanelLogic:
         return (yield from readingFindings(results))
 
     def updateTable(self, results: Results) -> None:
-        """Let table and chart follow from the lesion as it is now."""
+        """Let table and chart follow from the lesion as it is now; the list of lesions holds no longer."""
         known = self.openCorrection(results)
         table = known.table if known else findingsOf(results).quantification
         fill_table(results.tableNode, table.regions)
+        writeLesions(results, None)
 
     def forget(self) -> None:
         """Drop what belongs to a scene that is closed."""

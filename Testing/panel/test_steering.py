@@ -1,13 +1,11 @@
 """A reader's numbers, moved on the panel's sliders in a stand-in for Slicer."""
 
 import json
-import tempfile
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from clicks import accepted, ball, lesion_of, open_correction, stroke, wait_until
+from clicks import accepted, ball, in_this_process, lesion_of, open_correction, stroke, wait_until
 
 RUL, RML, RLL = 3, 4, 5
 
@@ -26,24 +24,12 @@ def findings(findings):
     return replace(findings, refined=graded.astype(np.float32), lesion=lesion, quantification=table)
 
 
-def ranked_here(_worker, temporary, kind, findings, _tell, withMaps, **arguments):
-    """The worker's job in this process, which has torch loaded already."""
-    from DRAMLesionPanel.shared.worker_jobs import JOBS
-
-    from DRAMLesionLib.results.arrays import writing_arrays
-
-    with tempfile.TemporaryDirectory(dir=temporary) as folder:
-        yield from writing_arrays(findings, folder)
-        reporter = SimpleNamespace(progress=lambda *_: None)
-        return JOBS[kind](None, reporter, case=folder, **arguments)
-
-
 @pytest.fixture
 def steering(segmented, application, monkeypatch):
     """The panel with results, its sliders open and its lobes ranked."""
     from DRAMLesionPanel.correct import ranking
 
-    monkeypatch.setattr(ranking, "inWorker", ranked_here)
+    monkeypatch.setattr(ranking, "inWorker", in_this_process)
     opened(segmented, application)
     return segmented
 

@@ -226,6 +226,10 @@ class Correction:
             reading=self.said if self.said else None,
         )
 
+    def shows(self, lesion: np.ndarray) -> bool:
+        """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""
+        return np.array_equal(self._segment.seen, lesion)
+
     @property
     def given(self) -> Findings:
         """What the run, or the scene, gave before any edit."""

@@ -132,6 +132,16 @@ def rank(
     return {"out": out}
 
 
+def lesions(_models: Models, reporter: Any, case: str) -> dict[str, Any]:
+    """List the lesions of a case, whose arrays lie in ``case``."""
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionLib.results.lesion_list import list_lesions
+
+    reporter.progress("Listing the lesions", 0.0)
+    findings = read_arrays(case, mapped=True)
+    return list_lesions(findings.ct, findings.lobes.labels, findings.lesion).to_dict()
+
+
 def drawPictures(findings: Any) -> dict[str, bytes]:
     """A report's pictures as PNG, by name: ``lobes``, ``axial`` and ``coronal``."""
     from DRAMLesionLib.results import figures
@@ -150,6 +160,7 @@ JOBS = {
     "report": report,
     "pictures": pictures,
     "rank": rank,
+    "lesions": lesions,
 }
 
 

@@ -11,8 +11,8 @@ from DRAMLesionPanel.train.job import LABELLING, TRAINING
 
 VALIDATION = "validation_"
 GOOD_POINTS, POOR_POINTS = 3.5, 14.0
-"""Errors of a lobe's percentage on scans that a network had not seen, as the project's own study has them: what the shipped
-recipes left (1.1 to 3.5 points), and what a plain threshold left (14 points)."""
+"""Errors of a lobe's percentage, in points, on scans that a network had not seen, from the project's own study: what the
+recipes left at most (1.1 to 3.5), and what a plain threshold left."""
 STALLED = 5
 """So many validations without a new best one: the error falls no longer."""
 BINS = 150
@@ -91,8 +91,11 @@ class TrainingProgress:
             return _("No scans are watched yet: the loss says nothing of scans that it does not learn from.")
         best = min(self.validations, key=lambda epoch: self.validations[epoch])
         text = _(
-            "Percentages of the watched scans are off by {last:.1f} points, at best {best:.1f} (epoch {epoch})."
-        ).format(last=self.validations[max(self.validations)], best=self.validations[best], epoch=best)
+            "The watched scans' percentages are off by {last:.1f} points; best: {best:.1f}, epoch {epoch}."
+        )
+        text = text.format(
+            last=self.validations[max(self.validations)], best=self.validations[best], epoch=best
+        )
         if self.validations[best] <= GOOD_POINTS:
             text += " " + _("That is as near as the recipes came on scans that they had not seen.")
         elif self.validations[best] < POOR_POINTS:
