@@ -191,6 +191,17 @@ def another(findings):
     return replace(findings, refined=moved, lesion=lesion)
 
 
+def test_the_surface_goes_while_a_slider_moves_and_comes_when_it_rests(steering, application):
+    segmentation = steering.panel.currentResults().lesionSegmentationNode.GetSegmentation()
+    steering.panel.parameters.show3D = True
+    steering.panel.update()
+    assert segmentation.ContainsRepresentation("Closed surface")
+    move(steering, application, RUL, 40.0)
+    assert not segmentation.ContainsRepresentation("Closed surface")
+    rested(steering, application)
+    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"), 30)
+
+
 def test_a_new_run_keeps_the_numbers_and_what_was_painted(steering, application, findings, another, ct):
     steering.ui.readerLineEdit.text = "A. Reader"
     steering.ui.readerLineEdit.textEdited.emit("A. Reader")

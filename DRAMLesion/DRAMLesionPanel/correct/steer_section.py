@@ -203,6 +203,7 @@ class SteerSection:
         with self._panel.reported():
             if not correction.dragging:
                 correction.recognise(self._panel.parameters.insideLobes)  # what was painted elsewhere stays
+                self._panel.results.hideLesionSurface(results)
             for lobe, percent in wanted.items():
                 share = correction.steer(lobe, self._lobes[lobe], percent, reader())
                 if percent is None:
@@ -217,4 +218,5 @@ class SteerSection:
             with self._panel.reported():
                 if correction.settle():
                     self._panel.logic.updateTable(results)
+                self._panel.results.makeSurfacesAgain(results)
             self._panel.update()

@@ -33,7 +33,7 @@ class ResultsSection:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
         self._titles: list[Any] = []
-        self._reporting = Background(panel.reported)
+        self._reporting, self._surfaces = Background(panel.reported), Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._fitting = False
         # The range changes with the width of the panel, too.
@@ -89,10 +89,19 @@ class ResultsSection:
         """Make or drop the surfaces; that of the lesion only while it is not painted."""
         finish(self._makingSurfaces(results))
 
+    def hideLesionSurface(self, results: Results) -> None:
+        """The lesion is changed by a slider: its surface would be that of another lesion."""
+        self._surfaces.cancel()
+        shown.hideSurfaces(results, lobes=False)
+
+    def makeSurfacesAgain(self, results: Results) -> None:
+        """The slider rests: make the surface of the lesion anew, in steps."""
+        self._surfaces.start(self._makingSurfaces(results), lambda _done: None)
+
     def _makingSurfaces(self, results: Results) -> Steps[None]:
         if not self._panel.parameters or not self._panel.parameters.show3D:
             shown.hideSurfaces(results)
-        elif self._panel.correct.isOpen() or self._panel.steer.isOpen():
+        elif self._panel.correct.isOpen():
             shown.hideSurfaces(results, lobes=False)
             yield from shown.makingSurfaces(results, lesion=False)
         else:
@@ -180,6 +189,7 @@ class ResultsSection:
     def closeScene(self) -> None:
         """Give up a report of a scene that goes."""
         self._reporting.cancel()
+        self._surfaces.cancel()
         self._ui.reportButton.enabled = True
 
 
