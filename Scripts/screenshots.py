@@ -24,7 +24,7 @@ EPOCHS = 20
 SIZE, SPACING_MM = (160, 160, 132), (2.2, 2.2, 2.2)
 STEERED_LOBE, STEERED_PERCENT = 2, 45.0
 OUTLINE, BRUSH = (204, 0, 255), (0, 255, 255)
-ENLARGED = 4
+ENLARGED = 6
 
 
 def wait(application, until, seconds: float = LONGEST_RUN_S) -> None:
@@ -95,7 +95,7 @@ def slice_picture(ct: np.ndarray, lesion: np.ndarray, brush: np.ndarray | None =
         picture.paste(BRUSH, (0, 0), ink)
     inside = Image.fromarray((lesion != 0).astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)
     # A mask minus itself eroded is its edge.
-    eroded = np.asarray(inside.filter(ImageFilter.MinFilter(5)))
+    eroded = np.asarray(inside.filter(ImageFilter.MinFilter(7)))
     edge = Image.fromarray(np.asarray(inside) & ~eroded)
     picture.paste(OUTLINE, (0, 0), edge)
     return picture
@@ -103,8 +103,10 @@ def slice_picture(ct: np.ndarray, lesion: np.ndarray, brush: np.ndarray | None =
 
 def titled(picture: Image.Image, title: str) -> Image.Image:
     """A picture with words at its upper left."""
-    ImageDraw.Draw(picture).text((6, 4), title, fill=(255, 255, 255), font_size=17)
-    return picture
+    whole = Image.new("RGB", (picture.width, picture.height + 26), "black")
+    whole.paste(picture, (0, 26))
+    ImageDraw.Draw(whole).text((6, 4), title, fill=(255, 255, 255), font_size=17)
+    return whole
 
 
 def around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
@@ -127,6 +129,7 @@ def steering(widget, application, folder: Path) -> None:
     correction = panel.logic.openCorrection(panel.currentResults())
     wait(application, lambda: not correction.dragging and not panel.steer._wanted)
     wait(application, lambda: panel.steer.rows[STEERED_LOBE].resetButton.enabled)
+    wait(application, lambda: "follows" not in ui.lesionsLabel.text)
     grab(widget, folder / "panel_steering.png")
     after = panel.logic.currentFindings(panel.currentResults())
     lobe = before.lobes.labels == STEERED_LOBE

@@ -32,7 +32,6 @@ class ResultsSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
-        self._titles: list[Any] = []
         self._reporting, self._surfaces = Background(panel.reported), Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._fitting = False
@@ -113,9 +112,7 @@ class ResultsSection:
         wanted = [titles.index(title) for title in FIRST_COLUMNS if title in titles]
         for place, index in enumerate(wanted):
             header.moveSection(header.visualIndex(index), place)
-        if titles != self._titles:
-            self._titles = titles
-            self._fitColumns()
+        self._fitColumns()  # new numbers have new widths
 
     def _fitColumns(self) -> None:
         """Let the table be as high as its rows, and the last column that is seen be seen whole."""

@@ -50,9 +50,7 @@ def drawTraining(label: Any, progress: TrainingProgress) -> None:
 
 def ticks(epochs: int) -> list[int]:
     """Epochs to write along an axis from 0 to the last one: round numbers, and the last."""
-    step = max(1, epochs // TICKS)
-    if step > 2:
-        step = max(5, round(step, -len(str(step)) + 1))
+    step = next(n * 10**power for power in range(10) for n in (1, 2, 5) if n * 10**power * TICKS >= epochs)
     shown = list(range(0, epochs + 1, step))
     if shown[-1] != epochs:
         shown = [*(number for number in shown if epochs - number > step / 2), epochs]
