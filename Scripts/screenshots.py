@@ -48,7 +48,16 @@ def grab(widget, path: Path) -> None:
     host.resize(host.width, max(layout.sizeHint().height(), layout.totalHeightForWidth(host.width)))
     qt.QApplication.processEvents()
     host.grab().save(str(path))
+    trim(path)
     print(path)
+
+
+def trim(path: Path) -> None:
+    """Cut off the empty end of a picture of the panel."""
+    picture = Image.open(path).convert("RGB")
+    rows = np.flatnonzero((np.asarray(picture) != picture.getpixel((0, picture.height - 1))).any(axis=(1, 2)))
+    end = min(picture.height, int(rows[-1]) + 15)
+    picture.crop((0, 0, picture.width, end)).save(path, optimize=True)
 
 
 def paint_into(segmentation, segment_id: str, findings) -> None:
