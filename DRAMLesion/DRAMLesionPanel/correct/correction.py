@@ -280,7 +280,9 @@ class Correction:
             before = drag.before[within(box, drag.box)]
             now = self._segment.seen[box]
             self._count(box, before, now)
-            self._put(*self._session.relabel(box, now))
+            box, label = self._session.relabel(box, now)
+            if not np.array_equal(label, now):
+                self._put(box, label)
         elif self.said == self._dragFrom:
             return False
         self._groups.append(Group(int(box is not None), self._dragFrom, self.said))
