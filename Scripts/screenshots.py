@@ -286,6 +286,11 @@ def training(widget, application, folder: Path, pictures: Path) -> None:
     wait(application, lambda: widget.panel.train.current is None)
     if run.model is None:
         sys.exit(ui.trainStatusLabel.text)
+    ui.dataListSelector.currentPath = str(folder / "datalist.json")
+    widget.panel.train.update()
+    hint = ui.trainHintLabel.text
+    ui.dataListSelector.currentPath = "/data/scans/datalist.json"
+    ui.trainHintLabel.text = hint
     grab(widget, pictures / "panel_trained.png")
     ui.dataListSelector.blockSignals(False)
 
