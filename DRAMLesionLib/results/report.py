@@ -22,17 +22,9 @@ from DRAMLesionLib.lesions.quantify import (
     SCORE_SOURCE,
 )
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.numbers import ABSENT, hu_text, ml_text, percent_text, range_text
 from DRAMLesionLib.results.pages import render_page
-from DRAMLesionLib.results.table import (
-    _ABSENT,
-    _ct_name,
-    _hu,
-    _ml,
-    _percent,
-    range_text,
-    wanted_text,
-    warnings_of,
-)
+from DRAMLesionLib.results.table import _ct_name, wanted_text, warnings_of
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.system.record import RESEARCH_USE
 
@@ -103,9 +95,9 @@ def write_report(
     """
     values = _report_values(findings, pictures or {}, drawings or draw(findings))
     filters: dict[str, Callable[..., Any]] = {
-        "percent": _percent,
-        "ml": _ml,
-        "hu": _hu,
+        "percent": percent_text,
+        "ml": ml_text,
+        "hu": hu_text,
         "range": range_text,
     }
     write_text(path, render_page("report.html.j2", values, filters))
@@ -187,7 +179,7 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(_text(one) for one in value)
-    return _ABSENT if value is None else str(value)
+    return ABSENT if value is None else str(value)
 
 
 def _words(key: str) -> str:

@@ -305,13 +305,6 @@ def test_terminal_table(approximate: bool) -> None:
     assert "…" not in text
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), (0.0, "0.0"), (0.03, "<0.1"), (0.06, "0.1"), (25.78, "25.8")]
-)
-def test_percentages_never_hide_a_trace(value: float | None, shown: str) -> None:
-    assert table._percent(value) == shown
-
-
 def image(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
