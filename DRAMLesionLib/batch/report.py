@@ -20,7 +20,6 @@ from DRAMLesionLib.batch.work import CASES, DONE
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.folder import REPORT as CASE_REPORT
 from DRAMLesionLib.results.folder import SUMMARY
-from DRAMLesionLib.results.numbers import percent_text
 from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.results.table import FLAGS_COLUMN
 from DRAMLesionLib.system.errors import InputError
@@ -91,7 +90,7 @@ def write_batch_report(out: str | Path) -> Path:
     out = Path(out)
     write_text(
         out / REPORT_NAME,
-        render_page("batch.html.j2", _values(out), {"number": _number, "percent": percent_text}),
+        render_page("batch.html.j2", _values(out), {"number": _number}),
     )
     return out / REPORT_NAME
 

@@ -4,6 +4,7 @@ import base64
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -18,8 +19,11 @@ from PIL import Image
 from DRAMLesionLib.images.volume import Geometry, Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
-from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
+from DRAMLesionLib.lesions.reading import Reading
+from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.results import figures, report, table
+from DRAMLesionLib.results.report import bars, facts, views
+from DRAMLesionLib.results.report.lobe_scheme import SCORE_COLORS, lobe_scheme, text_color
 
 SHAPE = (20, 40, 50)
 SPACING = (5.0, 2.0, 2.0)
@@ -76,42 +80,44 @@ def no_montages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pictures instead of the montages, for tests of the page around them."""
     buffer = io.BytesIO()
     Image.new("RGB", (4, 3)).save(buffer, "PNG")
-    for name in ("axial_montage", "coronal_montage"):
-        monkeypatch.setattr(figures, name, lambda findings: buffer.getvalue())
+    view = views.View(buffer.getvalue(), "axial 1/2, S 3 mm", 300.0, 200.0)
+    monkeypatch.setattr(report.page, "draw", lambda findings: report.Drawings((view,) * 3, buffer.getvalue()))
 
 
 class Page(HTMLParser):
-    """What a browser would see: text, tags with attributes, table rows of class ``measures``."""
+    """What a browser would see: text, tags with attributes, and tables: that of the regions, then that of the lesions."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.words: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self._table, self._cell = "", False
+        self.tables: list[list[list[str]]] = []
+        self._cell = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         found = dict(attributes)
         self.tags.append((tag, found))
         if tag == "table":
-            self._table = found.get("class") or ""
-        if self._table == "measures" and tag == "tr":
-            self.rows.append([])
-        if self._table == "measures" and tag in ("td", "th"):
-            self.rows[-1].append("")
+            self.tables.append([])
+        if self.tables and tag == "tr":
+            self.tables[-1].append([])
+        if self.tables and tag in ("td", "th"):
+            self.tables[-1][-1].append("")
             self._cell = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):
             self._cell = False
-        if tag == "table":
-            self._table = ""
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
         if self._cell:
-            self.rows[-1][-1] += data.strip()
+            self.tables[-1][-1][-1] += data.strip()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return self.tables[0]
 
     @property
     def text(self) -> str:
@@ -139,16 +145,39 @@ def test_report_has_statement_headline_and_table(html: str, findings: Findings) 
     assert page.text.count("Research use only, not for diagnosis") >= 2
     assert f"{measured.total.percent:.1f} %" in page.text
     assert f"{measured.total_score} / 25" in page.text
-    assert "case1.nii.gz" in page.text
+    assert "case1.nii.gz" in page.text and "20 slices, one every 5 mm" in page.text
     assert len(page.rows) == 9
     for row, region in zip(page.rows[1:], measured.regions, strict=True):
         assert row[0] == region.name
         assert row[3:5] == [f"{region.percent:.1f}", "–"]
-        assert row[9] == f"−{abs(region.mean_hu):.0f}"
-    # 12 x 8 x 8 lesion voxels of 20 mm3 are 15.36 mL.
-    assert page.rows[-1][2] == "15.4"
-    assert page.rows[-1][5] == f"{measured.total_score} / 25"
+    # 12 x 8 x 8 lesion voxels of 20 mm3 are 15.36 mL, all of ground glass.
+    assert page.rows[-1][2] == page.rows[-1][7] == "15.4"
+    assert page.rows[-1][8:] == ["0.0", "0.0", "−500"]
+    assert page.rows[-1][5] == str(measured.total_score)
     assert page.rows[1][2] == "0.0"
+
+
+def test_report_lists_the_lesions_and_explains_their_densities(html: str) -> None:
+    page = Page(html)
+    # Voxels 4 to 16 of z over the lobes' border at 11, 6 to 14 of y and x: the lung begins at 2, 5 and 5.
+    assert page.tables[1][1:] == [["1 · RML, RUL", "15.4", "15.4", "0.0", "0.0", "−500", "2", "5"]]
+    for words in ("−750 to below −300 HU", "Consolidation: −300 to 50 HU", "Other: lesion below −750 HU"):
+        assert words in page.text, words
+
+
+@pytest.mark.usefixtures("no_montages")
+def test_many_lesions_are_cut_and_the_rest_is_told(tmp_path: Path) -> None:
+    many = make_findings(lesion_box=None)
+    for number in range(14):
+        # 2 x 2 x 2 voxels of 20 mm3 are .16 mL; the last two have one voxel.
+        x, y = 6 + 4 * (number % 4), 6 + 5 * (number // 4)
+        size = 2 if number < 12 else 1
+        many.lesion[4 : 4 + size, y : y + size, x : x + size] = 1
+    report.write_report(many, tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len(page.tables[1]) == 1 + report.page.MOST_LESIONS
+    assert "And 2 more with 0.3 mL together" in page.text
+    assert "2 smaller than 0.1 mL, <0.1 mL together, are not listed" in page.text
 
 
 def test_report_tells_how_it_was_made(html: str) -> None:
@@ -161,10 +190,10 @@ def test_report_tells_how_it_was_made(html: str) -> None:
         "spacing mm 2.5, 2.5, 2.5",
         "total 12.25 s",
         "cores 2",
+        "By a person: nothing",
         "slices 4 and 5 are missing",
         "uneven slices",
         "50 × 40 × 20",
-        "−750 to below −300 HU",
         "doi:10.1148/radiol.2020200370",
     ):
         assert words in text, words
@@ -180,8 +209,8 @@ def test_approximate_lobes_are_called_so_where_they_are_shown(html: str, tmp_pat
     for words in (
         "Lobes (approximate) and lungs",
         "The lobes are approximate",
-        "sum of five approximate lobes",
-        "Percent of each approximate lobe",
+        "five approximate lobes",
+        "white the approximate lobes",
     ):
         assert words in text, words
     report.write_report(make_findings(approximate=False, source="lobes.nii.gz"), tmp_path / "r.html")
@@ -211,7 +240,8 @@ def test_report_without_record_lesion_or_path(tmp_path: Path) -> None:
     text = Page(html).text
     assert "0.0 %" in text
     assert "0 / 25" in text
-    assert len(pictures_of(html)) == 3
+    assert "Lesions None." in text
+    assert len(pictures_of(html)) == 4
 
 
 @pytest.mark.usefixtures("no_montages")
@@ -263,7 +293,7 @@ def test_table_of_a_missing_lobe_has_empty_fields(tmp_path: Path) -> None:
     row = list(csv.DictReader((tmp_path / "lobes.csv").open(encoding="utf-8")))[3]
     assert (row["volume_ml"], row["lesion_percent"], row["severity_score"]) == ("0.0000", "", "0")
     assert row["lobes"] == "given"
-    assert Page((tmp_path / "r.html").read_text(encoding="utf-8")).rows[4][3:6] == ["–", "–", "0"]
+    assert Page((tmp_path / "r.html").read_text(encoding="utf-8")).rows[4][3:7] == ["–", "–", "0", ""]
 
 
 def test_summary_is_json_that_says_the_same_as_the_table(findings: Findings, tmp_path: Path) -> None:
@@ -435,11 +465,6 @@ def test_chart_draws_both_bars_in_proportion() -> None:
     assert heights[0] / heights[1] == pytest.approx(2.0, abs=0.08)
 
 
-def test_lobe_colors_are_in_the_table(html: str) -> None:
-    for lobe in LOBES:
-        assert "background:#{:02x}{:02x}{:02x}".format(*lobe.color) in html
-
-
 def test_matplotlib_comes_late_and_without_pyplot(tmp_path: Path) -> None:
     code = """
 import sys
@@ -473,6 +498,137 @@ def test_report_of_a_real_scan_is_small(covid_ct: Path, tmp_path: Path) -> None:
     report.write_report(Findings(ct, lobes, dram, lesion, measured), tmp_path / "r.html")
     assert (tmp_path / "r.html").stat().st_size < 3_000_000
     assert "4.4 %" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
+
+
+@pytest.mark.usefixtures("no_montages")
+def test_what_a_person_did_is_said(tmp_path: Path) -> None:
+    strokes = {"strokes": 3, "painted_voxels": 40, "changed_voxels": 512}
+    record = {**RECORD, "correction": strokes, "ct_file": "../hospital/Doe.nii.gz"}
+    reading = Reading((None, 65, None, None, None), (None, None, None, 2, None), "R. Reader")
+    done = dataclasses.replace(make_findings(record=record), reading=reading)
+    report.write_report(done, tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "R. Reader gave 65 % for the left lower lobe, score 2 for the right middle lobe" in page.text
+    assert "3 strokes of 40 voxels changed 512 voxels" in page.text
+    assert page.rows[0][5] == "Reader" and [row[5] for row in page.rows[1:6]] == [
+        "–",
+        "65 %",
+        "–",
+        "score 2",
+        "–",
+    ]
+    assert "Doe" not in page.text
+
+
+@pytest.mark.usefixtures("no_montages")
+def test_what_was_found_in_a_phantom_stands_beside_the_truth(html: str, tmp_path: Path) -> None:
+    truth = {"LUL": 0.0, "LLL": 0.98, "RUL": 12.34, "RML": 5.0, "RLL": 70.0}
+    phantom = make_findings(record={"phantom": {"true_percent": truth}})
+    report.write_report(phantom, tmp_path / "r.html")
+    rows = Page((tmp_path / "r.html").read_text(encoding="utf-8")).rows
+    assert rows[0][5] == "True %"
+    assert [row[5] for row in rows[1:]] == ["0.0", "0.98", "12.3", "5.0", "70.0", "–", "–", "–"]
+    assert "True %" not in Page(html).rows[0]
+
+
+def test_a_ct_without_identifiers_has_a_number_of_its_own() -> None:
+    one = make_findings()
+    neutral = dataclasses.replace(one, ct=dataclasses.replace(one.ct, name="ct", path=None))
+    title = facts.title_of(neutral)
+    assert re.fullmatch(r"Case \d{3} \d{3}", title) and title == facts.title_of(neutral)
+    other = dataclasses.replace(neutral.ct, array=neutral.ct.array + np.int16(1))
+    assert facts.title_of(dataclasses.replace(neutral, ct=other)) != title
+    assert facts.title_of(one) == "case1.nii.gz"
+    named = dataclasses.replace(one, record={"name": "Course, day 3"})
+    assert facts.title_of(named) == "Course, day 3"
+
+
+def test_study_date_and_thickness_are_shown_where_the_record_has_them() -> None:
+    record = {"study": {"date": "2020-03-12", "slice_thickness_mm": 1.25}}
+    words = facts.study_facts(make_findings(record=record))
+    assert words == ["study of 2020-03-12", "slices 1.25 mm thick", "20 slices, one every 5 mm"]
+    assert facts.study_facts(make_findings()) == words[2:]
+
+
+def test_the_lobe_scheme_colours_by_score_and_writes_the_numbers() -> None:
+    svg = lobe_scheme({"LUL": "0.98 %", "RLL": "<80 %"}, {"LUL": 0, "RLL": 5})
+    fills = dict(re.findall(r'data-lobe="(\w+)"[^>]*fill="(#\w+)"', svg))
+    assert fills == {
+        "LUL": SCORE_COLORS[0],
+        "RLL": SCORE_COLORS[5],
+        **dict.fromkeys(("LLL", "RUL", "RML"), "#dfe3e8"),
+    }
+    assert ">0.98 %<" in svg and ">&lt;80 %<" in svg
+    places = {name: float(x) for x, name in re.findall(r'<text x="(\d+)"[^>]*>([LR][UML]L)<', svg)}
+    # Seen from the front: the patient's right on the left.
+    assert max(places[name] for name in ("RUL", "RML", "RLL")) < min(places["LUL"], places["LLL"])
+
+
+def test_scores_are_told_apart_by_lightness_alone_and_their_numbers_can_be_read() -> None:
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    lights = [luminance(color) for color in SCORE_COLORS]
+    assert all((one + 0.05) / (next_ + 0.05) > 1.2 for one, next_ in itertools.pairwise(lights))
+    for color, light in zip(SCORE_COLORS, lights, strict=True):
+        ends = sorted((light, luminance(text_color(color))))
+        assert (ends[1] + 0.05) / (ends[0] + 0.05) > 4.5
+
+
+def test_bars_show_density_in_proportion_and_the_range() -> None:
+    region = dataclasses.replace(
+        make_findings().quantification["LUL"],
+        percent=8.0,
+        volume_ml=1000.0,
+        ground_glass_ml=50.0,
+        consolidation_ml=20.0,
+        other_ml=10.0,
+        percent_low=6.0,
+        percent_high=18.0,
+    )
+    assert bars.bar_end([region]) == 20
+    svg = bars.density_bar(region, 20)
+    drawn = re.findall(r'<rect x="([\d.]+)" y="1" width="([\d.]+)" height="8" fill="(#\w+)"', svg)[1:]
+    assert [(float(x), float(width)) for x, width, _ in drawn] == [(0, 25), (25, 10), (35, 5)]
+    assert [color for _, _, color in drawn] == [color for color, _ in bars.DENSITIES]
+    assert "M30.00 11 H90.00" in svg
+    assert bars.density_bar(dataclasses.replace(region, percent=None), 20) == ""
+
+
+def test_views_show_the_slices_with_most_lesion_in_the_usual_directions(findings: Findings) -> None:
+    lesion, lobes = findings.lesion.copy(), findings.lobes.labels
+    lesion[9, 5:20, 5:20] = 1
+    assert [views.most_lesion(lesion, lobes, axis) for axis in range(3)] == [9, 6, 6]
+    lesion[:] = 0
+    assert [views.most_lesion(lesion, lobes, axis) for axis in range(3)] == [10, 20, 25]
+    # The lesion is anterior, below the middle of the lung: on the left of the sagittal picture.
+    low = make_findings(lesion_box=(slice(3, 7), slice(6, 12), slice(6, 14)))
+    sagittal = views.three_views(low)[2]
+    assert sagittal.label == "sagittal 7/50, L 12 mm"
+    row, column = outline_center(image(sagittal.png), 0, image(sagittal.png).shape[0], 1)
+    assert row > 0.6 and column < 0.4
+
+
+def test_views_draw_lobe_lines(findings: Findings) -> None:
+    without = dataclasses.replace(
+        findings, lobes=LobeMap(np.where(findings.lobes.labels > 0, 5, 0).astype(np.uint8), False, "one")
+    )
+    lines = [image(views.three_views(one)[1].png) for one in (findings, without)]
+    # The border of upper and lower lobe crosses both lungs.
+    middle = [picture[picture.shape[0] // 3 : picture.shape[0] // 2] for picture in lines]
+    white = [np.count_nonzero((rows.min(axis=-1) > 200).sum(axis=1) > rows.shape[1] * 0.5) for rows in middle]
+    assert white[0] > white[1]
+
+
+def test_axial_slices_of_the_strip_run_three_in_a_row(findings: Findings) -> None:
+    picture = image(views.axial_strip(findings, 6))
+    panel = panel_height(findings, 0)
+    assert picture.shape[1] == pytest.approx((3 * 2.3 + 2 * 0.035) * 150, abs=2)
+    assert picture.shape[0] == pytest.approx(2 * panel + (0.035 + 0.42) * 150, abs=4)
+    row, column = outline_center(picture, 0, panel, 3)
+    assert row < 0.4 and column < 0.4
 
 
 def test_fewer_colors_look_the_same() -> None:
