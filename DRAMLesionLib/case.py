@@ -181,7 +181,8 @@ def _find(
 def _about(source: str | Path, options: Options) -> dict[str, Any]:
     """What the record says of a CT beside its voxels: the given name, its study on request, the truth of a phantom."""
     about: dict[str, Any] = {"name": " ".join(options.name.split())} if options.name else {}
-    if options.keep_identifiers and (study := study_of(source, options.series)):
+    shown = options.keep_identifiers if options.with_study is None else options.with_study
+    if shown and (study := study_of(source, options.series)):
         about["study"] = study
     if true_percent := known_percent(source):
         about["phantom"] = {"true_percent": true_percent}

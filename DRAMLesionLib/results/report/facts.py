@@ -62,14 +62,17 @@ def by_person(findings: Findings) -> list[str]:
             f"{readers_of(findings)} gave {', '.join(said)}: there the map was cut so that the lobe has that "
             "percentage, or the nearest one with that score."
         )
-    strokes = findings.record.get("correction", {})
-    if strokes.get("painted_voxels") or strokes.get("changed_voxels"):
-        count = strokes.get("strokes", 0)
-        sentences.append(
-            f"{count} stroke{'s' if count != 1 else ''} of {strokes.get('painted_voxels', 0)} voxels changed "
-            f"{strokes.get('changed_voxels', 0)} voxels of the segmentation."
-        )
-    return sentences or ["nothing, the segmentation is as the model made it."]
+    return [*sentences, *_strokes(findings.record.get("correction", {}))] or [
+        "No numbers and no strokes are on record."
+    ]
+
+
+def _strokes(correction: Mapping[str, Any]) -> Iterator[str]:
+    if not correction.get("painted_voxels"):
+        return
+    count, changed = correction.get("strokes", 1), correction.get("changed_voxels")
+    said = "" if changed is None else f"; {changed} voxels of the segmentation changed"
+    yield f"{count} stroke{'s' if count != 1 else ''} of {correction['painted_voxels']} voxels{said}."
 
 
 def _steered(findings: Findings) -> Iterator[Any]:

@@ -190,7 +190,7 @@ def test_report_tells_how_it_was_made(html: str) -> None:
         "spacing mm 2.5, 2.5, 2.5",
         "total 12.25 s",
         "cores 2",
-        "By a person: nothing",
+        "By a person: No numbers and no strokes are on record.",
         "slices 4 and 5 are missing",
         "uneven slices",
         "50 × 40 × 20",
@@ -509,7 +509,7 @@ def test_what_a_person_did_is_said(tmp_path: Path) -> None:
     report.write_report(done, tmp_path / "r.html")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "R. Reader gave 65 % for the left lower lobe, score 2 for the right middle lobe" in page.text
-    assert "3 strokes of 40 voxels changed 512 voxels" in page.text
+    assert "3 strokes of 40 voxels; 512 voxels of the segmentation changed" in page.text
     assert page.rows[0][5] == "Reader" and [row[5] for row in page.rows[1:6]] == [
         "–",
         "65 %",
