@@ -1,10 +1,9 @@
-"""The table, the summary, the HTML report and its pictures."""
+"""The table, the summary and the report's page."""
 
 import base64
 import csv
 import dataclasses
 import io
-import itertools
 import json
 import re
 import subprocess
@@ -15,52 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from report_case import RECORD, SPACING, make_findings
 
-from DRAMLesionLib.images.volume import Geometry, Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.results import figures, report, table
-from DRAMLesionLib.results.report import bars, facts, views
-from DRAMLesionLib.results.report.lobe_scheme import SCORE_COLORS, lobe_scheme, text_color
-
-SHAPE = (20, 40, 50)
-SPACING = (5.0, 2.0, 2.0)
-RECORD = {
-    "model": {"name": "tiny", "version": "1.2.3", "checksum": "sha256:0123abcd"},
-    "settings": {"threshold": 0.5, "crf": {"iterations": 5, "enabled": False}, "spacing_mm": [2.5, 2.5, 2.5]},
-    "versions": {"numpy": "2.0"},
-    "seconds": {"read": 1.5, "total": 12.25},
-    "warnings": ["slices 4 and 5 are missing"],
-    "host": {"cores": 2},
-}
-
-
-def make_findings(
-    *,
-    approximate: bool = True,
-    name: str = "case1.nii.gz",
-    lesion_box: tuple[slice, ...] | None = (slice(4, 16), slice(6, 14), slice(6, 14)),
-    record: dict | None = None,
-    source: str = "built-in planes",
-) -> Findings:
-    """Two block lungs in soft tissue; by default one lesion, anterior in the patient's right lung."""
-    labels = np.zeros(SHAPE, dtype=np.uint8)
-    labels[2:11, 5:35, 5:23], labels[11:18, 5:35, 5:23] = 5, 3
-    labels[2:11, 5:35, 27:45], labels[11:18, 5:35, 27:45] = 2, 1
-    labels[2:11, 5:20, 5:23] = 4
-    hu = np.where(labels > 0, -850, 40).astype(np.int16)
-    lesion = np.zeros(SHAPE, dtype=np.uint8)
-    if lesion_box is not None:
-        lesion[lesion_box] = 1
-        hu[lesion_box] = -500
-    dram = lesion.astype(np.float32) * 0.9
-    geometry = Geometry((50, 40, 20), (2.0, 2.0, 5.0), (0.0, 0.0, -30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-    ct = Volume(hu, SPACING, geometry, "case1", Path("/secret/folder") / name, ("uneven slices",))
-    lobes = LobeMap(labels, approximate, source)
-    measured = quantify(hu, lobes, lesion, SPACING, dram)
-    return Findings(ct, lobes, dram, lesion, measured, RECORD if record is None else record)
+from DRAMLesionLib.results.report import views
 
 
 @pytest.fixture(scope="module")
@@ -335,143 +296,13 @@ def test_terminal_table(approximate: bool) -> None:
     assert "…" not in text
 
 
-def image(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-
-
-def outline_center(picture: np.ndarray, top: float, bottom: float, columns: int) -> tuple[float, float]:
-    """Where the outline lies in the first panel of a row, as fractions (row, column) of the panel."""
-    rows = slice(round(top), round(bottom))
-    panel = picture[rows, : picture.shape[1] // columns]
-    violet = (panel[..., 2] > 180) & (panel[..., 1] < 80) & (panel[..., 0] > 130)
-    assert violet.any()
-    where = np.argwhere(violet).mean(axis=0) / panel.shape[:2]
-    return float(where[0]), float(where[1])
-
-
-def panel_height(findings: Findings, axis: int) -> float:
-    """A panel's height in pixels, from the size in mm of the lungs' box with its margin."""
-    axes = (1, 2) if axis == 0 else (0, 2)
-    size = []
-    for one in axes:
-        inside = np.flatnonzero(findings.lobes.labels.any(axis=tuple(i for i in range(3) if i != one)))
-        margin = round(12.0 / SPACING[one])
-        low, high = max(0, inside[0] - margin), min(SHAPE[one], inside[-1] + 1 + margin)
-        size.append((high - low) * SPACING[one])
-    return 2.3 * 150 * size[0] / size[1]
-
-
-def test_axial_slices_have_the_patients_right_on_the_left_and_anterior_up(findings: Findings) -> None:
-    picture = image(figures.axial_montage(findings))
-    height = panel_height(findings, 0)
-    # Each row of the montage is a plain panel with the overlay below it.
-    row, column = outline_center(picture, height, 2 * height, 3)
-    assert row < 0.4
-    assert column < 0.4
-
-
-def test_axial_slices_run_from_superior_to_inferior_and_coronal_ones_from_the_front(
-    findings: Findings,
-) -> None:
-    axial = [one.label for one in figures._slices(findings, 0, 3)]
-    assert axial == ["axial 14/20, S 35 mm", "axial 10/20, S 15 mm", "axial 6/20, I 5 mm"]
-    coronal = [one.label for one in figures._slices(findings, 1, 2)]
-    assert coronal == ["coronal 8/40, P 14 mm", "coronal 12/40, P 22 mm"]
-
-
-def test_coronal_slices_have_superior_up(findings: Findings) -> None:
-    height = panel_height(findings, 1)
-    high = make_findings(lesion_box=(slice(14, 18), slice(6, 14), slice(28, 36)))
-    row, column = outline_center(image(figures.coronal_montage(high)), height, 2 * height, 3)
-    assert row < 0.4
-    assert column > 0.5
-    low = make_findings(lesion_box=(slice(2, 6), slice(6, 14), slice(6, 14)))
-    row, column = outline_center(image(figures.coronal_montage(low)), height, 2 * height, 3)
-    assert row > 0.6
-    assert column < 0.5
-
-
-def test_panels_keep_the_size_in_mm(findings: Findings) -> None:
-    # Coronal panels are 20 x 5 mm = 100 mm high, 50 x 2 mm = 100 mm wide (margins end at the CT's border).
-    picture = image(figures.coronal_montage(findings))
-    assert picture.shape[1] == pytest.approx((3 * 2.3 + 2 * 0.035) * 150, abs=2)
-    assert picture.shape[0] == pytest.approx((2 * 2.3 * 1.0 + 0.035 + 0.42) * 150, abs=4)
-
-
-def test_slices_spread_over_the_lesion_and_show_the_most_of_each_part() -> None:
-    lesion = np.zeros((30, 4, 4), dtype=np.uint8)
-    lesion[10:22, 0, 0] = 1
-    lesion[12, 1], lesion[15, 1], lesion[20, 2] = 1, 1, 1
-    lobes = np.ones_like(lesion)
-    assert figures.spread_slices(lesion, lobes, axis=0, count=3) == [12, 15, 20]
-    assert figures.spread_slices(lesion, lobes, axis=1, count=5) == [0, 1, 2]
-
-
-def test_slices_at_the_border_of_two_parts_are_not_both_taken() -> None:
-    lesion = np.zeros((16, 4, 4), dtype=np.uint8)
-    lesion[:, 0, 0] = 1
-    lesion[5, 1], lesion[7:9] = 1, 1
-    assert figures.spread_slices(lesion, lesion, axis=0, count=2) == [5, 10]
-    lesion[:] = 0
-    lesion[0], lesion[15] = 1, 1
-    assert figures.spread_slices(lesion, lesion, axis=0, count=3) == [0, 15]
-
-
-def test_slices_without_lesion_or_lobes() -> None:
-    empty = np.zeros((30, 4, 4), dtype=np.uint8)
-    lobes = empty.copy()
-    lobes[9:18] = 1
-    assert figures.spread_slices(empty, lobes, axis=0, count=3) == [10, 13, 16]
-    assert figures.spread_slices(empty, empty, axis=0, count=2) == [7, 22]
-    assert figures.spread_slices(empty[:2], empty[:2], axis=0, count=6) == [0, 1]
-
-
-def test_heatmap_leaves_the_ct_where_it_is_zero_and_grows_with_its_value() -> None:
-    hu = np.full(6, -850.0)
-    heat = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    plain, colored = figures.blend(hu), figures.blend(hu, heat)
-    assert np.array_equal(colored[0], plain[0])
-    change = np.abs(colored - plain).max(axis=1)
-    assert (np.diff(change[2:]) > 0).all()
-    # -850 HU is a third of the window; inferno ends in (0.988, 0.998, 0.645) and covers 0.65 there.
-    assert colored[-1] == pytest.approx([0.7591, 0.7656, 0.5359], abs=2e-3)
-    assert figures.blend(np.array([-2000.0, 3000.0])).tolist() == [[0, 0, 0], [1, 1, 1]]
-
-
-def test_pictures_are_the_same_each_time(findings: Findings) -> None:
-    assert figures.coronal_montage(findings) == figures.coronal_montage(findings)
-
-
-def test_chart_draws_both_bars_in_proportion() -> None:
-    found = make_findings()
-    region = dataclasses.replace(
-        found.quantification.regions[0],
-        percent=40.0,
-        dram_percent=20.0,
-        volume_ml=50.0,
-        ground_glass_ml=20.0,
-    )
-    empty = [
-        dataclasses.replace(one, percent=0.0, dram_percent=0.0, ground_glass_ml=0.0)
-        for one in found.quantification.regions[1:]
-    ]
-    measured = dataclasses.replace(found.quantification, regions=(region, *empty))
-    picture = image(figures.lobe_chart(measured, approximate=False))[60:]
-    heights = []
-    for color in (figures.GROUND_GLASS_COLOR, figures.DRAM_COLOR):
-        wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-        rows = (np.abs(picture - wanted).max(axis=-1) < 8).sum(axis=1) > 20
-        heights.append(int(rows.sum()))
-    assert heights[0] / heights[1] == pytest.approx(2.0, abs=0.08)
-
-
 def test_matplotlib_comes_late_and_without_pyplot(tmp_path: Path) -> None:
     code = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 from DRAMLesionLib.results import report
 assert "matplotlib" not in sys.modules
-from test_report import make_findings
+from report_case import make_findings
 report.write_report(make_findings(), sys.argv[3])
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
@@ -529,115 +360,3 @@ def test_what_was_found_in_a_phantom_stands_beside_the_truth(html: str, tmp_path
     assert rows[0][5] == "True %"
     assert [row[5] for row in rows[1:]] == ["0.0", "0.98", "12.3", "5.0", "70.0", "–", "–", "–"]
     assert "True %" not in Page(html).rows[0]
-
-
-def test_a_ct_without_identifiers_has_a_number_of_its_own() -> None:
-    one = make_findings()
-    neutral = dataclasses.replace(one, ct=dataclasses.replace(one.ct, name="ct", path=None))
-    title = facts.title_of(neutral)
-    assert re.fullmatch(r"Case \d{3} \d{3}", title) and title == facts.title_of(neutral)
-    other = dataclasses.replace(neutral.ct, array=neutral.ct.array + np.int16(1))
-    assert facts.title_of(dataclasses.replace(neutral, ct=other)) != title
-    assert facts.title_of(one) == "case1.nii.gz"
-    named = dataclasses.replace(one, record={"name": "Course, day 3"})
-    assert facts.title_of(named) == "Course, day 3"
-
-
-def test_study_date_and_thickness_are_shown_where_the_record_has_them() -> None:
-    record = {"study": {"date": "2020-03-12", "slice_thickness_mm": 1.25}}
-    words = facts.study_facts(make_findings(record=record))
-    assert words == ["study of 2020-03-12", "slices 1.25 mm thick", "20 slices, one every 5 mm"]
-    assert facts.study_facts(make_findings()) == words[2:]
-
-
-def test_the_lobe_scheme_colours_by_score_and_writes_the_numbers() -> None:
-    svg = lobe_scheme({"LUL": "0.98 %", "RLL": "<80 %"}, {"LUL": 0, "RLL": 5})
-    fills = dict(re.findall(r'data-lobe="(\w+)"[^>]*fill="(#\w+)"', svg))
-    assert fills == {
-        "LUL": SCORE_COLORS[0],
-        "RLL": SCORE_COLORS[5],
-        **dict.fromkeys(("LLL", "RUL", "RML"), "#dfe3e8"),
-    }
-    assert ">0.98 %<" in svg and ">&lt;80 %<" in svg
-    places = {name: float(x) for x, name in re.findall(r'<text x="(\d+)"[^>]*>([LR][UML]L)<', svg)}
-    # Seen from the front: the patient's right on the left.
-    assert max(places[name] for name in ("RUL", "RML", "RLL")) < min(places["LUL"], places["LLL"])
-
-
-def test_scores_are_told_apart_by_lightness_alone_and_their_numbers_can_be_read() -> None:
-    def luminance(color: str) -> float:
-        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    lights = [luminance(color) for color in SCORE_COLORS]
-    assert all((one + 0.05) / (next_ + 0.05) > 1.2 for one, next_ in itertools.pairwise(lights))
-    for color, light in zip(SCORE_COLORS, lights, strict=True):
-        ends = sorted((light, luminance(text_color(color))))
-        assert (ends[1] + 0.05) / (ends[0] + 0.05) > 4.5
-
-
-def test_bars_show_density_in_proportion_and_the_range() -> None:
-    region = dataclasses.replace(
-        make_findings().quantification["LUL"],
-        percent=8.0,
-        volume_ml=1000.0,
-        ground_glass_ml=50.0,
-        consolidation_ml=20.0,
-        other_ml=10.0,
-        percent_low=6.0,
-        percent_high=18.0,
-    )
-    assert bars.bar_end([region]) == 20
-    svg = bars.density_bar(region, 20)
-    drawn = re.findall(r'<rect x="([\d.]+)" y="1" width="([\d.]+)" height="8" fill="(#\w+)"', svg)[1:]
-    assert [(float(x), float(width)) for x, width, _ in drawn] == [(0, 25), (25, 10), (35, 5)]
-    assert [color for _, _, color in drawn] == [color for color, _ in bars.DENSITIES]
-    assert "M30.00 11 H90.00" in svg
-    assert bars.density_bar(dataclasses.replace(region, percent=None), 20) == ""
-
-
-def test_views_show_the_slices_with_most_lesion_in_the_usual_directions(findings: Findings) -> None:
-    lesion, lobes = findings.lesion.copy(), findings.lobes.labels
-    lesion[9, 5:20, 5:20] = 1
-    assert [views.most_lesion(lesion, lobes, axis) for axis in range(3)] == [9, 6, 6]
-    lesion[:] = 0
-    assert [views.most_lesion(lesion, lobes, axis) for axis in range(3)] == [10, 20, 25]
-    # The lesion is anterior, below the middle of the lung: on the left of the sagittal picture.
-    low = make_findings(lesion_box=(slice(3, 7), slice(6, 12), slice(6, 14)))
-    sagittal = views.three_views(low)[2]
-    assert sagittal.label == "sagittal 7/50, L 12 mm"
-    row, column = outline_center(image(sagittal.png), 0, image(sagittal.png).shape[0], 1)
-    assert row > 0.6 and column < 0.4
-
-
-def test_views_draw_lobe_lines(findings: Findings) -> None:
-    without = dataclasses.replace(
-        findings, lobes=LobeMap(np.where(findings.lobes.labels > 0, 5, 0).astype(np.uint8), False, "one")
-    )
-    lines = [image(views.three_views(one)[1].png) for one in (findings, without)]
-    # The border of upper and lower lobe crosses both lungs.
-    middle = [picture[picture.shape[0] // 3 : picture.shape[0] // 2] for picture in lines]
-    white = [np.count_nonzero((rows.min(axis=-1) > 200).sum(axis=1) > rows.shape[1] * 0.5) for rows in middle]
-    assert white[0] > white[1]
-
-
-def test_axial_slices_of_the_strip_run_three_in_a_row(findings: Findings) -> None:
-    picture = image(views.axial_strip(findings, 6))
-    panel = panel_height(findings, 0)
-    assert picture.shape[1] == pytest.approx((3 * 2.3 + 2 * 0.035) * 150, abs=2)
-    assert picture.shape[0] == pytest.approx(2 * panel + (0.035 + 0.42) * 150, abs=4)
-    row, column = outline_center(picture, 0, panel, 3)
-    assert row < 0.4 and column < 0.4
-
-
-def test_fewer_colors_look_the_same() -> None:
-    rng = np.random.default_rng(0)
-    heat = np.linspace(0, 1, 80)[None].repeat(60, axis=0)
-    pixels = (255 * figures.blend(rng.uniform(-1000, 100, heat.shape), heat)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    small = figures._few_colors(buffer.getvalue())
-    assert Image.open(io.BytesIO(small)).mode == "P"
-    assert np.abs(image(small) - pixels).mean() < 4
-    assert np.abs(image(small) - pixels).max() < 40
