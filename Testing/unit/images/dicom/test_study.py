@@ -7,7 +7,9 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from DRAMLesionLib.case import _about
 from DRAMLesionLib.images.dicom.study import study_of
+from DRAMLesionLib.lesions.options import Options
 
 
 def write_slice(path: Path, uid: str, date: str | None, thickness: str | None) -> None:
@@ -52,3 +54,20 @@ def test_what_the_header_lacks_or_has_wrong_is_left_out(tmp_path, date, thicknes
 def test_a_file_of_another_kind_has_no_study(tmp_path):
     (tmp_path / "ct.nii.gz").write_bytes(b"")
     assert study_of(tmp_path / "ct.nii.gz") == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (Options(), False),
+        (Options(keep_identifiers=True), True),
+        (Options(keep_identifiers=True, with_study=False), False),
+        (Options(with_study=True), True),
+    ],
+)
+def test_a_case_records_its_study_on_request_alone(folder, options, shown):
+    assert _about(folder, options) == ({"study": study_of(folder)} if shown else {})
+
+
+def test_a_case_records_the_name_that_was_given(tmp_path):
+    assert _about(tmp_path / "ct.nii.gz", Options(name=" Course A,\n day 3 ")) == {"name": "Course A, day 3"}
