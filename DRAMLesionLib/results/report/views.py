@@ -15,7 +15,7 @@ from DRAMLesionLib.results.figures import (
     _figure,
     _lung_box,
     _outline,
-    _png,
+    _pixels,
     _Slice,
     _slice_of,
     _slices,
@@ -93,7 +93,7 @@ def axial_strip(findings: Findings, count: int = 6) -> bytes:
         if number == 0:
             _write_sides(axes, _SIDES[0])
     _draw_legend(figure, width, height, scale=_WIDTH_INCHES / width_mm)
-    return _few_colors(_png(figure))
+    return _few_colors(_pixels(figure))
 
 
 def most_lesion(lesion: np.ndarray, lobes: np.ndarray, axis: int) -> int:
@@ -121,7 +121,7 @@ def _view(findings: Findings, axis: int, box: tuple[slice, ...]) -> View:
     _show(axes, one, heat=False)
     _draw_lobes(axes, one)
     _write_sides(axes, _SIDES[axis])
-    return View(_few_colors(_png(figure)), one.label, width_mm, height_mm)
+    return View(_few_colors(_pixels(figure)), one.label, width_mm, height_mm)
 
 
 def _show(axes: Axes, one: _Slice, heat: bool) -> None:
