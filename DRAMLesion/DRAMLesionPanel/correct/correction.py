@@ -224,11 +224,20 @@ class Correction:
             lesion=self._segment.seen.copy(),
             quantification=self.table,
             reading=self.said if self.said else None,
+            record=self._record(),
         )
 
     def shows(self, lesion: np.ndarray) -> bool:
         """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""
         return np.array_equal(self._segment.seen, lesion)
+
+    def _record(self) -> dict[str, Any]:
+        """The record of the results, with the strokes: reports say what a person did."""
+        strokes = [*self._earlierStrokes(), *self._session.strokes]
+        if not strokes:
+            return self._found.record
+        painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
+        return {**self._found.record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
 
     @property
     def given(self) -> Findings:
