@@ -58,6 +58,14 @@ def readReading(node: Any) -> Reading | None:
         return None
 
 
+def recordWith(record: dict[str, Any], strokes: list[Stroke]) -> dict[str, Any]:
+    """A run's record, with how much was painted since: reports say what a person did."""
+    if not strokes:
+        return record
+    painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
+    return {**record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
+
+
 def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
     """The painted voxels as index arrays (z, y, x) of the whole volume."""
     where = np.nonzero(stroke.voxels)
