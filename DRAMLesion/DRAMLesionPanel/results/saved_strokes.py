@@ -58,12 +58,12 @@ def readReading(node: Any) -> Reading | None:
         return None
 
 
-def recordWith(record: dict[str, Any], strokes: list[Stroke]) -> dict[str, Any]:
-    """A run's record, with how much was painted since: reports say what a person did."""
-    if not strokes:
+def recordWith(record: dict[str, Any], painted: list[np.ndarray]) -> dict[str, Any]:
+    """A run's record, with how much was painted since (a mask for each stroke): reports say what a person did."""
+    if not painted:
         return record
-    painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
-    return {**record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
+    voxels = sum(int(np.count_nonzero(mask)) for mask in painted)
+    return {**record, "correction": {"strokes": len(painted), "painted_voxels": voxels}}
 
 
 def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
