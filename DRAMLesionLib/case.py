@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.images.volume import read_ct, read_on_grid, without_identifiers
+from DRAMLesionLib.images.dicom.study import study_of
+from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.find import find_lesions
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lesions.run_models import CaseModels, load_case_models
 from DRAMLesionLib.lesions.steer import steer_to
+from DRAMLesionLib.phantom.known_percent import known_percent
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_findings, write_findings
+from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
@@ -88,6 +91,7 @@ def segment_to_arrays(
     with _ready_to_find(source, options or Options(), models, progress, Stopwatch()) as find:
         findings = find()
         progress("Handing over", 0.0)
+        lesions_of(findings)  # handed over, too: to list them would make the other process's window wait
         write_arrays(findings, out)
         return findings
 
@@ -112,7 +116,7 @@ def steer_case(
         edits: Painted voxels on the CT's grid, which always hold: 1 lesion, 2 not lesion. None for none.
         series: UID of the DICOM series, where the folder holds several.
         with_scene: Write ``scene.mrb`` and its pictures anew where slicer-core is installed; else an older scene goes.
-        keep_identifiers: Results may show the name of a DICOM folder.
+        keep_identifiers: Results may show the name of a DICOM folder, study date and slice thickness.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -128,6 +132,8 @@ def steer_case(
         ct = without_identifiers(ct)
     findings = read_findings(results, ct)
     check_same_ct(results, findings)
+    if not keep_identifiers:
+        findings.record.pop("study", None)
     dicom_folder = check_source(source, series) if (Path(results) / DICOM_SEG).is_file() else None
     painted = None if edits is None else read_on_grid(edits, ct, "edits")
     with watch.stage("steer"):
@@ -151,13 +157,36 @@ def _ready_to_find(
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
         ct = read_ct(source, series=options.series)
+    about = _about(source, options)
     if not options.keep_identifiers:
         ct = without_identifiers(ct)
     loaded, device = models, models.device
     with shortage_explained(str(source), lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
-        yield lambda: _steered(
-            find_lesions(ct, loaded, options, progress=progress, watch=watch), options.reading
-        )
+        yield lambda: _steered(_find(ct, loaded, options, progress, watch, about), options.reading)
+
+
+def _find(
+    ct: Volume,
+    models: CaseModels,
+    options: Options,
+    progress: Progress,
+    watch: Stopwatch,
+    about: dict[str, Any],
+) -> Findings:
+    findings = find_lesions(ct, models, options, progress=progress, watch=watch)
+    findings.record.update(about)
+    return findings
+
+
+def _about(source: str | Path, options: Options) -> dict[str, Any]:
+    """What the record says of a CT beside its voxels: the given name, its study on request, the truth of a phantom."""
+    about: dict[str, Any] = {"name": " ".join(options.name.split())} if options.name else {}
+    shown = options.keep_identifiers if options.with_study is None else options.with_study
+    if shown and (study := study_of(source, options.series)):
+        about["study"] = study
+    if true_percent := known_percent(source):
+        about["phantom"] = {"true_percent": true_percent}
+    return about
 
 
 def _steered(findings: Findings, reading: Reading | None) -> Findings:

@@ -222,8 +222,20 @@ class Correction:
         """The results as they are now."""
         self.settle()
         return replace(
-            self._found, lesion=self._segment.seen.copy(), quantification=self.table, reading=self.reading
+            self._found,
+            lesion=self._segment.seen.copy(),
+            quantification=self.table,
+            reading=self.reading,
+            record=self._record(),
         )
+
+    def _record(self) -> dict[str, Any]:
+        """The record of the results, with the strokes: reports say what a person did."""
+        strokes = [*self._earlierStrokes(), *self._session.strokes]
+        if not strokes:
+            return self._found.record
+        painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
+        return {**self._found.record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
 
     @property
     def reading(self) -> Reading | None:
