@@ -72,7 +72,7 @@ def correct_case(
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    progress("Reading", 0.0)
+    progress("Reading the CT", 0.0)
     ct = read_ct(source, series=series)
     if not keep_identifiers:
         ct = without_identifiers(ct)
