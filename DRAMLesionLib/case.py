@@ -13,7 +13,7 @@ from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
-from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_findings, write_findings
+from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_edits, read_findings, write_findings
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
@@ -138,7 +138,8 @@ def steer_case(
         results: The folder that ``segment`` wrote. Its maps stay as they are, so it can be steered again.
         source: The CT that the results were made from: a file or a DICOM folder.
         reading: The reader's numbers. Lobes that they leave keep the mask and the number that they have.
-        edits: Painted voxels on the CT's grid, which always hold: 1 lesion, 2 not lesion. None for none.
+        edits: Painted voxels on the CT's grid, which always hold: 1 lesion, 2 not lesion. None: those that the folder
+            was corrected by, if it was.
         series: UID of the DICOM series, where the folder holds several.
         with_scene: Write ``scene.mrb`` and its pictures anew where slicer-core is installed; else an older scene goes.
         keep_identifiers: Results may show the name of a DICOM folder.
@@ -160,7 +161,7 @@ def steer_case(
     findings = read_findings(results, ct)
     check_same_ct(results, findings)
     dicom_folder = check_source(source, series) if (Path(results) / DICOM_SEG).is_file() else None
-    painted = None if edits is None else read_on_grid(edits, ct, "edits")
+    painted = read_edits(results, ct) if edits is None else read_on_grid(edits, ct, "edits")
     with watch.stage("steer"):
         progress("Steering the mask", 0.0)
         findings = steer_to(findings, reading, painted)

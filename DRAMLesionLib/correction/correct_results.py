@@ -3,6 +3,7 @@
 The mask begins as it is and follows the strokes; nothing changes far from them. Table and report are made anew.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.correction.correct_case import Refined, refine_case
+from DRAMLesionLib.correction.propagation import FORGET, LESION
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
@@ -19,6 +21,7 @@ from DRAMLesionLib.results.folder import (
     REFINED,
     SUMMARY,
     ct_of,
+    read_edits,
     read_findings,
     results_in,
     threshold_of,
@@ -74,16 +77,24 @@ def correct_results(
     painted = None if edits is None else read_on_grid(edits, volume, "edits")
     threshold = threshold_of(Path(results) / _map_of(findings)[0]) if threshold is None else threshold
     name = Path(edits).name if edits else None
-    corrected, refined = correct_findings(findings, painted, name, threshold=threshold, progress=progress)
+    corrected, refined = correct_findings(
+        findings,
+        painted,
+        name,
+        held=read_edits(results, volume),
+        threshold=threshold,
+        progress=progress,
+    )
     write_findings(corrected, out, with_scene=with_scene, edits=refined.edits, progress=progress)
     return {"files": sorted(path.name for path in Path(out).iterdir() if path.is_file()), **refined.counts()}
 
 
 def correct_findings(
     findings: Findings,
-    edits: np.ndarray | None,
+    edits: np.ndarray | Sequence[tuple[Any, int]] | None,
     edits_name: str | None = None,
     *,
+    held: np.ndarray | None = None,
     threshold: float | None = None,
     progress: Progress = silent,
 ) -> tuple[Findings, Refined]:
@@ -91,8 +102,10 @@ def correct_findings(
 
     Args:
         findings: The results of one CT with their maps. The mask begins as it is.
-        edits: Shape (z, y, x): 1 lesion, 2 not lesion, 0 not painted; None for none.
+        edits: Shape (z, y, x): 1 lesion, 2 not lesion, 0 not painted; or strokes in their order: see
+            :func:`~DRAMLesionLib.correction.correct_case.refine_case`. None for none.
         edits_name: What the edits are called in the record.
+        held: uint8 (z, y, x), what was painted before, which stays as it was painted where nothing is painted over it.
         threshold: Threshold of the map, 0..1; None: that of the run.
         progress: Told the stage and how much of it is done.
 
@@ -115,7 +128,16 @@ def correct_findings(
         threshold=threshold,
         provenance={**correction, "versions": versions()},
     )
+    if held is not None:
+        refined = _holding(refined, held)
     return _corrected(findings, name, lesion_map, refined, correction), refined
+
+
+def _holding(refined: Refined, held: np.ndarray) -> Refined:
+    """The correction with what was painted before it: new strokes do not spread over that."""
+    older = np.where(refined.edits == FORGET, held, np.uint8(FORGET))
+    label = np.where(older == FORGET, refined.label, np.uint8(older == LESION)).astype(np.uint8)
+    return replace(refined, label=label, edits=np.where(older == FORGET, refined.edits, older))
 
 
 def _map_of(findings: Findings) -> tuple[str, np.ndarray]:

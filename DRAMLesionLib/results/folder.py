@@ -30,6 +30,8 @@ from DRAMLesionLib.system.text_file import read_json
 LESION, SEGMENTATION = "lesion.nii.gz", "lesion.seg.nrrd"
 DRAM, REFINED, PROBABILITY = "dram.nii.gz", "refined_dram.nii.gz", "lesion_probability.nii.gz"
 LOBE_LABELS, EDITS = "lobes.nii.gz", "edits.nii.gz"
+CT_COPY = "segmented_ct.nii.gz"
+"""The CT itself, where it came from memory and lies in no file of its own."""
 TABLE, SUMMARY, REPORT = "lobes.csv", "summary.json", "report.html"
 OUTPUTS = {
     LESION: "lesion mask, 1 lesion",
@@ -57,7 +59,7 @@ def results_in(folder: str | Path) -> list[str]:
 
 def is_result(path: Path) -> bool:
     """Whether a file is a result of this software and no input: one of its names, beside its own summary."""
-    if path.name not in (*OWNED, EDITS):
+    if path.name not in (*OWNED, EDITS, CT_COPY):
         return False
     try:
         _read_summary(path.parent / SUMMARY)
@@ -99,6 +101,25 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
     table = quantify(ct.array, lobes, lesion, ct.spacing_mm, dram).with_ranges(_ranges(summary))
     findings = Findings(ct, lobes, dram, lesion, table, record, refined, probability)
     return replace(findings, **_reading(folder / SUMMARY, summary.get("reading")))
+
+
+def read_edits(folder: str | Path, ct: Volume) -> np.ndarray | None:
+    """What a person painted on the results of a folder: uint8 (z, y, x), 1 lesion, 2 not lesion; None for nothing.
+
+    Edits that an older correction left beside newer results do not count.
+
+    Args:
+        folder: What ``segment`` or ``refine`` wrote.
+        ct: The CT that the results were made from, on the same grid.
+
+    Raises:
+        InputError: The edits are damaged, or lie on another grid than the CT.
+    """
+    folder = Path(folder)
+    corrected = "correction" in _read_summary(folder / SUMMARY)["record"]
+    if not corrected or not (folder / EDITS).is_file():
+        return None
+    return _labels(folder / EDITS, ct, "edits", 2)
 
 
 def _ranges(summary: dict[str, Any]) -> dict[int, tuple[float, float]]:
@@ -164,7 +185,9 @@ def ct_of(folder: str | Path) -> Path:
     for place in places:
         if exists(place) and place.is_file():
             return place
-    raise InputError(f"{folder}: the CT of these results is not to be found: name it with --ct")
+    raise InputError(
+        f"{folder}: the CT of these results is not to be found: name it with --ct (in Python: ct=)"
+    )
 
 
 def _file_of(ct: Volume, folder: Path) -> str | None:
@@ -231,6 +254,7 @@ def write_findings(
     with_scene: bool = True,
     dicom_folder: DicomFolder | None = None,
     edits: np.ndarray | None = None,
+    with_ct: bool = False,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
@@ -242,6 +266,7 @@ def write_findings(
         with_scene: Write the scene and its pictures where slicer-core is installed.
         dicom_folder: The folder of the CT's series, where a DICOM Segmentation is wanted.
         edits: uint8 (z, y, x), what a person painted: 1 lesion, 2 not lesion; None writes none.
+        with_ct: Write the CT, too, so that the folder can be read without another file.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
 
@@ -270,6 +295,8 @@ def write_findings(
             write_mask(slim, folder)
             if edits is not None:
                 write_volume(edits, slim.ct, folder / EDITS)
+            if with_ct:
+                write_volume(slim.ct.array, slim.ct, folder / CT_COPY)
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
@@ -281,7 +308,7 @@ def write_findings(
         pictures = {} if making is None else _finished_pictures(making, slim, watch, progress)
         progress("Writing the report", 0.0)
         report.write_report(slim, folder / REPORT, pictures, drawings)
-        slim.record["ct_file"] = _file_of(slim.ct, Path(out))
+        slim.record["ct_file"] = CT_COPY if with_ct else _file_of(slim.ct, Path(out))
         table.write_summary(slim, folder / SUMMARY)
     return slim
 
