@@ -94,6 +94,8 @@ class Reporter:
             shown = {k: v for k, v in values.items() if k not in ("event", "epochs", "step", "steps")}
             line = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
             self._display.line(line)
+        elif kind == "case" and values["status"] != "done":
+            self._display.line(f"{values['case']} {values['status']}: {values['reason']}")
 
     def result(self, values: dict[str, Any]) -> None:
         """End the bar; with JSON, print the result."""

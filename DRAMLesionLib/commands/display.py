@@ -55,10 +55,11 @@ class Lines:
         self.estimate, self._stream, self._stage = estimate, stream, ""
 
     def show(self, stage: str, passing: bool = False) -> None:
-        """Write a stage when it begins."""
-        if stage != self._stage and not passing:
-            self._stage = stage
-            self.line(stage)
+        """Write a stage when it begins, without what changes within it (behind a colon)."""
+        name = stage.partition(":")[0]
+        if name != self._stage and not passing:
+            self._stage = name
+            self.line(name)
 
     def line(self, text: str) -> None:
         """Write a line."""

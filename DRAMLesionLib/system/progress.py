@@ -53,7 +53,7 @@ class Estimate:
             self._spans[name] = (end, end + length)
             end += length
         self._whole = end or 1.0
-        self._told_at, self._done, self._end = self._start, 0.0, 0.0
+        self._told_at, self._done, self._end, self._shown = self._start, 0.0, 0.0, 0.0
         self.stage = ""
 
     @property
@@ -65,19 +65,20 @@ class Estimate:
         """Take what work tells; a stage that is unknown here keeps the fraction where it is."""
         part, now = min(max(fraction, 0.0), 1.0), self._clock()
         if self.knows_the_whole:
+            self._shown = max(self._shown, self._done_now())
             begin, end = self._span(stage)
-            self._done = max(self._done_now(), begin + part * (end - begin))
+            self._done = max(self._done, begin + part * (end - begin))
             self._end = max(end, self._done)
         else:
             if stage != self.stage:
                 self._start = now
-            self._done = self._end = part
+            self._done, self._end = part, part
         self.stage, self._told_at = stage, now
 
     @property
     def fraction(self) -> float:
         """How much of the whole is done, 0..1; of the stage where the whole is not known."""
-        return min(1.0, self._done_now() / self._whole)
+        return min(1.0, max(self._shown, self._done_now()) / self._whole)
 
     @property
     def elapsed_s(self) -> float:
