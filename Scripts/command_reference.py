@@ -20,9 +20,10 @@ KINDS = {"int": "N", "float": "NUMBER", "path": "PATH", "tuple": "NUMBER"}
 """What a kind of value is called; all else is text."""
 HEAD = """# Commands
 
-`dramlesion COMMAND` and `python -m DRAMLesionLib COMMAND` are the same; [which Python that is](install.md#each-time). Exit code 0: success; 2: what you can mend,
-said in one line; 3: some cases of a batch failed; 4: `--strict` and something to look at; 75: a training stopped at a checkpoint; 130: stopped;
-1: a fault of the program.
+`dramlesion COMMAND` and `python -m DRAMLesionLib COMMAND` are the same; [which Python that is](install.md#each-time).
+
+Exit code 0: success; 1: a fault of the program; 2: what you can mend, said in one line; 3: some cases of a batch failed;
+4: `--strict`, and something to look at; 75: a training stopped at a checkpoint; 130: stopped.
 """
 
 
@@ -53,7 +54,9 @@ def section(name: str, command: Any) -> str:
     rows += [(f"`{one.opts[0]}{' ' + value_of(one) if value_of(one) else ''}`", one) for one in options]
     table = [f"| {shown} | {words(one)} |" for shown, one in rows]
     help_text = " ".join((command.help or "").split())
-    return "\n".join([f"### {name}", "", help_text, "", "```", usage, "```", "", "| | |", "|---|---|", *table])
+    return "\n".join(
+        [f"### {name}", "", help_text, "", "```", usage, "```", "", "| | |", "|---|---|", *table]
+    )
 
 
 def value_of(option: Any) -> str:
@@ -65,7 +68,9 @@ def value_of(option: Any) -> str:
         return str(metavar)
     described = getattr(option, "type_descriptor", None)  # typer's own; earlier ones have Click's ``type``
     kind = described.annotation if described is not None else option.type.name
-    shown = next((word for name, word in KINDS.items() if name in str(getattr(kind, "__name__", kind)).lower()), "TEXT")
+    shown = next(
+        (word for name, word in KINDS.items() if name in str(getattr(kind, "__name__", kind)).lower()), "TEXT"
+    )
     return " ".join([shown] * option.nargs)
 
 

@@ -2,8 +2,8 @@
 
     python Scripts/notebook.py Documentation/notebook.ipynb [--write]
 
-The first cell that fails ends it with that cell and its error. With ``--write`` the notebook is written anew with what its
-cells showed: text that was printed, and the value of a cell's last line. No server and no kernel is started.
+The first cell that fails ends it with that cell and its error. With ``--write`` the notebook is written anew with what
+its cells showed: text that was printed, and the value of a cell's last line. No server and no kernel is started.
 """
 
 import argparse
