@@ -12,6 +12,7 @@ import typer
 
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
+from DRAMLesionLib.commands.compare import compare
 from DRAMLesionLib.commands.console import INTERRUPTED, lasting, print_json, restart_in_utf8
 from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.dicom_seg import dicom_seg
@@ -39,6 +40,7 @@ app = typer.Typer(
 for command in (
     segment,
     steer,
+    compare,
     batch,
     phantom,
     refine,
