@@ -81,7 +81,7 @@ def _print(comparison: "Comparison", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from DRAMLesionLib.followup.page import _ml, _percent, _signed, _signed_ml, _whole
+    from DRAMLesionLib.followup.words import ml_text, percent_text, signed_ml_text, signed_text, whole_text
     from DRAMLesionLib.system.record import RESEARCH_USE
 
     for number, interval in enumerate(comparison.intervals, start=1):
@@ -96,12 +96,12 @@ def _print(comparison: "Comparison", console: "Console") -> None:
             )
             table.add_row(
                 change.after.name.removesuffix(" lobe"),
-                f"{_ml(change.before.lesion_ml)} → {_ml(change.after.lesion_ml)}",
-                _signed_ml(change.change_ml),
-                f"{_percent(change.before.percent)} → {_percent(change.after.percent)}",
-                _signed(change.change_points),
+                f"{ml_text(change.before.lesion_ml)} → {ml_text(change.after.lesion_ml)}",
+                signed_ml_text(change.change_ml),
+                f"{percent_text(change.before.percent)} → {percent_text(change.after.percent)}",
+                signed_text(change.change_points),
                 scores,
-                _whole(change.change_score),
+                whole_text(change.change_score),
                 style="bold" if change.key == "total" else "",
                 end_section=place in (4, 6),
             )

@@ -16,6 +16,14 @@ from DRAMLesionLib.followup.tables import (
     lesion_rows,
     summary,
 )
+from DRAMLesionLib.followup.words import (
+    exam_name,
+    ml_text,
+    percent_text,
+    signed_ml_text,
+    signed_text,
+    whole_text,
+)
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.results.pages import render_page
@@ -54,7 +62,7 @@ def page_text(comparison: Comparison) -> str:
     exams = comparison.exams
     values = {
         "statement": RESEARCH_USE,
-        "exams": [(exam_name(comparison, number), exam) for number, exam in enumerate(exams)],
+        "exams": [(exam_name(exams[number].days, number), exam) for number, exam in enumerate(exams)],
         "first": exams[0].quantification,
         "last": exams[-1].quantification,
         "overall": comparison.since_baseline[-1],
@@ -70,24 +78,21 @@ def page_text(comparison: Comparison) -> str:
         "most_lung_change": changes.MOST_LUNG_CHANGE,
         "approximate": any(exam.approximate for exam in exams),
     }
-    filters = {"percent": _percent, "ml": _ml, "signed": _signed, "signed_ml": _signed_ml, "whole": _whole}
+    filters = {
+        "percent": percent_text,
+        "ml": ml_text,
+        "signed": signed_text,
+        "signed_ml": signed_ml_text,
+        "whole": whole_text,
+    }
     return render_page("followup.html.j2", values, filters)
-
-
-def exam_name(comparison: Comparison, number: int) -> str:
-    """What an exam is called on the page, such as ``exam 2, day 14``."""
-    days = comparison.exams[number].days
-    name = f"exam {number + 1}"
-    if days is not None:
-        return f"{name}, day {days:g}"
-    return f"{name} (baseline)" if number == 0 else name
 
 
 def _interval(comparison: Comparison, number: int) -> dict[str, Any]:
     from DRAMLesionLib.followup import figures
 
     interval = comparison.intervals[number]
-    names = (exam_name(comparison, number), exam_name(comparison, number + 1))
+    names = tuple(exam_name(comparison.exams[place].days, place) for place in (number, number + 1))
     rows = [row for row in lesion_rows(comparison) if row["from_exam"] == number + 1]
     return {
         "names": names,
@@ -109,32 +114,3 @@ def _levels(interval: Interval, names: tuple[str, str], draw: Any) -> str:
 
 def _data_url(picture: bytes, kind: str) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")
-
-
-def _percent(value: float | None) -> str:
-    """One decimal; what is there but rounds to nothing is ``<0.1``."""
-    if value is None:
-        return "–"
-    return "<0.1" if 0 < value < 0.05 else f"{value:.1f}"
-
-
-def _ml(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else _percent(value)
-
-
-def _signed(value: float | None) -> str:
-    """One decimal with its sign; 0 where it rounds to nothing."""
-    if value is None:
-        return "–"
-    return "0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−")
-
-
-def _signed_ml(value: float) -> str:
-    return f"{value:+.0f}".replace("-", "−") if abs(value) >= 100 else _signed(value)
-
-
-def _whole(value: float | None) -> str:
-    """A whole number with its sign."""
-    if value is None:
-        return "–"
-    return "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")

@@ -9,9 +9,9 @@ Nothing is drawn by chance, and sums are always made in the same number of parts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -36,7 +36,11 @@ MOST_STRETCH = 1.8
 """Largest and inverse smallest stretch of the affine map: chests of one adult differ by far less."""
 WORK_UNITS = 4
 """Parts of each sum, whatever the machine: the order of a sum is seen in its last digits."""
-_ITERATIONS = {"affine": 120, "shape": (40, 30), "contents": (40, 30)}
+_AFFINE_ITERATIONS = 150
+_SHAPE_LEVELS, _CONTENTS_LEVELS = ((2, 30),), ((2, 40), (1, 25))
+"""For the demons: how much coarser than the grid of the step, and how many iterations."""
+_FIELD_SIGMA = 2.0
+"""Voxels."""
 _CLIP_MM = 24.0
 _OUTSIDE_HU, _CLIP_HU = 250.0, (-150.0, 450.0)
 _GRID_MARGIN_MM = 16.0
@@ -104,7 +108,7 @@ def register_lungs(
     """
     check_volumes(before, after, names)
     one, other = _Lungs(before, coarser), _Lungs(after, coarser)
-    steps = 2 * (1 + len(_ITERATIONS["shape"]) + len(_ITERATIONS["contents"]))
+    steps = 2 * (1 + len(_SHAPE_LEVELS) + len(_CONTENTS_LEVELS))
     done = iter(range(1, steps + 1))
 
     def step() -> None:
@@ -230,18 +234,25 @@ def _one_way(fixed: _Lungs, moving: _Lungs, step: Callable[[], None]) -> tuple[s
     step()
     lungs = _values(fixed.mask) > 0
     dice = _dice(lungs, _values(_moved(moving.mask, fixed.contents_grid, affine, nearest=True)) > 0)
-    stretches = np.linalg.svd(np.reshape(affine.GetMatrix(), (3, 3)), compute_uv=False)
-    stretch = float(max(stretches[0], 1 / max(stretches[-1], 1e-6)))
+    stretch = _stretch(np.reshape(affine.GetMatrix(), (3, 3)))
     if dice < LEAST_AFFINE_DICE or stretch > MOST_STRETCH:
         return affine, dice, stretch
     moved = _moved(moving.distance, fixed.shape_grid, affine, outside=_CLIP_MM)
-    field = _demons(fixed.distance, moved, None, _ITERATIONS["shape"], step)
+    field = _demons(fixed.distance, moved, None, _SHAPE_LEVELS, step)
     field = sitk.Resample(
         field, fixed.contents_grid, sitk.Transform(), sitk.sitkLinear, 0.0, field.GetPixelID()
     )
     moved = _moved(moving.contents, fixed.contents_grid, affine, outside=_OUTSIDE_HU)
-    field = _demons(fixed.contents, moved, field, _ITERATIONS["contents"], step)
+    field = _demons(fixed.contents, moved, field, _CONTENTS_LEVELS, step)
     return sitk.CompositeTransform([affine, sitk.DisplacementFieldTransform(field)]), dice, stretch
+
+
+def _stretch(matrix: np.ndarray) -> float:
+    """The largest stretch of a map or of its inverse; infinite where it mirrors."""
+    stretches = np.linalg.svd(matrix, compute_uv=False)
+    if np.linalg.det(matrix) <= 0:
+        return float("inf")
+    return float(max(stretches[0], 1 / stretches[-1]))
 
 
 def _affine(fixed: _Lungs, moving: _Lungs) -> sitk.AffineTransform:
@@ -260,7 +271,7 @@ def _affine(fixed: _Lungs, moving: _Lungs) -> sitk.AffineTransform:
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=4.0, minStep=0.01, numberOfIterations=_ITERATIONS["affine"], relaxationFactor=0.6
+        learningRate=0.5, minStep=0.002, numberOfIterations=_AFFINE_ITERATIONS, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([2, 1])
@@ -287,22 +298,19 @@ def _demons(
     fixed: sitk.Image,
     moving: sitk.Image,
     field: sitk.Image | None,
-    iterations: Any,
+    levels: Sequence[tuple[int, int]],
     step: Callable[[], None],
 ) -> sitk.Image:
-    """Demons between two images of one grid, at half of its resolution first."""
+    """Demons between two images of one grid; the levels say how much coarser, and how many iterations."""
     import SimpleITK as sitk
 
-    for level, count in enumerate(iterations):
-        last = level == len(iterations) - 1
-        one, other = (
-            image if last else _binned(image, 2 * image.GetSpacing()[0]) for image in (fixed, moving)
-        )
+    for factor, count in levels:
+        one, other = (_binned(image, factor * image.GetSpacing()[0]) for image in (fixed, moving))
         demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetNumberOfThreads(WORK_UNITS)
         demons.SetNumberOfIterations(count)
         demons.SetSmoothDisplacementField(True)
-        demons.SetStandardDeviations(1.5)
+        demons.SetStandardDeviations(_FIELD_SIGMA)
         demons.SetSmoothUpdateField(True)
         demons.SetUpdateFieldStandardDeviations(1.0)
         if field is None:
