@@ -92,7 +92,8 @@ def _interval(comparison: Comparison, number: int) -> dict[str, Any]:
     from DRAMLesionLib.followup import figures
 
     interval = comparison.intervals[number]
-    names = tuple(exam_name(comparison.exams[place].days, place) for place in (number, number + 1))
+    first, second = comparison.exams[number : number + 2]
+    names = (exam_name(first.days, number), exam_name(second.days, number + 1))
     rows = [row for row in lesion_rows(comparison) if row["from_exam"] == number + 1]
     return {
         "names": names,

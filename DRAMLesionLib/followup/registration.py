@@ -284,14 +284,10 @@ def _affine(fixed: _Lungs, moving: _Lungs) -> sitk.AffineTransform:
 def _moments(lungs: _Lungs) -> tuple[np.ndarray, float]:
     """The centre of the lungs in mm (LPS), and the cube root of their volume."""
     images = lungs.images
-    inside = np.argwhere(images.lobes[:: _stride(images.spacing_mm[0])] > 0)
-    index = inside.mean(axis=0)[::-1] * (1, 1, _stride(images.spacing_mm[0]))
+    stride = max(1, int(SHAPE_MM / images.spacing_mm[0]))
+    index = np.argwhere(images.lobes[::stride] > 0).mean(axis=0)[::-1] * (1, 1, stride)
     centre = images.matrix[:3, :3] @ index + images.matrix[:3, 3]
     return centre, float(np.cbrt(np.count_nonzero(images.lobes) * images.voxel_ml))
-
-
-def _stride(length_mm: float) -> int:
-    return max(1, int(SHAPE_MM / length_mm))
 
 
 def _demons(
