@@ -10,23 +10,25 @@ The public interface is what this package hands on::
 
 Importing it is cheap: torch, MONAI and SimpleITK are imported by what uses them. The library knows neither Slicer nor
 Qt. Its folders are its parts, each of which imports only those before it: system, images, lungs, phantom, lesions,
-results, correction and training, batch, commands (``Documentation/architecture.md``).
+results, followup, correction and training, api, batch, commands (``Documentation/architecture.md``).
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
-__all__ = ["Cancelled", "InputError", "Result", "make_phantom", "segment"]
+__all__ = ["Cancelled", "InputError", "Result", "compare", "make_phantom", "segment"]
 
 _NAMES = {
     "Cancelled": "DRAMLesionLib.system.progress",
     "InputError": "DRAMLesionLib.system.errors",
     "Result": "DRAMLesionLib.api.result",
+    "compare": "DRAMLesionLib.api.compare",
     "make_phantom": "DRAMLesionLib.phantom.phantom",
     "segment": "DRAMLesionLib.api.segment",
 }
 
 if TYPE_CHECKING:
+    from DRAMLesionLib.api.compare import compare
     from DRAMLesionLib.api.result import Result
     from DRAMLesionLib.api.segment import segment
     from DRAMLesionLib.phantom.phantom import make_phantom

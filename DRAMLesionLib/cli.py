@@ -12,6 +12,7 @@ import typer
 
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
+from DRAMLesionLib.commands.compare import compare
 from DRAMLesionLib.commands.console import INTERRUPTED, print_json
 from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.doctor import doctor
@@ -38,6 +39,7 @@ app = typer.Typer(
 for command in (
     segment,
     steer,
+    compare,
     batch,
     phantom,
     refine,

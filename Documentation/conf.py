@@ -46,6 +46,7 @@ suppress_warnings = [
 ]
 
 SHOWN = (
+    "api.compare",
     "api.result",
     "api.segment",
     "api.table",
@@ -53,6 +54,7 @@ SHOWN = (
     "batch.work",
     "case",
     "correction.session",
+    "followup.comparison",
     "images.volume",
     "lesions.find",
     "lesions.findings",

@@ -10,6 +10,7 @@ from DRAMLesionLib.system.lazy import load_name
 _NAMES = {
     "Result": "DRAMLesionLib.api.result",
     "Table": "DRAMLesionLib.api.table",
+    "compare": "DRAMLesionLib.api.compare",
     "segment": "DRAMLesionLib.api.segment",
 }
 

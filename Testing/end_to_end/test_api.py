@@ -86,3 +86,19 @@ def test_what_can_not_be_used_is_refused_in_one_line(phantom_folder):
     ):
         with pytest.raises(dl.InputError, match=said):
             dl.segment(ct, **arguments)
+
+
+def test_results_in_memory_and_their_folders_compare_alike(result, tmp_path):
+    later = result.steer(score={"LLL": 5, "RLL": 1})
+    one = dl.compare(result, later, days=(0, 14), coarser=4)
+    folders = [made.save(tmp_path / name) for name, made in (("first", result), ("second", later))]
+    two = dl.compare(*folders, days=(0, 14), coarser=4)
+    assert [row["lesion_ml"] for row in one.table] == [row["lesion_ml"] for row in two.table]
+    assert one.lesions == two.lesions and one.exams[1].made_by == two.exams[1].made_by
+    total = one.intervals[0].total
+    assert total.change_ml == pytest.approx(
+        later.table["total"]["lesion_ml"] - result.table["total"]["lesion_ml"]
+    )
+    for twice in ((result, result), (folders[0], folders[0])):
+        with pytest.raises(dl.InputError, match="given twice"):
+            dl.compare(*twice)

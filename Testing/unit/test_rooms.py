@@ -16,6 +16,7 @@ FLOORS = (
     ("lesions",),
     ("results", "results.scene"),
     ("case", "model", "model_description", "network", "onnx_export", "volume"),
+    ("followup",),
     ("correction", "training.data", "training.recipes"),
     ("training.tasks", "training.tasks.synthetic", "training.tasks.lungs"),
     ("training",),
