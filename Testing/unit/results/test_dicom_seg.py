@@ -152,7 +152,13 @@ def test_dcmqi_reads_the_same_voxels(tmp_path, orientation):
     findings = find(read_ct(write_series(tmp_path / "ct", orientation)))
     dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
     (tmp_path / "read").mkdir()
-    reader = ["segimage2itkimage", "--inputDICOM", tmp_path / "seg.dcm", "--outputDirectory", tmp_path / "read"]
+    reader = [
+        "segimage2itkimage",
+        "--inputDICOM",
+        tmp_path / "seg.dcm",
+        "--outputDirectory",
+        tmp_path / "read",
+    ]
     subprocess.run([*reader, "-t", "nrrd"], check=True, capture_output=True, timeout=120)
     masks = [findings.lesion, *(findings.lobes.labels == value for value in range(1, 6))]
     for number, mask in enumerate(masks, 1):
