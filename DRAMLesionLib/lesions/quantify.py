@@ -220,9 +220,12 @@ class RunningQuantification:
             before: The mask that was there, shape of the box.
             after: The mask that is there now, shape of the box.
         """
-        hu, labels = self._hu[box], self._labels[box]
-        dram = None if self._dram is None else self._dram[box]
-        self._sums += _sums(hu, labels, after, dram) - _sums(hu, labels, before, dram)
+        changed = (before != 0) != (after != 0)
+        if not changed.any():
+            return
+        hu, labels = self._hu[box][changed], self._labels[box][changed]
+        dram = None if self._dram is None else self._dram[box][changed]
+        self._sums += _sums(hu, labels, after[changed], dram) - _sums(hu, labels, before[changed], dram)
 
     @property
     def table(self) -> Quantification:
