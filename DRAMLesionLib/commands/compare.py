@@ -43,6 +43,7 @@ def compare(
     """Compare exams of one patient: what changed in each lobe, and what became of each lesion."""
     with Reporter(json, debug) as reporter:
         check_folder(out)
+        reporter.progress("Starting", 0.0)
         from DRAMLesionLib.followup.page import OUTPUTS, REPORT
         from DRAMLesionLib.followup.sources import compare_sources
         from DRAMLesionLib.lesions.options import Options

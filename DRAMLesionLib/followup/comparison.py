@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -114,17 +114,44 @@ def compare(
         raise InputError(
             f"{len(given)} CTs for {len(folders)} folders of results: give one for each, in order"
         )
+    read = (
+        read_exam(folder, ct, keep_identifiers=keep_identifiers)
+        for folder, ct in zip(folders, given, strict=True)
+    )
+    return compare_dates(read, [str(folder) for folder in folders], days, coarser=coarser, progress=progress)
+
+
+def compare_dates(
+    dates: Iterable[tuple[Exam, Images]],
+    names: Sequence[str],
+    days: Sequence[float] = (),
+    *,
+    coarser: float = 1.0,
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare dates that are in memory, or read when their turn comes; see :func:`compare`.
+
+    Args:
+        dates: Numbers and images of each date, in the order of time.
+        names: What to call each in errors.
+        days: For each date the days since the first; none where they are not known.
+        coarser: Factor on the voxel sizes of the registration.
+        progress: Told the stage and how much of it is done.
+
+    Raises:
+        InputError: Two dates do not fit each other.
+    """
     exams: list[Exam] = []
     intervals: list[Interval] = []
     earlier: Images | None = None
-    for number, (folder, ct) in enumerate(zip(folders, given, strict=True)):
-        progress("Reading the results", number / len(folders))
-        exam, images = read_exam(folder, ct, keep_identifiers=keep_identifiers)
+    progress("Reading the results", 0.0)
+    for number, (exam, images) in enumerate(dates):
+        progress("Reading the results", (number + 1) / len(names))
         exams.append(replace(exam, days=float(days[number]) if days else None))
         if earlier is not None:
-            names = (str(folders[number - 1]), str(folder))
+            pair = (names[number - 1], names[number])
             intervals.append(
-                compare_exams(exams[-2:], (earlier, images), names, coarser=coarser, progress=progress)
+                compare_exams(exams[-2:], (earlier, images), pair, coarser=coarser, progress=progress)
             )
         earlier = images
     return Comparison(tuple(exams), tuple(intervals))

@@ -339,7 +339,8 @@ def _values(image: sitk.Image) -> np.ndarray:
 
 
 def _dice(one: np.ndarray, other: np.ndarray) -> float:
-    return float(2 * np.count_nonzero(one & other) / max(1, np.count_nonzero(one) + np.count_nonzero(other)))
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(1, total)
 
 
 def _quality(

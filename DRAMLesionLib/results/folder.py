@@ -31,6 +31,8 @@ from DRAMLesionLib.system.text_file import read_json
 LESION, SEGMENTATION = "lesion.nii.gz", "lesion.seg.nrrd"
 DRAM, REFINED, PROBABILITY = "dram.nii.gz", "refined_dram.nii.gz", "lesion_probability.nii.gz"
 LOBE_LABELS, EDITS = "lobes.nii.gz", "edits.nii.gz"
+CT_COPY = "segmented_ct.nii.gz"
+"""The CT itself, where it came from memory and lies in no file of its own."""
 TABLE, SUMMARY, REPORT = "lobes.csv", "summary.json", "report.html"
 OUTPUTS = {
     LESION: "lesion mask, 1 lesion",
@@ -58,7 +60,7 @@ def results_in(folder: str | Path) -> list[str]:
 
 def is_result(path: Path) -> bool:
     """Whether a file is a result of this software and no input: one of its names, beside its own summary."""
-    if path.name not in (*OWNED, EDITS):
+    if path.name not in (*OWNED, EDITS, CT_COPY):
         return False
     return is_results(path.parent)
 
@@ -107,6 +109,25 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
     return replace(findings, **_reading(folder / SUMMARY, summary.get("reading")))
 
 
+def read_edits(folder: str | Path, ct: Volume) -> np.ndarray | None:
+    """What a person painted on the results of a folder: uint8 (z, y, x), 1 lesion, 2 not lesion; None for nothing.
+
+    Edits that an older correction left beside newer results do not count.
+
+    Args:
+        folder: What ``segment`` or ``refine`` wrote.
+        ct: The CT that the results were made from, on the same grid.
+
+    Raises:
+        InputError: The edits are damaged, or lie on another grid than the CT.
+    """
+    folder = Path(folder)
+    corrected = "correction" in _read_summary(folder / SUMMARY)["record"]
+    if not corrected or not (folder / EDITS).is_file():
+        return None
+    return _labels(folder / EDITS, ct, "edits", 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Masks:
     """What a folder of results says without its maps, which are as large as the CT.
@@ -144,27 +165,15 @@ def read_masks(folder: str | Path, ct: Volume) -> Masks:
     labels = _labels(folder / LOBE_LABELS, ct, "lobes", len(LOBES))
     lobes = LobeMap(labels, bool(known["approximate"]), str(known["source"]))
     lesion = _labels(folder / LESION, ct, "lesion mask", 1)
-    table = quantify(ct.array, lobes, lesion, ct.spacing_mm).with_ranges(_ranges(summary))
-    _check_means(folder / SUMMARY, summary, ct.name, table)
+    measured = quantify(ct.array, lobes, lesion, ct.spacing_mm).with_ranges(_ranges(summary))
+    _check_means(folder / SUMMARY, summary, ct.name, measured)
     try:
         flags = flags_of(record)
     except TypeError as error:
         raise InputError(f"{folder / SUMMARY}: its flags are damaged: segment the CT again") from error
-    return Masks(lobes, lesion, table, str(summary.get("ct", ct.name)), flags, _made_by(summary, lobes))
-
-
-def _made_by(summary: dict[str, Any], lobes: LobeMap) -> dict[str, str]:
-    record = summary["record"]
-    settings = record.get("settings")
-    made_by = {
-        "method": str(settings.get("method", "")) if isinstance(settings, dict) else "",
-        "lobes": "approximate" if lobes.approximate else "given",
-        "reader": "steered by a reader" if summary.get("reading") else "not steered",
-    }
-    for key in ("model", "segmentation_model"):
-        if isinstance(model := record.get(key), dict):
-            made_by[key] = " ".join(str(model.get(name, ""))[:32] for name in ("name", "version", "checksum"))
-    return made_by
+    return Masks(
+        lobes, lesion, measured, str(summary.get("ct", ct.name)), flags, table.made_by(summary, lobes)
+    )
 
 
 def _ranges(summary: dict[str, Any]) -> dict[int, tuple[float, float]]:
@@ -234,7 +243,9 @@ def ct_of(folder: str | Path) -> Path:
     for place in places:
         if exists(place) and place.is_file():
             return place
-    raise InputError(f"{folder}: the CT of these results is not to be found: name it with --ct")
+    raise InputError(
+        f"{folder}: the CT of these results is not to be found: name it with --ct (in Python: ct=)"
+    )
 
 
 def _file_of(ct: Volume, folder: Path) -> str | None:
@@ -301,6 +312,7 @@ def write_findings(
     with_scene: bool = True,
     dicom_folder: DicomFolder | None = None,
     edits: np.ndarray | None = None,
+    with_ct: bool = False,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
@@ -312,6 +324,7 @@ def write_findings(
         with_scene: Write the scene and its pictures where slicer-core is installed.
         dicom_folder: The folder of the CT's series, where a DICOM Segmentation is wanted.
         edits: uint8 (z, y, x), what a person painted: 1 lesion, 2 not lesion; None writes none.
+        with_ct: Write the CT, too, so that the folder can be read without another file.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
 
@@ -340,6 +353,8 @@ def write_findings(
             write_mask(slim, folder)
             if edits is not None:
                 write_volume(edits, slim.ct, folder / EDITS)
+            if with_ct:
+                write_volume(slim.ct.array, slim.ct, folder / CT_COPY)
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
@@ -351,7 +366,7 @@ def write_findings(
         pictures = {} if making is None else _finished_pictures(making, slim, watch, progress)
         progress("Writing the report", 0.0)
         report.write_report(slim, folder / REPORT, pictures, drawings)
-        slim.record["ct_file"] = _file_of(slim.ct, Path(out))
+        slim.record["ct_file"] = CT_COPY if with_ct else _file_of(slim.ct, Path(out))
         table.write_summary(slim, folder / SUMMARY)
     return slim
 

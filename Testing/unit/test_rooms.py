@@ -21,6 +21,7 @@ FLOORS = (
     ("training.tasks", "training.tasks.synthetic", "training.tasks.lungs"),
     ("training",),
     ("training.evaluation",),
+    ("api",),
     ("batch",),
     ("commands",),
     ("cli",),
