@@ -230,10 +230,9 @@ class Correction:
     def _record(self) -> dict[str, Any]:
         """The record of the results, with the strokes: reports say what a person did."""
         strokes = [*self._earlierStrokes(), *self._session.strokes]
-        if not strokes:
-            return self._found.record
         painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
-        return {**self._found.record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
+        made = {"correction": {"strokes": len(strokes), "painted_voxels": painted}} if strokes else {}
+        return {**self._found.record, **made}
 
     def shows(self, lesion: np.ndarray) -> bool:
         """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""

@@ -291,13 +291,14 @@ def test_the_command_writes_both_from_a_results_folder(tmp_path):
 
 def test_segment_writes_it_beside_the_results_and_a_later_run_takes_it_away(tmp_path, monkeypatch):
     """The networks are left out: what they find is given."""
-    from DRAMLesionLib import case
+    from DRAMLesionLib.lesions import find as finding
+    from DRAMLesionLib.lesions import run_models
 
     ct = read_ct(write_series(tmp_path / "ct" / "a"))
     write_series(tmp_path / "ct" / "b")  # another reconstruction on the same grid
     uid = pydicom.dcmread(tmp_path / "ct" / "a" / "00.dcm").SeriesInstanceUID
-    monkeypatch.setattr(case, "load_case_models", lambda *given: SimpleNamespace(device="cpu"))
-    monkeypatch.setattr(case, "find_lesions", lambda ct, *given, **more: find(ct))
+    monkeypatch.setattr(run_models, "load_case_models", lambda *given: SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(finding, "find_lesions", lambda ct, *given, **more: find(ct))
     command = ["segment", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--no-scene"]
     command += ["--series", uid]
     done = CliRunner().invoke(app, [*command, "--dicom-seg"])
