@@ -54,7 +54,7 @@ test: install-test
 # Slicer's Python is 3.12. Torch (6 GB with its CUDA libraries) is not installed a second time: what asks for it is skipped.
 SLICER_PYTHON ?= python3.12
 WITHOUT_TORCH := numpy scipy SimpleITK packaging safetensors typer rich jinja2 matplotlib pyyaml \
-  pydicom highdicom distributed pytest pytest-xdist hypothesis jsonschema scikit-image
+  pydicom highdicom distributed pytest pytest-xdist pytest-timeout hypothesis jsonschema scikit-image
 test-slicer-python:
 	$(SLICER_PYTHON) -m venv $(VENV)/slicer-python
 	$(VENV)/slicer-python/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WITHOUT_TORCH)

@@ -139,7 +139,6 @@ def command_problem(arguments: Sequence[str]) -> str | None:
     Args:
         arguments: The command's name, its arguments and options.
     """
-    import click
     import typer
 
     from DRAMLesionLib.cli import app
@@ -156,8 +155,8 @@ def command_problem(arguments: Sequence[str]) -> str | None:
     try:
         command.make_context(name or "dramlesion", [number_for(word) for word in rest])
     except Exception as error:
-        # typer may bring a click of its own, whose errors are no click.UsageError.
-        if isinstance(error, click.ClickException) or hasattr(error, "format_message"):
+        # typer may bring a click of its own: what it says of a wrong word is known by its method, not by its class.
+        if hasattr(error, "format_message"):
             return " ".join(error.format_message().split())
         raise
     return None

@@ -43,7 +43,8 @@ def stages() -> dict[str, Any]:
     from DRAMLesionLib.lesions.probability import predict_lesion
     from DRAMLesionLib.lesions.refined_dram import refine_dram
     from DRAMLesionLib.phantom import make_phantom
-    from DRAMLesionLib.training.data.pseudo_label import pseudo_label
+    from DRAMLesionLib.training.data.pseudo_label import pseudo_label, smooth_inside
+    from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
     from DRAMLesionLib.training.tasks.synthetic_lesions import paste_lesions
 
     phantom = make_phantom(SIZE, SPACING_MM, seed=SEED)
@@ -51,7 +52,8 @@ def stages() -> dict[str, Any]:
     model = load_model(None)
     maps = predict_maps(model.network, model.description, hu, labels, spacing, flips=False)
     crf = refine_dram(maps.best, hu, spacing, labels, model.description)
-    pseudo = pseudo_label(crf, labels, phantom.percent, rule="quantile")
+    smooth = smooth_inside(maps.best, labels > 0, spacing, PseudoLabelSettings().smooth_mm)
+    pseudo = pseudo_label(smooth, labels, phantom.percent, rule="quantile")
     final = None
     if DEFAULT_SEGMENTATION_MODEL in list_models():
         network = load_segmentation_model(DEFAULT_SEGMENTATION_MODEL)
@@ -191,7 +193,7 @@ def draw(found: dict[str, Any]) -> Figure:
     for column, key, title in (
         (3, "dram", "dRAM"),
         (4, "attended", "+ attention"),
-        (5, "crf", "+ dense CRF"),
+        (5, "crf", "+ dense CRF (heatmap)"),
     ):
         show_map(sheet.picture(column, TOP, crop["sample"], title), crop[key])
     for column in range(5):
@@ -220,7 +222,7 @@ def draw(found: dict[str, Any]) -> Figure:
     sheet.arrow((sheet.left(1) + SIDE - 0.2, head), (sheet.left(2) + 0.2, below))
     sheet.arrow((sheet.left(3) + 0.2, below), (sheet.left(2) + SIDE - 0.2, head))
     sheet.arrow((middle, head), (middle, below))
-    sheet.arrow((sheet.left(5) + SIDE / 2, below), (sheet.left(5) + SIDE / 2, head))
+    sheet.arrow((sheet.left(4) + SIDE - 0.2, below), (sheet.left(5) + 0.2, head))
     floor = BOTTOM - 0.06
     sheet.arrow((sheet.left(0) + SIDE / 2, floor), (middle, floor), "bar,fraction=0.06")
     return sheet.figure

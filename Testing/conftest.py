@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,34 @@ def pytest_runtest_makereport(item):
 def _skip_what_asks_for_torch(report, path: str) -> None:
     if WITHOUT_TORCH and report.failed and re.search(r"No module named '(torch|monai)", report.longreprtext):
         report.outcome, report.longrepr = "skipped", (path, 1, "asks for torch")
+
+
+HEAVY_MB = 1000
+"""A test that lifts its process's peak by this much is named at the end: one of 17 GB once killed a whole run."""
+
+
+def _peak_mb() -> int:
+    """The most memory that this process has held, in MB; 0 on Windows, which has no ``resource``."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (
+        1024**2 if sys.platform == "darwin" else 1024
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    before = _peak_mb()
+    yield
+    if _peak_mb() - before >= HEAVY_MB:
+        item.user_properties.append(("heavy", f"{before} MB -> {_peak_mb()} MB"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    for report in reports:
+        for name, peak in report.user_properties:
+            if name == "heavy" and report.when == "call":
+                terminalreporter.write_line(f"HEAVY {report.nodeid}: peak of the process {peak}")

@@ -19,8 +19,10 @@ def pseudo_label(
     rule: Annotated[
         str, typer.Option(help="fixed, otsu, or quantile: each lobe's known percentage sets its threshold.")
     ] = "quantile",
-    no_crf: Annotated[bool, typer.Option("--no-crf", help="Cut the map as it is, not refined.")] = False,
-    smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 1.5,
+    crf: Annotated[
+        bool, typer.Option("--crf/--no-crf", help="Refine the map by the dense CRF first.")
+    ] = False,
+    smooth: Annotated[float, typer.Option(min=0, max=20, help="Smooth the map first, sigma in mm.")] = 2.0,
     dram_share: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="With a final network: how much the dRAM counts beside it."),
@@ -41,7 +43,7 @@ def pseudo_label(
 
         if rule not in get_args(Rule):
             raise InputError(f"--rule {rule}: use one of {', '.join(get_args(Rule))}")
-        settings = PseudoLabelSettings(rule, not no_crf, smooth, dram_share)  # type: ignore[arg-type]
+        settings = PseudoLabelSettings(rule, crf, smooth, dram_share)  # type: ignore[arg-type]
         made = write_pseudo_labels(
             data, model, out, settings, resume=resume, device=device, progress=reporter.progress
         )

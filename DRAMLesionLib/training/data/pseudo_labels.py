@@ -46,15 +46,15 @@ class PseudoLabelSettings:
     Attributes:
         rule: See :func:`~DRAMLesionLib.training.data.pseudo_label.pseudo_label`; a lobe whose percentage is not known
             is cut at the model's threshold, within the range of its score where that is known.
-        crf: Refine the map by the dense CRF first.
+        crf: Refine the map by the dense CRF first. A map whose network learned with the CRF does not gain by it.
         smooth_mm: Sigma of a Gaussian inside the lobes that the map is smoothed by before the cut; 0 is none.
         dram_share: Of a final network's labels: how much the dRAM counts beside its probability, 0..1; None: as its
             description says.
     """
 
     rule: Rule = "quantile"
-    crf: bool = True
-    smooth_mm: float = 1.5
+    crf: bool = False
+    smooth_mm: float = 2.0
     dram_share: float | None = None
 
 

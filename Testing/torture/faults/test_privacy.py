@@ -31,7 +31,7 @@ TAGS = {
     "PatientID": "PID-90817263",
     "PatientBirthDate": "19310729",
     "OtherPatientIDs": "OTHER-55443322",
-    "PatientAddress": "Kirschweg 77123",
+    "PatientAddress": "Kirschweg 77123-Hinterhof",
     "PatientTelephoneNumbers": "0815-998877",
     "StudyDate": "20180317",
     "SeriesDate": "20180318",

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
 from DRAMLesionLib.training.evaluation.masks import ScanScore
 from DRAMLesionLib.training.evaluation.study import Run
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
@@ -33,6 +34,7 @@ def test_the_shipped_study_has_every_stage_of_the_method():
     final, combined, supervised = study.rows[-3:]
     assert combined.model_of == final.name
     assert study.row(final.labels_of).mask == "crf"
+    assert final.labels == PseudoLabelSettings(), "labels of the study are those of the command's defaults"
     assert supervised.labels_of == "expert"
     assert final.recipe.epochs == supervised.recipe.epochs  # the same effort
     assert final.recipe.model.network == supervised.recipe.model.network
