@@ -1,8 +1,8 @@
 """How much of each lobe is lesion, and how sure that is: from the whole lobe, before any voxel is decided.
 
 A map may be faint where most of a lobe is sick, so that one threshold for all lobes gives too little there. So the amount
-comes first, from the map's mean (the expected share of lesion voxels) and from how much of the lobe is at least faint
-in the map; then the map is cut in each lobe where it gives that amount.
+comes first, from the map's mean (the expected share of lesion voxels) and from how much of the lobe is dense; then the
+map is cut in each lobe where it gives that amount.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from scipy import special
 
-from DRAMLesionLib.images.resampling import slabs
+from DRAMLesionLib.images.resampling import gaussian, slabs
 from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.lungs.lobes import LOBES
 
-FAINT = 0.1
-"""A voxel whose probability is above this is at least faint."""
+DENSE_MM = 2.0
+"""Sigma of the Gaussian before a voxel is called dense, in mm: single vessels and noise are not."""
+AIR_HU = -1000.0
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
@@ -37,12 +38,22 @@ class Amount:
     high: float
 
 
-def lobe_amounts(lesion_map: np.ndarray, labels: np.ndarray, settings: AmountSettings) -> dict[int, Amount]:
-    """Estimate each lobe's percentage by :func:`estimate`.
+def lobe_amounts(
+    lesion_map: np.ndarray,
+    hu: np.ndarray,
+    labels: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    settings: AmountSettings,
+) -> dict[int, Amount]:
+    """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
+
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
+        hu: (z, y, x) HU.
         labels: uint8 (z, y, x), lobes 1..5.
+        spacing_mm: (z, y, x).
         settings: Of the model that made the map.
 
     Returns:
@@ -51,45 +62,26 @@ def lobe_amounts(lesion_map: np.ndarray, labels: np.ndarray, settings: AmountSet
     count, flat = len(LOBES) + 1, labels.ravel()
     voxels = np.bincount(flat, minlength=count)
     mean = np.bincount(flat, weights=lesion_map.ravel(), minlength=count)
-    faint = np.bincount(flat[lesion_map.ravel() > FAINT], minlength=count)
+    dense = np.zeros(count)
+    if settings.dense:
+        is_dense = _dense(hu, spacing_mm, settings.dense_hu).ravel()
+        dense += np.bincount(flat, weights=is_dense, minlength=count)
     amounts = {}
     for value in (lobe.value for lobe in LOBES if voxels[lobe.value]):
-        m, f = (100 * sums[value : value + 1] / voxels[value] for sums in (mean, faint))
-        amounts[value] = with_range(float(estimate(m, f, settings)[0]), settings)
+        m, d = (100 * sums[value] / voxels[value] for sums in (mean, dense))
+        points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
+        amounts[value] = with_range(float(np.clip(points, 0, 100)), settings)
     return amounts
 
 
-def estimate(mean: np.ndarray, faint: np.ndarray, settings: AmountSettings) -> np.ndarray:
-    """The percentage that a lobe's map stands for.
-
-    :func:`evidence` times the settings' weights is a root; the curve through ``roots`` and ``percents``, straight between
-    the square roots of the percentages, says what it stands for.
-
-    Args:
-        mean: (lobes,), 100 times the map's mean over the lobe.
-        faint: (lobes,), the percentage of the lobe's voxels above :data:`FAINT`.
-        settings: Of the model that made the map.
-
-    Returns:
-        (lobes,), 0..100.
-    """
-    root = evidence(mean, faint) @ np.asarray(settings.weights)
-    return np.interp(root, settings.roots, np.sqrt(settings.percents)) ** 2
-
-
-def evidence(mean: np.ndarray, faint: np.ndarray) -> np.ndarray:
-    """What is known of lobes from their map, in terms up to second order.
-
-    Args:
-        mean: (lobes,), 100 times the map's mean over the lobe.
-        faint: (lobes,), the percentage of the lobe's voxels above :data:`FAINT`.
-
-    Returns:
-        (lobes, 6): 1, a, b, a^2, ab and b^2, where a and b are the square roots of ``mean`` and ``faint``: the many small
-        percentages lie further apart so.
-    """
-    a, b = np.sqrt(mean), np.sqrt(faint)
-    return np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=1)
+def _dense(hu: np.ndarray, spacing_mm: tuple[float, float, float], limit: float) -> np.ndarray:
+    """Which voxels are denser than ``limit`` HU after a Gaussian; outside the CT there is air."""
+    smooth = gaussian(
+        lambda part: torch.from_numpy(hu[part].astype(np.float32) - np.float32(AIR_HU)),
+        hu.shape,
+        [DENSE_MM / length for length in spacing_mm],
+    )
+    return smooth > limit - AIR_HU
 
 
 def with_range(percent: float, settings: AmountSettings) -> Amount:

@@ -99,7 +99,7 @@ def find_lesions_in(
                 )
             cut, threshold = probability, final.threshold
             if final.amount is not None:
-                amounts = lobe_amounts(cut, labels, final.amount)
+                amounts = lobe_amounts(cut, ct.array, labels, ct.spacing_mm, final.amount)
                 cut_at_amounts(cut, labels, threshold, amounts)
     settings = _settings(models, lobe_map.source, crf, device)
     if cut is not dram:  # the network's own map stays as it is

@@ -1,7 +1,6 @@
 """What the final network is and expects: its layers, spacing, HU window and threshold."""
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Literal
 
 from DRAMLesionLib.lesions.networks.description import (
@@ -66,21 +65,23 @@ class SegmentationNetworkDescription:
 
 @dataclass(frozen=True)
 class AmountSettings:
-    """How a lobe's percentage is estimated from its map, see :func:`DRAMLesionLib.lesions.amount.estimate`.
-
-    The defaults take the map's mean as it is.
+    """How a lobe's percentage is estimated from its map and its HU, see :mod:`DRAMLesionLib.lesions.amount`.
 
     Attributes:
-        weights: Of the terms of :func:`~DRAMLesionLib.lesions.amount.evidence`.
-        roots: Knots of the curve, rising.
-        percents: What the knots stand for, rising, 0..100; as many as ``roots``.
+        offset: Percentage points that are added.
+        mean: Weight of 100 times the map's mean over the lobe.
+        square: Weight of the square of the map's mean, as a percentage: above 0 where a map is faint in sick lobes.
+        dense: Weight of the percentage of the lobe that is denser than ``dense_hu``.
+        dense_hu: In HU.
         error_points: Half width of the range of a lobe without lesion, in percentage points.
         error_share: Growth of the half width, in points per point of the percentage (or of what is left to 100 %).
     """
 
-    weights: tuple[float, float, float, float, float, float] = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
-    roots: tuple[float, ...] = (0.0, 10.0)
-    percents: tuple[float, ...] = (0.0, 100.0)
+    offset: float = 0.0
+    mean: float = 1.0
+    square: float = 0.0
+    dense: float = 0.0
+    dense_hu: float = -500.0
     error_points: float = 1.0
     error_share: float = 0.2
 
@@ -93,16 +94,10 @@ class AmountSettings:
             where: What to name in an error.
 
         Raises:
-            InputError: An entry that is unknown or no number in its bounds, or a curve that does not rise; names the key.
+            InputError: An entry that is unknown or no number in its bounds; names the key.
         """
-        bounds = {"weights": ANY_NUMBER, "roots": ANY_NUMBER, "percents": (0.0, 100.0)}
-        read = read_settings(cls, values, where, bounds)
-        for key, knots in (("roots", read.roots), ("percents", read.percents)):
-            if any(low >= high for low, high in pairwise(knots)):
-                raise InputError(f"{where}.{key}: {list(knots)} do not rise")
-        if len(read.roots) != len(read.percents):
-            raise InputError(f"{where}.percents: {len(read.percents)} numbers for {len(read.roots)} roots")
-        return read
+        free = dict.fromkeys(("offset", "mean", "square", "dense", "dense_hu"), ANY_NUMBER)
+        return read_settings(cls, values, where, free)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,9 @@ def lesion_map(mask: str, model: Any, one: LoadedScan, device: str, teacher: Any
 
 def _at_amounts(probability: np.ndarray, model: Any, one: LoadedScan) -> np.ndarray:
     """The map as the main job cuts it: at each lobe's amount, where the model estimates that."""
-    settings = model.description.amount
+    settings, ct = model.description.amount, one.ct
     if settings is not None:
-        amounts = lobe_amounts(probability, one.lobes, settings)
+        amounts = lobe_amounts(probability, ct.array, one.lobes, ct.spacing_mm, settings)
         cut_at_amounts(probability, one.lobes, model.description.threshold, amounts)
     return probability
 

@@ -79,8 +79,8 @@ class SegmentationSettings:
         pasted_share: Part of the patches that come from lobes without lesion with pasted disease of any amount, see
             :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
         transplant_share: Part of these that get lesions of another patch instead, 0..1.
-        fit_amount: At the end fit what a lobe's map stands for to the known percentages and to pasted disease, see
-            :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
+        fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
+            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
     """
 
     patches_per_scan: int = 8

@@ -1,6 +1,6 @@
 """Training of the final network: patches of the lungs against a label of each voxel, mostly a pseudo label."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import SegmentationSettings
-from DRAMLesionLib.training.tasks.amounts import KnownLobe, fit_amount
+from DRAMLesionLib.training.tasks.amounts import fit_amount
 from DRAMLesionLib.training.tasks.card import segmentation_card
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch, PatchSampler, load_lungs
 from DRAMLesionLib.training.tasks.segmentation_losses import (
@@ -27,14 +27,13 @@ from DRAMLesionLib.training.tasks.segmentation_losses import (
 )
 from DRAMLesionLib.training.tasks.synthetic.lungs import (
     HealthyLungs,
-    lesion_texture,
     load_healthy_lungs,
     paste_into,
     transplant,
     without_disease,
 )
 
-PASTED_FOR_AMOUNT = 60
+PASTED_FOR_AMOUNT = 24
 """Lungs with pasted disease that the amount is fitted to, beside the real lobes."""
 VALIDATION_OVERLAP = 0.25
 """Overlap of the sliding window's patches, as a share of a side, while it only watches the training."""
@@ -181,39 +180,26 @@ class SegmentationTask:
 
     @torch.inference_mode()
     def _fitted_amount(self) -> AmountSettings | None:
-        """What the maps stand for in the training lobes; None where no percentage is known."""
+        """What the maps' means stand for in the training lobes; None where no percentage is known."""
         was_training = self.network.training
         self.network.eval()
-        known = []
+        known, pasted = [], []
         for lungs in self._lungs:
-            fractions = {lobe: label.fraction for lobe, label in lungs.weak_labels.items()}
-            known += self._known_lobes(lungs, fractions)
-        pasted = []
-        for lungs in self._pasted_for_amount() if known else ():
-            lobes = np.unique(lungs.labels[lungs.labels > 0])
-            shares = {lobe: float(lungs.target.numpy()[lungs.labels == lobe].mean()) for lobe in lobes}
-            pasted += self._known_lobes(lungs, shares)
+            probability = self._probability(lungs)
+            for lobe, label in lungs.weak_labels.items():
+                inside = lungs.labels == lobe
+                if label.fraction is not None and inside.any():
+                    known.append((100 * float(probability[inside].mean()), 100 * label.fraction))
+        for number in range(PASTED_FOR_AMOUNT if known and self._healthy else 0):
+            own = np.random.default_rng([self._recipe.seed, number, 2])
+            healthy = self._healthy[number % len(self._healthy)]
+            lungs = paste_into(healthy, self._description.hu_window, own)
+            probability, target = self._probability(lungs), lungs.target.numpy()
+            for lobe in np.unique(lungs.labels[lungs.labels > 0]):
+                inside = lungs.labels == lobe
+                pasted.append((100 * float(probability[inside].mean()), 100 * float(target[inside].mean())))
         self.network.train(was_training)
         return fit_amount(known, pasted) if known else None
-
-    def _known_lobes(self, lungs: LungSample, fractions: Mapping[int, float | None]) -> list[KnownLobe]:
-        """The map of each lobe that has voxels and a known fraction."""
-        probability = self._probability(lungs)
-        return [
-            KnownLobe.of(probability[lungs.labels == lobe], 100 * fraction)
-            for lobe, fraction in fractions.items()
-            if fraction is not None and (lungs.labels == lobe).any()
-        ]
-
-    def _pasted_for_amount(self) -> Iterator[LungSample]:
-        """Lungs with pasted disease, every other one with the texture of a labelled scan's lesions."""
-        window = self._description.hu_window
-        textures = [texture for lungs in self._lungs if (texture := lesion_texture(lungs, window))]
-        for number in range(PASTED_FOR_AMOUNT if self._healthy else 0):
-            own = np.random.default_rng([self._recipe.seed, number, 2])
-            healthy = self._healthy[own.integers(len(self._healthy))]
-            texture = textures[own.integers(len(textures))] if textures and number % 2 else None
-            yield paste_into(healthy, window, own, texture)
 
     def _probability(self, lungs: LungSample) -> np.ndarray:
         return predict_on_grid(

@@ -174,7 +174,7 @@ def test_a_description_survives_json():
         0.3,
         "map",
         TINY,
-        AmountSettings(roots=(0.5, 2.0, 9.0), percents=(0.0, 5.0, 100.0)),
+        AmountSettings(dense=0.5),
     )
     assert (
         SegmentationDescription.from_dict(json.loads(json.dumps(description.to_dict())), "d") == description
