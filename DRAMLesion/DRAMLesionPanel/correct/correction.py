@@ -231,11 +231,12 @@ class Correction:
 
     def _record(self) -> dict[str, Any]:
         """The record of the results, with the strokes: reports say what a person did."""
-        strokes = [*self._earlierStrokes(), *self._session.strokes]
-        if not strokes:
+        refined = [*self._earlierStrokes(), *self._session.strokes]
+        sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in refined]
+        sizes += [len(voxels[0]) for edit in self._pending for _value, voxels in edit.strokes()]
+        if not sizes:
             return self._found.record
-        painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
-        return {**self._found.record, "correction": {"strokes": len(strokes), "painted_voxels": painted}}
+        return {**self._found.record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
 
     @property
     def reading(self) -> Reading | None:
