@@ -211,7 +211,10 @@ class _Lung:
 
     def __getitem__(self, box: Box) -> np.ndarray:
         part = self.lobes[box]
-        return np.logical_or.reduce([part == value for value in self._values])
+        inside = part == self._values[0]
+        for value in self._values[1:]:
+            inside |= part == value
+        return inside
 
 
 def _add_lung(

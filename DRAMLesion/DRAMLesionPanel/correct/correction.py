@@ -229,9 +229,10 @@ class Correction:
 
     def _record(self) -> dict[str, Any]:
         """The record of the results, with the strokes: reports say what a person did."""
-        strokes = [*self._earlierStrokes(), *self._session.strokes]
-        painted = sum(int(np.count_nonzero(stroke.voxels)) for stroke in strokes)
-        made = {"correction": {"strokes": len(strokes), "painted_voxels": painted}} if strokes else {}
+        refined = [*self._earlierStrokes(), *self._session.strokes]
+        sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in refined]
+        sizes += [len(voxels[0]) for edit in self._pending for _value, voxels in edit.strokes()]
+        made = {"correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}} if sizes else {}
         return {**self._found.record, **made}
 
     def shows(self, lesion: np.ndarray) -> bool:

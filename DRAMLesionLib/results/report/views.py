@@ -15,7 +15,7 @@ from DRAMLesionLib.results.figures import (
     _figure,
     _lung_box,
     _outline,
-    _png,
+    _pixels,
     _Slice,
     _slice_of,
     _slices,
@@ -60,7 +60,7 @@ class View:
 def three_views(findings: Findings) -> tuple[View, View, View]:
     """An axial, a coronal and a sagittal picture with lobe lines and the lesion's outline.
 
-    Each is the slice with most lesion, or the lungs' middle where there is none. The patient's right is on the left of
+    Each is the slice with most lesion, or with most lung where there is none. The patient's right is on the left of
     the first two, the front on the left of the third; superior or anterior is up. The scale is the same in all.
     """
     box = _lung_box(findings.lobes.labels, findings.ct.spacing_mm)
@@ -93,11 +93,11 @@ def axial_strip(findings: Findings, count: int = 6) -> bytes:
         if number == 0:
             _write_sides(axes, _SIDES[0])
     _draw_legend(figure, width, height, scale=_WIDTH_INCHES / width_mm)
-    return _few_colors(_png(figure))
+    return _few_colors(_pixels(figure))
 
 
 def most_lesion(lesion: np.ndarray, lobes: np.ndarray, axis: int) -> int:
-    """The slice number along ``axis`` with most lesion, else the middle of the lobes, else of the CT.
+    """The slice number along ``axis`` with most lesion, else with most lung, else the middle of the CT.
 
     Args:
         lesion: uint8 or boolean, shape (z, y, x).
@@ -105,11 +105,13 @@ def most_lesion(lesion: np.ndarray, lobes: np.ndarray, axis: int) -> int:
         axis: 0 axial, 1 coronal, 2 sagittal.
     """
     others = tuple(one for one in range(3) if one != axis)
-    if lesion.any():
-        box = bounding_box(lesion)
-        return int(box[axis].start + np.argmax(np.count_nonzero(lesion[box], axis=others)))
-    side = bounding_box(lobes)[axis] if lobes.any() else slice(0, lobes.shape[axis])
-    return (side.start + side.stop) // 2
+    shown = lesion if lesion.any() else lobes
+    if not shown.any():
+        return shown.shape[axis] // 2
+    box = bounding_box(shown)
+    area = np.count_nonzero(shown[box], axis=others)
+    largest = np.flatnonzero(area == area.max())
+    return int(box[axis].start + largest[len(largest) // 2])
 
 
 def _view(findings: Findings, axis: int, box: tuple[slice, ...]) -> View:
@@ -121,7 +123,7 @@ def _view(findings: Findings, axis: int, box: tuple[slice, ...]) -> View:
     _show(axes, one, heat=False)
     _draw_lobes(axes, one)
     _write_sides(axes, _SIDES[axis])
-    return View(_few_colors(_png(figure)), one.label, width_mm, height_mm)
+    return View(_few_colors(_pixels(figure)), one.label, width_mm, height_mm)
 
 
 def _show(axes: Axes, one: _Slice, heat: bool) -> None:
