@@ -46,7 +46,6 @@ def compare(
         reporter.progress("Starting", 0.0)
         from DRAMLesionLib.followup.page import OUTPUTS, REPORT
         from DRAMLesionLib.followup.sources import compare_sources
-        from DRAMLesionLib.followup.tables import summary
         from DRAMLesionLib.lesions.options import Options
 
         comparison = compare_sources(
@@ -57,7 +56,7 @@ def compare(
             options=Options(model=model, device=device, keep_identifiers=keep_identifiers),
             progress=reporter.progress,
         )
-        reporter.result({"out": str(out), **summary(comparison)})
+        reporter.result({"out": str(out), **comparison.summary})
         if not json:
             _print(comparison, reporter.console)
             for flag in comparison.flags:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from DRAMLesionLib.followup import changes, matching, registration
+from DRAMLesionLib.followup.exam import Exam
+from DRAMLesionLib.followup.interval import Interval
 from DRAMLesionLib.followup.tables import (
     CHANGE_COLUMNS,
     LESION_COLUMNS,
@@ -30,9 +33,6 @@ from DRAMLesionLib.results.pages import render_page
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.record import RESEARCH_USE
 
-if TYPE_CHECKING:
-    from DRAMLesionLib.followup.comparison import Comparison, Interval
-
 REPORT, SUMMARY, CHANGES, LESIONS = "report.html", "summary.json", "changes.csv", "lesions.csv"
 OUTPUTS = {
     REPORT: "page with the changes and matched slices",
@@ -45,30 +45,31 @@ MOST_LESIONS = 40
 """Lesions of an interval that the page lists; the table has all."""
 
 
-def save_comparison(comparison: Comparison, folder: Path) -> None:
+def save(exams: Sequence[Exam], intervals: Sequence[Interval], folder: Path) -> None:
     """Write the four files, all of them or none."""
     with staged_directory(folder, OUTPUTS, last=SUMMARY) as staging:
-        (staging / CHANGES).write_text(csv_text(change_rows(comparison), CHANGE_COLUMNS), encoding="utf-8")
-        (staging / LESIONS).write_text(csv_text(lesion_rows(comparison), LESION_COLUMNS), encoding="utf-8")
-        (staging / REPORT).write_text(page_text(comparison), encoding="utf-8")
-        text = json.dumps(summary(comparison), indent=2, ensure_ascii=False, allow_nan=False)
+        (staging / CHANGES).write_text(
+            csv_text(change_rows(exams, intervals), CHANGE_COLUMNS), encoding="utf-8"
+        )
+        (staging / LESIONS).write_text(csv_text(lesion_rows(intervals), LESION_COLUMNS), encoding="utf-8")
+        (staging / REPORT).write_text(page_text(exams, intervals), encoding="utf-8")
+        text = json.dumps(summary(exams, intervals), indent=2, ensure_ascii=False, allow_nan=False)
         (staging / SUMMARY).write_text(text + "\n", encoding="utf-8")
 
 
-def page_text(comparison: Comparison) -> str:
+def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
     """The page's HTML."""
     from DRAMLesionLib.followup import figures
 
-    exams = comparison.exams
     values = {
         "statement": RESEARCH_USE,
         "exams": [(exam_name(exams[number].days, number), exam) for number, exam in enumerate(exams)],
         "first": exams[0].quantification,
         "last": exams[-1].quantification,
-        "overall": comparison.since_baseline[-1],
+        "overall": changes.changes_between(exams[0], exams[-1]),
         "maximum": 5 * len(LOBES),
         "course": _data_url(figures.course_chart(exams), "png"),
-        "intervals": [_interval(comparison, number) for number in range(len(comparison.intervals))],
+        "intervals": [_interval(exams, intervals, number) for number in range(len(intervals))],
         "colors": {lobe.abbreviation: css(lobe.color) for lobe in LOBES},
         "difference": [
             (css(figures.DIFFERENCE_COLORS[value]), name) for value, name in figures.DIFFERENCE_NAMES.items()
@@ -88,13 +89,13 @@ def page_text(comparison: Comparison) -> str:
     return render_page("followup.html.j2", values, filters)
 
 
-def _interval(comparison: Comparison, number: int) -> dict[str, Any]:
+def _interval(exams: Sequence[Exam], intervals: Sequence[Interval], number: int) -> dict[str, Any]:
     from DRAMLesionLib.followup import figures
 
-    interval = comparison.intervals[number]
-    first, second = comparison.exams[number : number + 2]
+    interval = intervals[number]
+    first, second = exams[number : number + 2]
     names = (exam_name(first.days, number), exam_name(second.days, number + 1))
-    rows = [row for row in lesion_rows(comparison) if row["from_exam"] == number + 1]
+    rows = [row for row in lesion_rows(intervals) if row["from_exam"] == number + 1]
     return {
         "names": names,
         "changes": interval.regions,

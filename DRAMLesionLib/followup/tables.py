@@ -6,17 +6,16 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from DRAMLesionLib.followup import matching, registration
-from DRAMLesionLib.followup.changes import RegionChange
+from DRAMLesionLib.followup.changes import RegionChange, changes_between
+from DRAMLesionLib.followup.exam import Exam
+from DRAMLesionLib.followup.interval import Interval
 from DRAMLesionLib.lesions.quality import flags_for_record
 from DRAMLesionLib.lesions.quantify import SCORE_DIFFERENCE, SCORE_SOURCE
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.record import RESEARCH_USE, versions
-
-if TYPE_CHECKING:
-    from DRAMLesionLib.followup.comparison import Comparison
 
 Row = dict[str, str | int | float | None]
 
@@ -62,19 +61,19 @@ place are those of the middle of the largest lesion; the place is the later exam
 gone."""
 
 
-def change_rows(comparison: Comparison) -> list[Row]:
+def change_rows(exams: Sequence[Exam], intervals: Sequence[Interval]) -> list[Row]:
     """One row for each exam and region; see :data:`CHANGE_COLUMNS`."""
     rows: list[Row] = []
-    for number, exam in enumerate(comparison.exams):
+    for number, exam in enumerate(exams):
         for place, region in enumerate(exam.quantification.regions):
             row: Row = dict.fromkeys(CHANGE_COLUMNS)
             row |= {"exam": number + 1, "days": exam.days, "region": region.key, "name": region.name}
             row |= {"volume_ml": region.volume_ml, "lesion_ml": region.lesion_ml}
             row |= {"lesion_percent": region.percent, "severity_score": region.score}
             if number:
-                last = comparison.intervals[number - 1].regions[place]
+                last = intervals[number - 1].regions[place]
                 row |= {**_change(last), "beyond_ranges": _yes_no(last.beyond_ranges)}
-                first = comparison.since_baseline[number - 1][place]
+                first = changes_between(exams[0], exam)[place]
                 row |= {f"{name}_since_baseline": value for name, value in _change(first).items()}
             rows.append(row)
     return rows
@@ -93,10 +92,10 @@ def _yes_no(value: bool | None) -> str | None:
     return None if value is None else "yes" if value else "no"
 
 
-def lesion_rows(comparison: Comparison) -> list[Row]:
+def lesion_rows(intervals: Sequence[Interval]) -> list[Row]:
     """One row for each lesion, or group of lesions, of each interval; see :data:`LESION_COLUMNS`."""
     rows: list[Row] = []
-    for number, interval in enumerate(comparison.intervals, start=1):
+    for number, interval in enumerate(intervals, start=1):
         for one in interval.lesions:
             largest = (one.after or one.before)[0]
             row: Row = {"from_exam": number, "to_exam": number + 1, "kind": one.kind}
@@ -127,7 +126,7 @@ def _field(value: str | int | float | None) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def summary(comparison: Comparison) -> dict[str, Any]:
+def summary(exams: Sequence[Exam], intervals: Sequence[Interval]) -> dict[str, Any]:
     """What ``summary.json`` holds; JSON values only."""
     return {
         "statement": f"{RESEARCH_USE}.",
@@ -141,9 +140,9 @@ def summary(comparison: Comparison) -> dict[str, Any]:
                 "made_by": dict(exam.made_by),
                 "flags": flags_for_record(exam.flags),
             }
-            for number, exam in enumerate(comparison.exams, start=1)
+            for number, exam in enumerate(exams, start=1)
         ],
-        "changes": change_rows(comparison),
+        "changes": change_rows(exams, intervals),
         "intervals": [
             {
                 "from_exam": number,
@@ -156,9 +155,9 @@ def summary(comparison: Comparison) -> dict[str, Any]:
                 "registration": asdict(interval.registration),
                 "flags": flags_for_record(interval.flags),
             }
-            for number, interval in enumerate(comparison.intervals, start=1)
+            for number, interval in enumerate(intervals, start=1)
         ],
-        "lesions": lesion_rows(comparison),
+        "lesions": lesion_rows(intervals),
         "definitions": definitions(),
         "versions": versions(),
     }

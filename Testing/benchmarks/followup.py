@@ -23,9 +23,10 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from DRAMLesionLib.followup.comparison import Interval, compare, compare_exams
+from DRAMLesionLib.followup.comparison import compare
 from DRAMLesionLib.followup.exam import Exam, images_of, read_exam
-from DRAMLesionLib.followup.matching import find_lesions
+from DRAMLesionLib.followup.interval import Interval, compare_exams
+from DRAMLesionLib.followup.matching import Lesion, find_lesions, kind_of
 from DRAMLesionLib.followup.registration import register_lungs
 from DRAMLesionLib.images.volume import Volume, write_volume
 from DRAMLesionLib.lesions.quantify import quantify
@@ -191,7 +192,7 @@ def phantom_rows(seed: int, segmented: bool) -> Iterator[str]:
 
 def true_interval(pair: Pair) -> Interval:
     """The comparison with the true masks."""
-    from DRAMLesionLib.followup import comparison
+    from DRAMLesionLib.followup import interval
 
     exams, pair.images = [], []
     for ct, lobes, fates in zip(pair.cts, pair.lobes, pair.fates, strict=True):
@@ -204,7 +205,7 @@ def true_interval(pair: Pair) -> Interval:
         pair.registration = register_lungs(*arguments, **others)
         return pair.registration
 
-    comparison.register_lungs = kept
+    interval.register_lungs = kept
     return compare_exams(exams, tuple(pair.images), ("before", "after"))
 
 
@@ -242,7 +243,8 @@ def found_images(pair: Pair) -> list[np.ndarray]:
 def judged(pair: Pair, interval: Interval, labels: list[np.ndarray]) -> tuple[int, list[str]]:
     """How many fates were told right: by the change that holds most of the lesion at either date."""
     right, wrong = 0, []
-    for number, fate in enumerate(FATES, start=1):
+    for number, planned in enumerate(FATES, start=1):
+        fate = true_fate(pair, number, planned)
         told = set()
         for date, side in enumerate(("before", "after")):
             there = labels[date][pair.fates[date] == number]
@@ -258,6 +260,15 @@ def judged(pair: Pair, interval: Interval, labels: list[np.ndarray]) -> tuple[in
         if told != {fate}:
             wrong.append(f"{fate} called {' and '.join(sorted(told)) or 'nothing'}")
     return right, wrong
+
+
+def true_fate(pair: Pair, number: int, planned: str) -> str:
+    """What became of a lesion: the breath has changed volumes, too, so what should stay may have grown by a quarter."""
+    if planned not in ("grown", "shrunk", "stable"):
+        return planned
+    voxel_ml = float(np.prod(pair.spacing)) / 1000
+    before, after = (float(np.sum(fates == number)) * voxel_ml for fates in pair.fates)
+    return kind_of((Lesion(1, before, 1),), (Lesion(1, after, 1),))
 
 
 def real_rows(folder: Path) -> Iterator[str]:

@@ -32,11 +32,11 @@ def followed_up(results, phantom_folder, tmp_path):
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     """The registration at two and a half times its voxel size: a second instead of twenty."""
-    from DRAMLesionLib.followup import comparison
+    from DRAMLesionLib.followup import interval
 
-    register = comparison.register_lungs
+    register = interval.register_lungs
     monkeypatch.setattr(
-        comparison,
+        interval,
         "register_lungs",
         lambda *arguments, coarser, **others: register(*arguments, coarser=2.5, **others),
     )

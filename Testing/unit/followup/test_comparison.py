@@ -59,8 +59,9 @@ def test_changes_are_those_of_the_results_themselves(folders, compared):
             assert change.change_ml == pytest.approx(after["lesion_ml"] - before["lesion_ml"])
             assert change.change_points == pytest.approx(after["lesion_percent"] - before["lesion_percent"])
             assert change.change_volume_ml == pytest.approx(after["volume_ml"] - before["volume_ml"])
-    total = compared.since_baseline[-1][-1]
-    assert total.change_ml == pytest.approx(tables[2]["total"]["lesion_ml"] - tables[0]["total"]["lesion_ml"])
+    last = compared.table[-1]
+    truth = tables[2]["total"]["lesion_ml"] - tables[0]["total"]["lesion_ml"]
+    assert last["lesion_change_ml_since_baseline"] == pytest.approx(truth)
 
 
 def test_registration_finds_the_breath_both_ways_without_folds():
@@ -141,7 +142,7 @@ def test_the_page_asks_nothing_of_a_network_and_says_what_it_is(compared, tmp_pa
 def test_nothing_is_left_where_writing_fails(compared, tmp_path, monkeypatch):
     from DRAMLesionLib.followup import page
 
-    monkeypatch.setattr(page, "summary", lambda comparison: {"not": float("nan")})
+    monkeypatch.setattr(page, "summary", lambda exams, intervals: {"not": float("nan")})
     with pytest.raises(ValueError):
         compared.save(tmp_path / "out")
     assert not (tmp_path / "out").exists()
