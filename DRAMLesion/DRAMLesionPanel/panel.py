@@ -14,6 +14,7 @@ from DRAMLesionPanel.correct.correct_section import CorrectSection
 from DRAMLesionPanel.correct.steer_section import SteerSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
+from DRAMLesionPanel.results.lesions_section import LesionsSection
 from DRAMLesionPanel.results.nodes import Results, findResults
 from DRAMLesionPanel.results.results_section import ResultsSection
 from DRAMLesionPanel.segment.input_section import InputSection
@@ -48,6 +49,7 @@ class Panel:
         self.inputs = InputSection(self)
         self.run = RunSection(self)
         self.results = ResultsSection(self)
+        self.lesions = LesionsSection(self)
         self.correct = CorrectSection(self)
         self.steer = SteerSection(self)
         self.install = InstallSection(self)
@@ -71,6 +73,7 @@ class Panel:
                 self.inputs.update()
                 self.run.update()
                 self.results.update()
+                self.lesions.update()
                 self.correct.update()
                 self.steer.update()
                 self.train.update()
@@ -144,6 +147,7 @@ class Panel:
         """The scene is about to be closed."""
         self.run.cancel()
         self.results.closeScene()
+        self.lesions.closeScene()
         self.steer.closeScene()
         self.correct.closeScene()
         self.logic.forget()
