@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from DRAMLesionLib.results.numbers import ABSENT, ml_text, percent_text
 from DRAMLesionLib.results.table import COLUMNS, READER_COLUMNS, wanted_of
 from DRAMLesionLib.system.errors import InputError
 
@@ -118,9 +119,9 @@ def table_of(findings: Findings) -> Table:
 def _cell(row: dict[str, Any], column: str) -> str:
     value = row[column]
     if value is None:
-        return "-"
+        return ABSENT
+    if column == "lesion_percent":
+        return percent_text(value)
     if column == "lesion_percent_low":
-        return f"{value:.0f}-{row['lesion_percent_high']:.0f}"
-    if isinstance(value, float):
-        return f"{value:.0f}" if value >= 100 else "<0.1" if 0 < value < 0.05 else f"{value:.1f}"
-    return str(value)
+        return f"{value:.0f}–{row['lesion_percent_high']:.0f}"
+    return ml_text(value) if isinstance(value, float) else str(value)
