@@ -118,7 +118,7 @@ def register_lungs(
     forward, affine_dice, stretch = _one_way(one, other, step)
     if affine_dice < LEAST_AFFINE_DICE or stretch > MOST_STRETCH:
         raise InputError(
-            f"{names[1]}: its lungs do not fit those of {names[0]} (Dice {affine_dice:.2f} after moving, turning and "
+            f"{names[1]}: its lungs do not fit those of {names[0]} (Dice {affine_dice:.3f} after moving, turning and "
             f"stretching by up to {stretch:.1f}; at least {LEAST_AFFINE_DICE:.2f} and at most {MOST_STRETCH:.1f} are "
             "needed): give two chest CTs of one patient"
         )
@@ -126,7 +126,7 @@ def register_lungs(
     quality = _quality(one, other, forward, backward, affine_dice)
     if quality.dice < LEAST_DICE:
         raise InputError(
-            f"{names[1]}: its lungs could not be laid on those of {names[0]} (Dice {quality.dice:.2f}, at least "
+            f"{names[1]}: its lungs could not be laid on those of {names[0]} (Dice {quality.dice:.3f}, at least "
             f"{LEAST_DICE:.2f} is needed): give two chest CTs of one patient, and look at the lobes of both"
         )
     return Registration(forward, backward, quality)
