@@ -97,8 +97,9 @@ class Table(Sequence[dict[str, Any]]):
         )
 
     def _repr_html_(self) -> str:
+        style = ' style="text-align: right"'
         head, *rows = (
-            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+            "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell in row)
             for tag, row in zip(["th", *["td"] * len(self._rows)], self.cells(), strict=True)
         )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
