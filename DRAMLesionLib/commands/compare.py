@@ -33,6 +33,10 @@ def compare(
     days: Annotated[
         str | None, typer.Option(metavar="0,14,...", help="Days of the exams since the first one.")
     ] = None,
+    coarser: Annotated[
+        float,
+        typer.Option(min=0.5, max=4.0, help="Factor on the registration's voxels; 2 is six times as fast."),
+    ] = 1.0,
     model: Annotated[str | None, typer.Option(help="Model for CTs: its name or its folder.")] = None,
     device: Device = "auto",
     keep_identifiers: KeepIdentifiers = False,
@@ -53,6 +57,7 @@ def compare(
             out,
             cts=[None if path == "-" else path for path in ct or ()],
             days=_numbers(days),
+            coarser=coarser,
             options=Options(model=model, device=device, keep_identifiers=keep_identifiers),
             progress=reporter.progress,
         )

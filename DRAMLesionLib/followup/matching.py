@@ -131,7 +131,8 @@ def _pieces(images: Images) -> tuple[np.ndarray, int]:
     for side in ("left", "right"):
         lung = np.isin(images.lobes, [lobe.value for lobe in LOBES if lobe.side == side])
         own, found = ndimage.label(images.lesion & lung, structure=np.ones((3, 3, 3)))
-        pieces += np.where(own > 0, own + count, 0)
+        there = own > 0
+        pieces[there] = own[there] + count
         count += found
     return pieces, count
 

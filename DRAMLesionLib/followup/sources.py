@@ -21,6 +21,7 @@ def compare_sources(
     *,
     cts: Sequence[str | Path | None] = (),
     days: Sequence[float] = (),
+    coarser: float = 1.0,
     options: Options | None = None,
     progress: Progress = silent,
 ) -> Comparison:
@@ -32,6 +33,7 @@ def compare_sources(
             there where the comparison is refused.
         cts: The CT of each folder of results, in order; None where the results say where it is.
         days: For each date the days since the first, rising; none where they are not known.
+        coarser: Factor on the voxel sizes of the registration; 2 is about six times as fast and less fine.
         options: How to segment; no scene and no DICOM are written.
         progress: Told the stage and how much of it is done.
 
@@ -63,7 +65,12 @@ def compare_sources(
         folders.append(folder)
         places[number - 1] = source
     comparison = compare(
-        *folders, cts=places, days=days, keep_identifiers=options.keep_identifiers, progress=progress
+        *folders,
+        cts=places,
+        days=days,
+        coarser=coarser,
+        keep_identifiers=options.keep_identifiers,
+        progress=progress,
     )
     progress("Writing the comparison", 0.0)
     comparison.save(out)

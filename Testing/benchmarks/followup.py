@@ -174,7 +174,8 @@ def phantom_rows(seed: int, segmented: bool) -> Iterator[str]:
     miss = [abs(one - other) for one, other in zip(found, wanted, strict=True)]
     gross = sum(abs(one) for one in wanted)
     yield (
-        f"  change {total:+.1f} mL, true {sum(wanted):+.1f}; lobes miss by {sum(miss):.1f} mL of {gross:.1f} "
+        f"  found {interval.total.before.lesion_ml:.1f} to {interval.total.after.lesion_ml:.1f} mL: "
+        f"change {total:+.1f} mL, true {sum(wanted):+.1f}; lobes miss by {sum(miss):.1f} mL of {gross:.1f} "
         f"({100 * sum(miss) / gross:.0f} %); {took}"
     )
     right, wrong = judged(pair, interval, found_images(pair))

@@ -29,23 +29,14 @@ def followed_up(results, phantom_folder, tmp_path):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """The registration at two and a half times its voxel size: a second instead of twenty."""
-    from DRAMLesionLib.followup import interval
-
-    register = interval.register_lungs
-    monkeypatch.setattr(
-        interval,
-        "register_lungs",
-        lambda *arguments, coarser, **others: register(*arguments, coarser=2.5, **others),
-    )
+COARSE = ("--coarser", 2.5)
+"""A second instead of twenty."""
 
 
 def test_results_are_compared_and_all_files_written(run, results, phantom_folder, followed_up, tmp_path):
     out = tmp_path / "compared"
     ct = ("--ct", phantom_folder / "ct.nii.gz", "--ct", tmp_path / "later_ct.nii.gz")
-    done = run("compare", results, followed_up, *ct, "--days", "0,14", "--out", out, "--json")
+    done = run("compare", results, followed_up, *ct, "--days", "0,14", *COARSE, "--out", out, "--json")
     assert done.code == 0, done.err
     assert {path.name for path in out.iterdir()} == {
         "report.html",
@@ -79,7 +70,7 @@ def test_a_ct_is_segmented_first_and_its_results_stay(run, monkeypatch, results,
     monkeypatch.setattr(sources, "segment_case", segment)
     first, second = (shutil.copy(phantom_folder / "ct.nii.gz", tmp_path / f"{n}.nii.gz") for n in "ab")
     out = tmp_path / "compared"
-    done = run("compare", first, second, "--model", "dram-covid", "--out", out)
+    done = run("compare", first, second, "--model", "dram-covid", *COARSE, "--out", out)
     assert done.code == 0, done.err
     assert [(str(source), *rest) for source, *rest in asked] == [
         (str(path), False, "dram-covid") for path in (first, second)
