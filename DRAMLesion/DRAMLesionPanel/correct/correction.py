@@ -27,6 +27,7 @@ from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, th
 from DRAMLesionPanel.results.saved_strokes import (
     readReading,
     readStrokes,
+    recordWith,
     voxelsOf,
     writeReading,
     writeStrokes,
@@ -223,17 +224,9 @@ class Correction:
             self._found,
             lesion=self._segment.seen.copy(),
             quantification=self.table,
-            reading=self.said if self.said else None,
-            record=self._record(),
+            reading=self.said or None,
+            record=recordWith(self._found.record, self._allStrokes, self._pending),
         )
-
-    def _record(self) -> dict[str, Any]:
-        """The record of the results, with the strokes: reports say what a person did."""
-        refined = [*self._earlierStrokes(), *self._session.strokes]
-        sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in refined]
-        sizes += [len(voxels[0]) for edit in self._pending for _value, voxels in edit.strokes()]
-        made = {"correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}} if sizes else {}
-        return {**self._found.record, **made}
 
     def shows(self, lesion: np.ndarray) -> bool:
         """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""
@@ -314,7 +307,7 @@ class Correction:
         self.settle()
         old, self._found = self._found, findings
         said, self.said = self.said, Reading()
-        # What was steered was the earlier run's map: its steps go, and the numbers are applied anew below.
+        # What was steered was the earlier run's map: its steps go, and the numbers are applied anew.
         self._groups = [group for group in self._groups if group.before is None]
         self._undoneGroups = [group for group in self._undoneGroups if group.before is None]
         earlier, strokes = self._earlierStrokes(), self._session.strokes
@@ -377,9 +370,14 @@ class Correction:
             self._measured.change(box, before, after)
 
     def saveStrokes(self) -> None:
+        """Keep what was painted and said on the lesion's node."""
         with self.working():
-            writeStrokes(self._node, [*self._earlierStrokes(), *self._session.strokes])
+            writeStrokes(self._node, self._allStrokes)
             writeReading(self._node, self.said)
+
+    @property
+    def _allStrokes(self) -> list[Stroke]:
+        return [*self._earlierStrokes(), *self._session.strokes]
 
     def _earlierStrokes(self) -> list[Stroke]:
         """What was painted before the scene was saved, where it can no longer be undone."""

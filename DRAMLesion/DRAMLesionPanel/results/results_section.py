@@ -35,7 +35,7 @@ class ResultsSection:
         self._reporting, self._surfaces = Background(panel.reported), Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self._fitting = False
-        # The range changes with the width of the panel, too.
+        # In pixels, so the range changes with each width of the panel, too.
         bar = self._ui.resultsTableView.horizontalScrollBar()
         bar.connect("rangeChanged(int,int)", lambda _low, _high: self._fitColumns())
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
