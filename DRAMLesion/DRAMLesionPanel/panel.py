@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct.correct_section import CorrectSection
 from DRAMLesionPanel.correct.steer_section import SteerSection
+from DRAMLesionPanel.followup.followup_section import FollowUpSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
 from DRAMLesionPanel.results.lesions_section import LesionsSection
@@ -52,6 +53,7 @@ class Panel:
         self.lesions = LesionsSection(self)
         self.correct = CorrectSection(self)
         self.steer = SteerSection(self)
+        self.followup = FollowUpSection(self)
         self.install = InstallSection(self)
         self.train = TrainingSection(self)
 
@@ -159,6 +161,7 @@ class Panel:
         self.closeScene()
         self.inputs.cleanup()
         self.train.cleanup(quitting)
+        self.followup.cancel()
         self._idleTimer.stop()
         self.logic.worker.end()
         self._log.end()

@@ -64,13 +64,8 @@ def segment(
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
         check_folder(out)
-        from DRAMLesionLib.system.allocation import keep_freed_memory
-
-        keep_freed_memory()
-        from DRAMLesionLib.case import segment_case, segment_to_arrays
+        reporter.progress("Starting", 0.0)
         from DRAMLesionLib.lesions.options import Options
-        from DRAMLesionLib.lesions.quality import flags_of
-        from DRAMLesionLib.results.table import print_table, summary, warnings_of
 
         options = Options(
             lobes=lobes,
@@ -86,6 +81,15 @@ def segment(
             name=name,
             reading=reading_of(percent, score, who),
         )
+        reporter.expect(options.seconds())
+        # What follows imports numpy and scipy; torch comes once the CT was read.
+        from DRAMLesionLib.system.allocation import keep_freed_memory
+
+        keep_freed_memory()
+        from DRAMLesionLib.case import segment_case, segment_to_arrays
+        from DRAMLesionLib.lesions.quality import flags_of
+        from DRAMLesionLib.results.table import print_table, summary, warnings_of
+
         run = segment_to_arrays if handover else segment_case
         findings = run(source, out, options, progress=reporter.progress)
         reporter.result({"out": str(out), **summary(findings)})

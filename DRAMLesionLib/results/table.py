@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from DRAMLesionLib.lesions.findings import Findings
+    from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.system.record import RESEARCH_USE
 
 COLUMNS: dict[str, str] = {
@@ -145,6 +146,26 @@ def summary(findings: Findings) -> dict[str, Any]:
         "warnings": warnings_of(findings),
         "record": dict(findings.record),
     }
+
+
+def made_by(summary: dict[str, Any], lobes: LobeMap) -> dict[str, str]:
+    """What decides how large a mask is, by name: method, models, lobes, whether a reader steered.
+
+    Args:
+        summary: What ``summary.json`` holds.
+        lobes: The lobes.
+    """
+    record = summary["record"]
+    settings = record.get("settings")
+    makers = {
+        "method": str(settings.get("method", "")) if isinstance(settings, dict) else "",
+        "lobes": "approximate" if lobes.approximate else "given",
+        "reader": "steered by a reader" if summary.get("reading") else "not steered",
+    }
+    for key in ("model", "segmentation_model"):
+        if isinstance(model := record.get(key), dict):
+            makers[key] = " ".join(str(model.get(name, ""))[:32] for name in ("name", "version", "checksum"))
+    return makers
 
 
 def _reading(findings: Findings) -> dict[str, Any]:

@@ -20,10 +20,9 @@ from DRAMLesionLib.results.folder import (
     TABLE,
     check_same_ct,
     read_findings,
-    read_lesions,
     write_findings,
 )
-from DRAMLesionLib.results.lesion_list import list_lesions
+from DRAMLesionLib.results.lesion_list import LesionList, list_lesions
 from DRAMLesionLib.results.table import print_table, read_table, write_summary
 from DRAMLesionLib.system.errors import InputError
 
@@ -113,17 +112,9 @@ def test_what_segment_writes_can_be_read(findings, tmp_path):
     read = read_findings(tmp_path / "out", findings.ct)
     assert read.quantification == findings.quantification
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["record"] == read.record
-    lesions = read_lesions(tmp_path / "out")
+    lesions = LesionList.from_dict(json.loads((tmp_path / "out" / "summary.json").read_text()))
     assert lesions == list_lesions(findings.ct, findings.lobes.labels, findings.lesion) and lesions.lesions
     assert len(read_table(tmp_path / "out" / LESIONS)) == len(lesions.lesions) + bool(lesions.rest_count)
-
-
-def test_results_without_a_lesion_list_are_told(findings, folder):
-    summary = json.loads((folder / "summary.json").read_text())
-    del summary["lesions"]
-    (folder / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(InputError, match="no lesion list"):
-        read_lesions(folder)
 
 
 def test_a_reading_comes_back_with_the_mask_that_it_steered(findings, tmp_path):
