@@ -12,13 +12,12 @@ import typer
 
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
-from DRAMLesionLib.commands.console import INTERRUPTED, lasting, print_json, restart_in_utf8
+from DRAMLesionLib.commands.compare import compare
+from DRAMLesionLib.commands.console import INTERRUPTED, print_json
 from DRAMLesionLib.commands.datalist import datalist
-from DRAMLesionLib.commands.dicom_seg import dicom_seg
 from DRAMLesionLib.commands.doctor import doctor
 from DRAMLesionLib.commands.evaluate import evaluate
-from DRAMLesionLib.commands.export_onnx import export_onnx
-from DRAMLesionLib.commands.nnunet import export_nnunet, import_nnunet
+from DRAMLesionLib.commands.neighbours import dicom_seg, export_nnunet, export_onnx, import_nnunet
 from DRAMLesionLib.commands.phantom import phantom
 from DRAMLesionLib.commands.pseudo_label import pseudo_label
 from DRAMLesionLib.commands.refine import refine
@@ -26,6 +25,7 @@ from DRAMLesionLib.commands.segment import segment
 from DRAMLesionLib.commands.steer import steer
 from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
+from DRAMLesionLib.system.streams import lasting, restart_in_utf8
 
 app = typer.Typer(
     name="dramlesion",
@@ -39,6 +39,7 @@ app = typer.Typer(
 for command in (
     segment,
     steer,
+    compare,
     batch,
     phantom,
     refine,

@@ -2,12 +2,13 @@
 
     make docs
 
-The reference is read from the source text (sphinx-autoapi): nothing of the library is imported, so the build needs
-neither torch nor any other package of it.
+The reference is read from the source text (sphinx-autoapi). It shows what people program with, :data:`SHOWN`, and no
+internals. The commands' page is made from the commands, which import nothing heavy: the build does not need torch.
 """
 
 import json
 import re
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -44,10 +45,42 @@ suppress_warnings = [
     "ref.python",  # attributes of one name in two classes
 ]
 
+SHOWN = (
+    "api.compare",
+    "api.result",
+    "api.segment",
+    "api.table",
+    "batch.run",
+    "batch.work",
+    "case",
+    "correction.session",
+    "followup.comparison",
+    "images.volume",
+    "lesions.find",
+    "lesions.findings",
+    "lesions.options",
+    "lesions.quality",
+    "lesions.quantify",
+    "lesions.reading",
+    "lesions.run_models",
+    "lesions.steer",
+    "lungs.lobes",
+    "lungs.read_lobes",
+    "phantom.phantom",
+    "results.folder",
+    "system.errors",
+    "system.progress",
+    "training.engine",
+    "training.recipes.recipe",
+    "training.tasks.task",
+)
+"""The modules of the reference: the public interface and the extension points."""
+
 PAGES_ELSEWHERE = {
     "training": "Training/README.md",
     "contributing": "CONTRIBUTING.md",
     "changelog": "CHANGELOG.md",
+    "notebook": "Documentation/notebook.ipynb",
 }
 """Pages that stand where a reader of the repository looks for them."""
 _ENTRY = json.loads((REPOSITORY / "DRAMLesion.json").read_text(encoding="utf-8"))
@@ -60,6 +93,15 @@ def setup(app):
     app.connect("source-read", _read_elsewhere)
     app.connect("autodoc-process-docstring", _escape_bars, priority=1000)
     app.connect("missing-reference", _find_by_short_name)
+    app.connect("autoapi-skip-member", _is_internal)
+
+
+def _is_internal(app, what, name, item, skip, options):
+    """Leave modules out of the reference that it does not show, nor lie above one that it shows."""
+    if what not in ("module", "package"):
+        return None
+    shown = name.removeprefix("DRAMLesionLib").removeprefix(".")
+    return not any(module == shown or module.startswith(f"{shown}.") or not shown for module in SHOWN)
 
 
 def _read_elsewhere(app, name, source):
@@ -68,11 +110,26 @@ def _read_elsewhere(app, name, source):
     if not file.is_file():  # a page of the reference
         return
     app.env.note_dependency(str(file))
+    text = file.read_text(encoding="utf-8")
+    if name == "commands":
+        for script in (REPOSITORY / "DRAMLesionLib" / "commands").glob("*.py"):
+            app.env.note_dependency(str(script))
+        text = _script("command_reference").reference()
+    elif file.suffix == ".ipynb":
+        text = _script("notebook").as_markdown(json.loads(text))
     source[0] = re.sub(
         r"\]\((?!\w+:|#)([^)]+)\)",
         lambda link: f"]({_from_here(file.parent, link[1])})",
-        file.read_text(encoding="utf-8"),
+        text,
     )
+
+
+def _script(name):
+    """A module of the folder Scripts."""
+    for folder in (REPOSITORY, REPOSITORY / "Scripts"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    return __import__(name)
 
 
 def _from_here(folder, target):
@@ -104,6 +161,8 @@ def _find_by_short_name(app, env, node, content):
         for name, item in domain.objects.items()
         if item.objtype in kinds and name.rpartition(".")[2] == short
     ]
+    if not found and node["reftarget"] in app.env.autoapi_all_objects:
+        return content  # an internal: it is there, and has no page
     if len(found) != 1:
         return None
     kind = domain.objects[found[0]].objtype

@@ -10,7 +10,8 @@ Then (not with ``--check``) the blocks that a comment marks are run, page by pag
     <!-- docs-test: phantom A B -->    first makes tiny phantoms, scans/A_ct.nii.gz with _lobes and _lesion, and so on
     <!-- docs-test: file NAME -->      writes the block to a file
 
-Trainings are cut short, see :data:`SHORTENED`; all else is run as it is printed.
+Trainings are cut short, see :data:`SHORTENED`; all else is run as it is printed. Without PAGE the documentation's
+notebooks are run, too.
 """
 
 import argparse
@@ -356,6 +357,18 @@ def run_page(path: Path) -> int:
     return len(marked)
 
 
+def run_notebooks() -> None:
+    """Run all notebooks of the documentation.
+
+    Raises:
+        SystemExit: A cell failed.
+    """
+    found = sorted((REPOSITORY / "Documentation").glob("*.ipynb"))
+    command = [sys.executable, str(REPOSITORY / "Scripts" / "notebook.py"), *map(str, found)]
+    if subprocess.run(command, cwd=REPOSITORY, timeout=600).returncode:
+        sys.exit("a notebook fails")
+
+
 def main() -> None:
     """Check all pages, then run what is marked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -370,6 +383,8 @@ def main() -> None:
     print(f"{len(chosen)} pages: links, commands and code can be read")
     if not arguments.check:
         print(f"{sum(run_page(path) for path in chosen)} marked blocks work")
+        if not arguments.pages:
+            run_notebooks()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct.correct_section import CorrectSection
 from DRAMLesionPanel.correct.steer_section import SteerSection
+from DRAMLesionPanel.followup.followup_section import FollowUpSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
+from DRAMLesionPanel.results.lesions_section import LesionsSection
 from DRAMLesionPanel.results.nodes import Results, findResults
 from DRAMLesionPanel.results.results_section import ResultsSection
 from DRAMLesionPanel.segment.input_section import InputSection
@@ -48,8 +50,10 @@ class Panel:
         self.inputs = InputSection(self)
         self.run = RunSection(self)
         self.results = ResultsSection(self)
+        self.lesions = LesionsSection(self)
         self.correct = CorrectSection(self)
         self.steer = SteerSection(self)
+        self.followup = FollowUpSection(self)
         self.install = InstallSection(self)
         self.train = TrainingSection(self)
 
@@ -71,6 +75,7 @@ class Panel:
                 self.inputs.update()
                 self.run.update()
                 self.results.update()
+                self.lesions.update()
                 self.correct.update()
                 self.steer.update()
                 self.train.update()
@@ -144,6 +149,7 @@ class Panel:
         """The scene is about to be closed."""
         self.run.cancel()
         self.results.closeScene()
+        self.lesions.closeScene()
         self.steer.closeScene()
         self.correct.closeScene()
         self.logic.forget()
@@ -155,6 +161,7 @@ class Panel:
         self.closeScene()
         self.inputs.cleanup()
         self.train.cleanup(quitting)
+        self.followup.cancel()
         self._idleTimer.stop()
         self.logic.worker.end()
         self._log.end()

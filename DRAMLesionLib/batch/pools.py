@@ -19,12 +19,15 @@ from DRAMLesionLib.batch.process import CaseProcess
 from DRAMLesionLib.batch.work import CRASHED, Case, Job, Outcome, to_json
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.optional import install_command
+from DRAMLesionLib.system.progress import Progress
 
 GIB_PER_WORKER = 4.0
 """Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together."""
 ANSWER_S = 20.0
 """A scheduler has this long to answer the first call."""
 _LOOK_S = 2.0
+STARTING = "Loading the models"
+"""What a worker does before its first case tells anything."""
 
 
 class Pool(Protocol):
@@ -39,6 +42,15 @@ class Pool(Protocol):
 
     def finished(self, timeout_s: float) -> list[tuple[Case, Outcome]]:
         """Cases that ended since the last call; waits for one, but no longer than ``timeout_s``."""
+
+
+Moving = dict[str, tuple[str, float]]
+"""The cases that are being done, by name: the stage of each, and how much of it is done, 0..1."""
+
+
+def moving_in(pool: Pool) -> Moving:
+    """What moves in a pool; nothing where the pool does not tell."""
+    return dict(getattr(pool, "moving", {}))
 
 
 def count_workers(wanted: int | None, gib_each: float, device: str) -> tuple[int, str]:
@@ -87,6 +99,7 @@ class ProcessPool:
         self._idle = [CaseProcess(job) for _ in range(workers)]
         self._every = tuple(self._idle)
         self._running: dict[Future[Outcome], Case] = {}
+        self.moving: Moving = {}
 
     @property
     def window(self) -> int:
@@ -111,9 +124,15 @@ class ProcessPool:
 
     def _do(self, case: Case) -> Outcome:
         process = self._idle.pop()
+
+        def progress(stage: str, fraction: float) -> None:
+            self.moving[case.name] = (stage, fraction)
+
+        progress(STARTING, 0.0)
         try:
-            return process.run(case)
+            return process.run(case, progress)
         finally:
+            self.moving.pop(case.name, None)
             self._idle.append(process)
 
 
@@ -125,6 +144,8 @@ class DaskPool:
         self._client, self._job = client, job
         self._running: dict[Any, Case] = {}
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.moving: Moving = {}
+        client.subscribe_topic(_topic(job.run), self._moved)
         self._slots, self._looked = 0, 0.0
 
     @property
@@ -144,6 +165,12 @@ class DaskPool:
         self._running[future] = case
         future.add_done_callback(self._ended.put)
 
+    def _moved(self, event: Any) -> None:
+        """A worker told where a case is; comes in a thread of the client's."""
+        _, (name, stage, fraction) = event
+        if any(case.name == name for case in list(self._running.values())):
+            self.moving[name] = (stage, fraction)
+
     def finished(self, timeout_s: float) -> list[tuple[Case, Outcome]]:
         """See :class:`Pool`."""
         done = []
@@ -151,12 +178,18 @@ class DaskPool:
             done.append(self._ended.get(timeout=timeout_s))
             while True:
                 done.append(self._ended.get_nowait())
-        return [(case, self._outcome(future, case)) for future in done if (case := self._running.pop(future))]
+        ended = [
+            (case, self._outcome(future, case)) for future in done if (case := self._running.pop(future))
+        ]
+        for case, _ in ended:
+            self.moving.pop(case.name, None)
+        return ended
 
     def close(self) -> None:
         """Let the workers drop the cases that they are at."""
         # A worker that is gone by now has taken its processes with it.
         with contextlib.suppress(OSError, TimeoutError):
+            self._client.unsubscribe_topic(_topic(self._job.run))
             self._client.cancel(list(self._running), force=True)
             self._client.run(end_processes, self._job.run, on_error="ignore")
 
@@ -194,10 +227,28 @@ def run_on_worker(case: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
             _processes.setdefault(known.run, []).append(idle[-1])
         process = idle.pop()
     try:
-        return to_json(process.run(Case(**case)))
+        return to_json(process.run(Case(**case), _told_to_scheduler(known.run, case["name"])))
     finally:
         with _guard:
             idle.append(process)
+
+
+def _topic(run: str) -> str:
+    """Under which name Dask's events tell where the cases of a run are."""
+    return f"dramlesion-{run}"
+
+
+def _told_to_scheduler(run: str, name: str) -> Progress:
+    """A progress of one case that every client of the scheduler can hear."""
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def progress(stage: str, fraction: float) -> None:
+        worker.log_event(_topic(run), (name, stage, fraction))
+
+    progress(STARTING, 0.0)
+    return progress
 
 
 def end_processes(run: str) -> None:

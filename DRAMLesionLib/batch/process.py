@@ -16,7 +16,8 @@ from typing import IO, Any
 from DRAMLesionLib.batch.work import CASES, CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale
-from DRAMLesionLib.system.package import PACKAGE
+from DRAMLesionLib.system.package import module_command, module_environment
+from DRAMLesionLib.system.progress import Progress, silent
 
 MOST_STARTS = 6
 """A worker that dies so often before its first case will not start."""
@@ -43,8 +44,12 @@ class CaseProcess:
         self._late = False
         self._ending = threading.Lock()
 
-    def run(self, case: Case) -> Outcome:
+    def run(self, case: Case, progress: Progress = silent) -> Outcome:
         """Do a case.
+
+        Args:
+            case: The case.
+            progress: Told the case's stage, and how much of the case is done; called in this thread.
 
         Returns:
             Its outcome; crashed where the process died, failed where it took too long.
@@ -59,7 +64,7 @@ class CaseProcess:
         if self._job.timeout_s:
             timer.start()
         try:
-            answer = self._ask(to_json(case))
+            answer = self._ask(to_json(case), progress)
         finally:
             timer.cancel()
         if answer is not None and "outcome" in answer:
@@ -96,7 +101,7 @@ class CaseProcess:
 
     def _launch(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [_python(), "-m", "DRAMLesionLib.batch.worker"]
+        command = module_command("DRAMLesionLib.batch.worker", python=_python())
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -109,16 +114,20 @@ class CaseProcess:
         if self._closed:
             self._signal()
 
-    def _ask(self, values: dict[str, Any]) -> dict[str, Any] | None:
-        """Send a line and wait for one; None where the process died."""
+    def _ask(self, values: dict[str, Any], progress: Progress = silent) -> dict[str, Any] | None:
+        """Send a line and wait for the one that answers it; None where the process died."""
         child = self._child
         if child is None or child.stdin is None or child.stdout is None:
             return None
         try:
             child.stdin.write(json.dumps(values) + "\n")
             child.stdin.flush()
-            line = child.stdout.readline()
-            return json.loads(line) if line.endswith("\n") else None
+            while True:
+                line = child.stdout.readline()
+                answer = json.loads(line) if line.endswith("\n") else None
+                if answer is None or "moved" not in answer:
+                    return answer
+                progress(*answer["moved"])
         except (OSError, ValueError):
             return None
 
@@ -199,17 +208,12 @@ def _environment(threads: int) -> dict[str, str]:
     """So that workers share the cores, and find the library from a checkout, too."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     limits = dict.fromkeys((*names, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), str(max(1, threads)))
-    where = str(PACKAGE.parent)
-    known = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([where, *([known] if known else [])])
     return {
-        **os.environ,
+        **module_environment(),
         **limits,
         # Threads that spin while they wait take time from the other workers.
         "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONPATH": path,
         "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from DRAMLesionLib.batch import pools
 from DRAMLesionLib.batch.listing import Listing, list_cases
 from DRAMLesionLib.batch.manifest import Manifest
+from DRAMLesionLib.batch.pace import Clock, usual_seconds, whereabouts
 from DRAMLesionLib.batch.readings import with_readings
 from DRAMLesionLib.batch.scan_numbers import read_scan_numbers, write_scan_numbers
 from DRAMLesionLib.batch.tables import read_volumes, write_volumes
@@ -156,6 +157,7 @@ class BatchOptions:
 
 
 Tell = Callable[[CaseEvent], None]
+Expect = Callable[[Mapping[str, float]], None]
 
 
 def segment_batch(
@@ -168,6 +170,7 @@ def segment_batch(
     open_pool: OpenPool | None = None,
     progress: Progress = silent,
     tell: Tell | None = None,
+    expect: Expect | None = None,
     **choices: Any,
 ) -> BatchResult:
     """Segment all CTs of a folder, a DICOM tree or a CSV.
@@ -179,8 +182,10 @@ def segment_batch(
         options: How each CT is segmented; as a mapping: keyword arguments of the segmenter, JSON values.
         workers: Who does the work.
         open_pool: Gives another pool than ``workers`` describes.
-        progress: Told how far the batch is.
+        progress: Told how far the batch is, and which cases are at which stage.
         tell: Told what becomes of each case.
+        expect: Told the stages and the seconds that they usually take, once the number of cases is known: see
+            :class:`~DRAMLesionLib.system.progress.Estimate`.
         **choices: Fields of :class:`BatchOptions` by name, which change ``batch``:
             ``segment_batch("cts", "results", resume=True)``.
 
@@ -217,6 +222,8 @@ def segment_batch(
             manifest.forget_poisoned()
         try:
             with opened(job) as pool:
+                if expect is not None:
+                    expect(usual_seconds(len(listing.cases), pool.window))
                 _run(listing, pool, manifest, result, progress, tell or (lambda event: None))
         except KeyboardInterrupt:
             result.stopped = True
@@ -274,12 +281,12 @@ def _run(
     tell: Tell,
 ) -> None:
     """Hand out the cases and note what becomes of them, until none is left."""
-    clock = _Clock()
-    stage = f"Segmenting {result.count} case{'s' if result.count > 1 else ''}"
+    clock = Clock()
     waiting = iter(listing.cases)
     again: deque[Case] = deque()
     running = 0
-    progress(stage, 0.0)
+    told = whereabouts(0, result.count, {})
+    progress(*told)
     while True:
         while running < max(1, pool.window) and (case := _next(again, waiting, manifest, result)):
             pool.submit(case, manifest.crashes.get(case.name, 0))
@@ -295,7 +302,10 @@ def _run(
                 again.append(case)
             ended = result.statuses.total()
             tell(CaseEvent(outcome, ended, result.count, clock.remaining_s(result.count - ended)))
-            progress(stage, ended / result.count)
+        now = whereabouts(result.statuses.total(), result.count, pools.moving_in(pool))
+        if now != told:
+            told = now
+            progress(*told)
         manifest.renew()
 
 
@@ -343,23 +353,6 @@ def _note(outcome: Outcome, manifest: Manifest, result: BatchResult) -> None:
         result.failures[outcome.case] = outcome.reason
         if outcome.status == POISONED:
             withdraw(result.out, outcome.case)
-
-
-class _Clock:
-    """Tells from the cases that were computed how long the others take."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._computed = 0
-
-    def count(self, outcome: Outcome) -> None:
-        self._computed += outcome.status != CRASHED and not outcome.kept
-
-    def remaining_s(self, left: int) -> float | None:
-        if not self._computed:
-            return None
-        # Cases that were done before take no time: they are seen first, and mostly over by now.
-        return (time.monotonic() - self._start) / self._computed * left
 
 
 def _write_tables(

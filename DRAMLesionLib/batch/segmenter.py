@@ -26,6 +26,16 @@ def prepare(options: dict[str, Any]) -> str:
     return _models(Options(**options)).checksum
 
 
+def seconds(options: dict[str, Any]) -> dict[str, float]:
+    """The stages of a case, in their order, and the seconds that each usually takes; models are loaded before.
+
+    Args:
+        options: Fields of :class:`~DRAMLesionLib.lesions.options.Options` by name.
+    """
+    stages = Options(**options).seconds()
+    return {name: length for name, length in stages.items() if name not in ("Starting", "Loading the models")}
+
+
 def segment(source: Path, out: Path, *, progress: Progress = silent, **options: Any) -> None:
     """Segment one CT and write all results into a folder.
 
@@ -40,7 +50,7 @@ def segment(source: Path, out: Path, *, progress: Progress = silent, **options: 
     """
     from DRAMLesionLib.case import segment_case
 
-    chosen = Options(**{**options, "keep_identifiers": True})
+    chosen = Options(**{**options, "keep_identifiers": True, "with_study": False})
     segment_case(source, out, chosen, models=_models(chosen), progress=progress)
 
 

@@ -12,11 +12,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from DRAMLesionLib.batch.work import Case, Job, do_case, to_json
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import Estimate, Progress
+
+LEAST_STEP = 0.02
+"""A smaller part of a case is not told."""
 
 
 def main() -> int:
@@ -37,9 +41,29 @@ def main() -> int:
         return 1
     _tell(answers, {"ready": checksum})
     for case in cases:
-        outcome = do_case(Case(**case), job, segmenter.segment, checksum)
+        told = _telling(answers, getattr(segmenter, "seconds", None), job)
+        outcome = do_case(Case(**case), job, segmenter.segment, checksum, told)
         _tell(answers, {"outcome": to_json(outcome)})
     return 0
+
+
+def _telling(
+    answers: TextIO, seconds: Callable[[dict[str, Any]], dict[str, float]] | None, job: Job
+) -> Progress:
+    """A progress that tells the batch where a case is, in steps that a person can see."""
+    estimate = Estimate(seconds(job.options) if seconds else None)
+    told = 0.0
+
+    def progress(stage: str, fraction: float) -> None:
+        nonlocal told
+        known = estimate.stage
+        estimate.report(stage, fraction)
+        now = estimate.fraction if estimate.knows_the_whole else 0.0
+        if stage != known or now >= told + LEAST_STEP:
+            told = now
+            _tell(answers, {"moved": [stage, round(now, 3)]})
+
+    return progress
 
 
 def _private_output() -> TextIO:

@@ -11,6 +11,7 @@ import typer
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, MissingLobes, Strict, Who
 from DRAMLesionLib.system.files import check_folder
+from DRAMLesionLib.system.progress import duration
 
 if TYPE_CHECKING:
     from DRAMLesionLib.batch import BatchResult, CaseEvent
@@ -78,6 +79,7 @@ def batch(
     """Segment many CTs; one bad case never stops the rest. Exit code 3: some failed."""
     with Reporter(json, debug) as reporter, _stopped_by_termination():
         check_folder(out)
+        reporter.progress("Looking for the cases", 0.0)
         from DRAMLesionLib.batch import BatchOptions, Workers, segment_batch
         from DRAMLesionLib.lesions.options import Options
 
@@ -102,6 +104,7 @@ def batch(
             workers=Workers(workers, memory, scheduler, threads=threads),
             progress=reporter.progress,
             tell=lambda event: reporter.log(_event(event)),
+            expect=reporter.expect,
         )
         reporter.result(_values(result))
         for line in describe(result):
@@ -126,7 +129,7 @@ def describe(result: "BatchResult") -> list[str]:
     if bad:
         head += f", {bad} failed"
     lines = [f"Note: {note}" for note in result.notes]
-    lines.append(f"{head} in {_duration(result.seconds)}")
+    lines.append(f"{head} in {duration(result.seconds)}")
     shown = list(result.failures.items())[:_SHOWN]
     lines += [f"  {name}: {reason}" for name, reason in shown]
     if bad > len(shown):
@@ -168,14 +171,6 @@ def _event(event: "CaseEvent") -> dict[str, Any]:
         "cases": event.count,
         "remaining_s": None if remaining is None else round(remaining),
     }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 @contextlib.contextmanager

@@ -49,6 +49,12 @@ def refine(
     refine RESULTS --edits FILE takes map, mask, lobes and threshold from RESULTS and writes all results anew.
     """
     with Reporter(json, debug) as reporter:
+        reporter.progress("Starting", 0.0)
+        from DRAMLesionLib.lesions.options import Options
+
+        reporter.expect(
+            Options(with_scene=False).seconds_after({"Sharpening": 2.0, "Applying the edits": 3.0})
+        )
         from DRAMLesionLib.correction.correct_results import correct_results, folder_beside, is_results
 
         more: dict[str, Any] = {

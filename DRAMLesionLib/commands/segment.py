@@ -14,6 +14,7 @@ from DRAMLesionLib.commands.options import (
     KeepIdentifiers,
     Lobes,
     MissingLobes,
+    Name,
     Out,
     Percent,
     Score,
@@ -48,6 +49,7 @@ def segment(
     score: Score = None,
     who: Who = "",
     allow_missing_lobes: MissingLobes = False,
+    name: Name = None,
     keep_identifiers: KeepIdentifiers = False,
     handover: Annotated[
         bool,
@@ -62,13 +64,8 @@ def segment(
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
         check_folder(out)
-        from DRAMLesionLib.system.allocation import keep_freed_memory
-
-        keep_freed_memory()
-        from DRAMLesionLib.case import segment_case, segment_to_arrays
+        reporter.progress("Starting", 0.0)
         from DRAMLesionLib.lesions.options import Options
-        from DRAMLesionLib.lesions.quality import flags_of
-        from DRAMLesionLib.results.table import print_table, summary, warnings_of
 
         options = Options(
             lobes=lobes,
@@ -81,8 +78,18 @@ def segment(
             with_scene=not no_scene,
             dicom_seg=dicom_seg,
             keep_identifiers=keep_identifiers,
+            name=name,
             reading=reading_of(percent, score, who),
         )
+        reporter.expect(options.seconds())
+        # What follows imports numpy and scipy; torch comes once the CT was read.
+        from DRAMLesionLib.system.allocation import keep_freed_memory
+
+        keep_freed_memory()
+        from DRAMLesionLib.case import segment_case, segment_to_arrays
+        from DRAMLesionLib.lesions.quality import flags_of
+        from DRAMLesionLib.results.table import print_table, summary, warnings_of
+
         run = segment_to_arrays if handover else segment_case
         findings = run(source, out, options, progress=reporter.progress)
         reporter.result({"out": str(out), **summary(findings)})

@@ -1,6 +1,7 @@
 """Correction without a viewer: a CT, its lobes, a map and painted voxels give a corrected label on disk."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def correct_case(
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    progress("Reading", 0.0)
+    progress("Reading the CT", 0.0)
     ct = read_ct(source, series=series)
     if not keep_identifiers:
         ct = without_identifiers(ct)
@@ -162,7 +163,7 @@ def refine_case(
     ct: Volume,
     lobes: LobeMap,
     probability: np.ndarray,
-    edits: np.ndarray | None = None,
+    edits: np.ndarray | Sequence[tuple[Any, int]] | None = None,
     progress: Progress = silent,
     *,
     label: np.ndarray | None = None,
@@ -179,7 +180,8 @@ def refine_case(
         ct: The CT.
         lobes: The lobes of the CT.
         probability: float (z, y, x), 0..1.
-        edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted. None for none.
+        edits: (z, y, x): 1 lesion, 2 not lesion, 0 not painted; or strokes in the order in which they were painted, each
+            its voxels and its value as :meth:`CorrectionSession.paint` takes them. None for none.
         progress: Told how many pieces were painted.
         label: (z, y, x), 1 lesion: where the label begins; None: with the map cut at the threshold.
         crf: Sharpen the map by the dense CRF first (``refined_dram.nii.gz`` of ``segment`` already is).
@@ -191,7 +193,10 @@ def refine_case(
         InputError: See :class:`CorrectionSession`; or edits with other values.
     """
     begin = time.perf_counter()
-    if edits is not None:
+    strokes: Sequence[tuple[Any, int]] = ()
+    if isinstance(edits, Sequence):
+        strokes = edits
+    elif edits is not None:
         edits = np.asarray(edits)
         if edits.shape != ct.array.shape:
             raise InputError(
@@ -199,6 +204,7 @@ def refine_case(
             )
         if not np.isin(edits, (FORGET, LESION, NOT_LESION)).all():
             raise InputError("edits: other values than 0, 1 and 2: give 1 for lesion and 2 for not lesion")
+        strokes = pieces(edits, ct.spacing_mm)
     if crf:
         progress("Sharpening the map", 0.0)
         probability = sharpened(probability, ct.array, lobes.labels, ct.spacing_mm)
@@ -214,7 +220,6 @@ def refine_case(
         ct=ct,
     )
     before = session.label
-    strokes = [] if edits is None else pieces(edits, ct.spacing_mm)
     for count, (voxels, value) in enumerate(strokes):
         progress("Applying the edits", count / len(strokes))
         session.paint(voxels, value)

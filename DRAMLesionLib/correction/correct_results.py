@@ -3,6 +3,7 @@
 The mask begins as it is and follows the strokes; nothing changes far from them. Table and report are made anew.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.correction.correct_case import Refined, refine_case
+from DRAMLesionLib.correction.propagation import FORGET, LESION
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
@@ -19,6 +21,7 @@ from DRAMLesionLib.results.folder import (
     REFINED,
     SUMMARY,
     ct_of,
+    read_edits,
     read_findings,
     results_in,
     threshold_of,
@@ -57,7 +60,7 @@ def correct_results(
         series: UID of the DICOM series, where the folder holds several.
         threshold: Threshold of the map, 0..1; None: that of the run.
         with_scene: Write the Slicer scene, too.
-        keep_identifiers: Results may show the name of a DICOM folder.
+        keep_identifiers: Results may show the name of a DICOM folder, study date and slice thickness.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -66,28 +69,77 @@ def correct_results(
     Raises:
         InputError: The CT is not to be found, or something that was given can't be used; nothing was written.
     """
-    progress("Reading", 0.0)
+    progress("Reading the CT", 0.0)
     volume = read_ct(ct if ct is not None else ct_of(results), series=series)
     if not keep_identifiers:
         volume = without_identifiers(volume)
     findings = read_findings(results, volume)
-    name, lesion_map = _map_of(findings)
+    if not keep_identifiers:
+        findings.record.pop("study", None)
     painted = None if edits is None else read_on_grid(edits, volume, "edits")
-    threshold = threshold_of(Path(results) / name) if threshold is None else threshold
-    correction = {"map": name, "threshold": threshold, "edits": Path(edits).name if edits else None}
+    threshold = threshold_of(Path(results) / _map_of(findings)[0]) if threshold is None else threshold
+    name = Path(edits).name if edits else None
+    corrected, refined = correct_findings(
+        findings,
+        painted,
+        name,
+        held=read_edits(results, volume),
+        threshold=threshold,
+        progress=progress,
+    )
+    write_findings(corrected, out, with_scene=with_scene, edits=refined.edits, progress=progress)
+    return {"files": sorted(path.name for path in Path(out).iterdir() if path.is_file()), **refined.counts()}
+
+
+def correct_findings(
+    findings: Findings,
+    edits: np.ndarray | Sequence[tuple[Any, int]] | None,
+    edits_name: str | None = None,
+    *,
+    held: np.ndarray | None = None,
+    threshold: float | None = None,
+    progress: Progress = silent,
+) -> tuple[Findings, Refined]:
+    """Correct the mask of findings that are in memory around painted voxels; nothing changes far from them.
+
+    Args:
+        findings: The results of one CT with their maps. The mask begins as it is.
+        edits: Shape (z, y, x): 1 lesion, 2 not lesion, 0 not painted; or strokes in their order: see
+            :func:`~DRAMLesionLib.correction.correct_case.refine_case`. None for none.
+        edits_name: What the edits are called in the record.
+        held: uint8 (z, y, x), what was painted before, which stays as it was painted where nothing is painted over it.
+        threshold: Threshold of the map, 0..1; None: that of the run.
+        progress: Told the stage and how much of it is done.
+
+    Returns:
+        The findings with the new mask, its table, and the map where strokes have moved it; and what the correction did.
+
+    Raises:
+        InputError: The edits have another shape than the CT, or other values.
+    """
+    name, lesion_map = _map_of(findings)
+    threshold = findings.threshold if threshold is None else threshold
+    correction = {"map": name, "threshold": threshold, "edits": edits_name}
     refined = refine_case(
-        volume,
+        findings.ct,
         findings.lobes,
         lesion_map,
-        painted,
+        edits,
         progress,
         label=findings.lesion,
         threshold=threshold,
         provenance={**correction, "versions": versions()},
     )
-    corrected = _corrected(findings, name, lesion_map, refined, correction)
-    write_findings(corrected, out, with_scene=with_scene, edits=refined.edits, progress=progress)
-    return {"files": sorted(path.name for path in Path(out).iterdir() if path.is_file()), **refined.counts()}
+    if held is not None:
+        refined = _holding(refined, held)
+    return _corrected(findings, name, lesion_map, refined, correction), refined
+
+
+def _holding(refined: Refined, held: np.ndarray) -> Refined:
+    """The correction with what was painted before it: new strokes do not spread over that."""
+    older = np.where(refined.edits == FORGET, held, np.uint8(FORGET))
+    label = np.where(older == FORGET, refined.label, np.uint8(older == LESION)).astype(np.uint8)
+    return replace(refined, label=label, edits=np.where(older == FORGET, refined.edits, older))
 
 
 def _map_of(findings: Findings) -> tuple[str, np.ndarray]:

@@ -4,6 +4,7 @@ The canonical axes are those of the input that lie nearest to the patient's left
 directions (LPS), reordered and flipped, never resampled. An oblique scan stays oblique.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,19 +84,71 @@ def read_ct(path: str | Path, series: str | None = None, *, allow_unusual: bool 
         _refuse_segmentation(path)
         image, name = read_image(path), stem(path)
         notes = header_notes(path)
-    image = _one_volume(image, path)
+    return ct_from_image(image, name, path, notes, allow_unusual=allow_unusual)
+
+
+def ct_from_image(
+    image: "sitk.Image",
+    name: str = "ct",
+    path: Path | None = None,
+    notes: tuple[str, ...] = (),
+    *,
+    allow_unusual: bool = False,
+) -> Volume:
+    """The CT of an image that is in memory, checked as a file is.
+
+    Args:
+        image: One 3-D volume of single values in HU.
+        name: What to call it where it has no file.
+        path: Where it came from; None where it has no file.
+        notes: What a reader of the results should know of the input, one sentence each.
+        allow_unusual: Take values that don't look like HU with a warning instead of an error.
+
+    Raises:
+        InputError: The image is no CT: see :func:`read_ct`.
+    """
+    what = path or Path(name)
+    image = _one_volume(image, what)
     volume = from_image(image, name, path)
-    check_geometry(volume.geometry, path)
-    check_finite(volume.array, path)
+    check_geometry(volume.geometry, what)
+    check_finite(volume.array, what)
     signed, lost = with_signs(volume.array)
-    array = compact(signed, path)
+    array = compact(signed, what)
     doubt = why_not_ct(array)
     if doubt and not allow_unusual:
-        raise InputError(f"{path}: does not look like a CT: {doubt}")
+        raise InputError(f"{what}: does not look like a CT: {doubt}")
     if doubt:
         notes = (*notes, f"does not look like a CT: {doubt}")
     notes = (*notes, *lost, *(() if doubt else clipped(array)))
     return Volume(array, volume.spacing_mm, volume.geometry, name, path, notes)
+
+
+def ct_from_array(array: np.ndarray, spacing_mm: Sequence[float], name: str = "ct") -> Volume:
+    """The CT of a plain array, checked as a file is; its first voxel lies at the origin.
+
+    Args:
+        array: HU, shape (z, y, x), canonical axes: z to superior, y to posterior, x to the patient's left.
+        spacing_mm: Voxel size (z, y, x) in mm.
+        name: What to call it.
+
+    Raises:
+        InputError: The array has another shape or no numbers, the spacing is not three numbers, or it is no CT: see
+            :func:`read_ct`.
+    """
+    import SimpleITK as sitk
+
+    array = np.asarray(array)
+    if array.ndim != 3:
+        raise InputError(f"{name}: has shape {array.shape}: give an array of shape (z, y, x)")
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name}: has values of type {array.dtype}: give HU as int16 or float32")
+    spacing = tuple(float(length) for length in spacing_mm)
+    if len(spacing) != 3 or not all(length > 0 for length in spacing):
+        raise InputError(f"{name}: spacing {spacing} mm: give three positive numbers (z, y, x)")
+    known = array.astype(np.float32) if array.dtype == np.float16 else array
+    image = sitk.GetImageFromArray(np.ascontiguousarray(known))
+    image.SetSpacing(spacing[::-1])
+    return ct_from_image(image, name)
 
 
 def without_identifiers(ct: Volume) -> Volume:
@@ -124,17 +177,33 @@ def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.
     Raises:
         InputError: The file can't be read, lies on another grid, or has NaN or infinite values.
     """
-    image = _one_volume(read_image(path), Path(path))
+    return image_on_grid(read_image(path), like, what, Path(path))
+
+
+def image_on_grid(image: "sitk.Image", like: Volume, what: str, path: Path | None = None) -> np.ndarray:
+    """The array of an image in memory that lies on the grid of ``like``; see :func:`read_on_grid`.
+
+    Args:
+        image: A 3-D image with one value per voxel.
+        like: The volume whose grid it must have.
+        what: What to call it in errors.
+        path: Its file, for errors; None where it has none.
+
+    Raises:
+        InputError: It lies on another grid, or has NaN or infinite values.
+    """
+    known = path or Path(what)
+    image = _one_volume(image, known)
     geometry = Geometry.from_image(image)
-    check_geometry(geometry, Path(path))
+    check_geometry(geometry, known)
     if geometry.orientation == like.geometry.orientation:
         difference = geometry.difference(like.geometry, what=what)
     else:
         difference = geometry.canonical().difference(like.geometry.canonical(), what=what)
     if difference:
-        raise InputError(f"{path}: {difference}: give one made from this CT")
+        raise InputError(f"{known}: {difference}: give one made from this CT")
     array = _canonical(image)
-    check_finite(array, Path(path))
+    check_finite(array, known)
     return array
 
 

@@ -122,13 +122,42 @@ def read_lobes(path: str | Path, ct: Volume, allow_missing: bool = False) -> Lob
         from DRAMLesionLib.images.volume import read_on_grid
 
         labels, warnings = lobes_of_values(path, read_on_grid(path, ct, "lobe mask"), ct)
+    return _known_lobes(path, labels, path.name, warnings, allow_missing)
+
+
+def lobes_of_array(
+    array: np.ndarray, ct: Volume, allow_missing: bool = False, name: str = "lobes"
+) -> LobeMap:
+    """The lobes of ``ct`` from a label map that is in memory; values, checks and warnings are those of a file.
+
+    Args:
+        array: Labels, shape (z, y, x) of ``ct.array``, canonical axes.
+        ct: The CT that they were made from.
+        allow_missing: Accept lobes without voxels.
+        name: What to call them in errors and in the record.
+
+    Raises:
+        InputError: The shape is another, or :func:`read_lobes` would refuse the values.
+    """
+    array = np.asarray(array)
+    if array.shape != ct.array.shape:
+        raise InputError(
+            f"{name}: shape {array.shape}, the CT has {ct.array.shape}: give them on the CT's grid"
+        )
+    labels, warnings = lobes_of_values(name, array, ct)
+    return _known_lobes(name, labels, name, warnings, allow_missing)
+
+
+def _known_lobes(
+    path: Path | str, labels: np.ndarray, source: str, warnings: tuple[str, ...], allow_missing: bool
+) -> LobeMap:
     refuse_impossible(path, labels)
     missing = _missing(labels)
     if missing and not allow_missing:
         raise InputError(
             f"{path}: no voxel of the {missing}: give all five lobes, or --allow-missing-lobes if it was resected"
         )
-    return LobeMap(labels, approximate=False, source=path.name, warnings=warnings)
+    return LobeMap(labels, approximate=False, source=source, warnings=warnings)
 
 
 def _missing(labels: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 from DRAMLesionLib.images.paths import exists, is_volume_file
 from DRAMLesionLib.images.volume import Volume, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lesions.quality import Flag, flags_of
+from DRAMLesionLib.lesions.quantify import Quantification, quantify
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results import report, seg_nrrd, table
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
 from DRAMLesionLib.results.dicom_seg import write_dicom_seg
 from DRAMLesionLib.results.dicom_source import DicomFolder
+from DRAMLesionLib.results.lesion_list import lesions_of, write_lesions
 from DRAMLesionLib.results.scene import available, process
 from DRAMLesionLib.results.scene.available import PICTURES, SCENE_NAME
 from DRAMLesionLib.system.allocation import give_freed_memory_back
@@ -30,7 +32,9 @@ from DRAMLesionLib.system.text_file import read_json
 LESION, SEGMENTATION = "lesion.nii.gz", "lesion.seg.nrrd"
 DRAM, REFINED, PROBABILITY = "dram.nii.gz", "refined_dram.nii.gz", "lesion_probability.nii.gz"
 LOBE_LABELS, EDITS = "lobes.nii.gz", "edits.nii.gz"
-TABLE, SUMMARY, REPORT = "lobes.csv", "summary.json", "report.html"
+CT_COPY = "segmented_ct.nii.gz"
+"""The CT itself, where it came from memory and lies in no file of its own."""
+TABLE, LESIONS, SUMMARY, REPORT = "lobes.csv", "lesions.csv", "summary.json", "report.html"
 OUTPUTS = {
     LESION: "lesion mask, 1 lesion",
     SEGMENTATION: "the same as a Slicer segmentation",
@@ -38,6 +42,7 @@ OUTPUTS = {
     REFINED: "the map after attention and CRF",
     LOBE_LABELS: "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
     TABLE: "table per lobe, per lung and in total",
+    LESIONS: "the lesions, the largest first",
     SUMMARY: "the table with settings, versions and times",
     REPORT: "report with pictures",
 }
@@ -57,10 +62,15 @@ def results_in(folder: str | Path) -> list[str]:
 
 def is_result(path: Path) -> bool:
     """Whether a file is a result of this software and no input: one of its names, beside its own summary."""
-    if path.name not in (*OWNED, EDITS):
+    if path.name not in (*OWNED, EDITS, CT_COPY):
         return False
+    return is_results(path.parent)
+
+
+def is_results(folder: str | Path) -> bool:
+    """Whether a folder holds the results of a CT: a whole summary."""
     try:
-        _read_summary(path.parent / SUMMARY)
+        _read_summary(Path(folder) / SUMMARY)
     except InputError:
         return False
     return True
@@ -101,6 +111,73 @@ def read_findings(folder: str | Path, ct: Volume, lobes: LobeMap | None = None) 
     return replace(findings, **_reading(folder / SUMMARY, summary.get("reading")))
 
 
+def read_edits(folder: str | Path, ct: Volume) -> np.ndarray | None:
+    """What a person painted on the results of a folder: uint8 (z, y, x), 1 lesion, 2 not lesion; None for nothing.
+
+    Edits that an older correction left beside newer results do not count.
+
+    Args:
+        folder: What ``segment`` or ``refine`` wrote.
+        ct: The CT that the results were made from, on the same grid.
+
+    Raises:
+        InputError: The edits are damaged, or lie on another grid than the CT.
+    """
+    folder = Path(folder)
+    corrected = "correction" in _read_summary(folder / SUMMARY)["record"]
+    if not corrected or not (folder / EDITS).is_file():
+        return None
+    return _labels(folder / EDITS, ct, "edits", 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What a folder of results says without its maps, which are as large as the CT.
+
+    Attributes:
+        lobes: The lobes.
+        lesion: uint8 (z, y, x), 1 lesion.
+        quantification: Counted anew from CT, lobes and lesion, with the ranges of the summary.
+        ct_name: For people: what the CT is called.
+        flags: What should be looked at in these results.
+        made_by: What decides how large a mask is, by name: method, models, lobes, whether a reader steered.
+    """
+
+    lobes: LobeMap
+    lesion: np.ndarray
+    quantification: Quantification
+    ct_name: str
+    flags: tuple[Flag, ...]
+    made_by: dict[str, str]
+
+
+def read_masks(folder: str | Path, ct: Volume) -> Masks:
+    """Read lobes, lesion and table of the results of a CT, without the maps.
+
+    Args:
+        folder: What ``segment`` wrote.
+        ct: The CT that the results were made from, on the same grid.
+
+    Raises:
+        InputError: A result is missing or damaged, or lies on another grid than the CT, or is another CT's.
+    """
+    folder = Path(folder)
+    summary = _read_summary(folder / SUMMARY)
+    known, record = summary["lobes"], summary["record"]
+    labels = _labels(folder / LOBE_LABELS, ct, "lobes", len(LOBES))
+    lobes = LobeMap(labels, bool(known["approximate"]), str(known["source"]))
+    lesion = _labels(folder / LESION, ct, "lesion mask", 1)
+    measured = quantify(ct.array, lobes, lesion, ct.spacing_mm).with_ranges(_ranges(summary))
+    _check_means(folder / SUMMARY, summary, ct.name, measured)
+    try:
+        flags = flags_of(record)
+    except TypeError as error:
+        raise InputError(f"{folder / SUMMARY}: its flags are damaged: segment the CT again") from error
+    return Masks(
+        lobes, lesion, measured, str(summary.get("ct", ct.name)), flags, table.made_by(summary, lobes)
+    )
+
+
 def _ranges(summary: dict[str, Any]) -> dict[int, tuple[float, float]]:
     """The range of each lobe's percentage, by the lobe's value, where the summary has one."""
     rows = {row.get("region"): row for row in summary.get("regions") or () if isinstance(row, dict)}
@@ -124,13 +201,17 @@ def check_same_ct(folder: str | Path, findings: Findings) -> None:
         InputError: It is another CT.
     """
     path = Path(folder) / SUMMARY
-    regions = _read_summary(path).get("regions")
+    _check_means(path, _read_summary(path), findings.ct.name, findings.quantification)
+
+
+def _check_means(path: Path, summary: dict[str, Any], name: str, table: Quantification) -> None:
+    regions = summary.get("regions")
     means = {row.get("region"): row.get("mean_hu") for row in regions or () if isinstance(row, dict)}
-    for region in findings.quantification.regions:
+    for region in table.regions:
         known = means.get(region.key)
         if isinstance(known, int | float) and abs(known - (region.mean_hu or 0)) > _SAME_HU:
             raise InputError(
-                f"{findings.ct.name}: not the CT of {path.parent}: its {region.name} has a mean of "
+                f"{name}: not the CT of {path.parent}: its {region.name} has a mean of "
                 f"{region.mean_hu or 0:.0f} HU, the results say {known:.0f}: give the CT that was segmented"
             )
 
@@ -164,7 +245,9 @@ def ct_of(folder: str | Path) -> Path:
     for place in places:
         if exists(place) and place.is_file():
             return place
-    raise InputError(f"{folder}: the CT of these results is not to be found: name it with --ct")
+    raise InputError(
+        f"{folder}: the CT of these results is not to be found: name it with --ct (in Python: ct=)"
+    )
 
 
 def _file_of(ct: Volume, folder: Path) -> str | None:
@@ -231,6 +314,7 @@ def write_findings(
     with_scene: bool = True,
     dicom_folder: DicomFolder | None = None,
     edits: np.ndarray | None = None,
+    with_ct: bool = False,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
 ) -> Findings:
@@ -242,6 +326,7 @@ def write_findings(
         with_scene: Write the scene and its pictures where slicer-core is installed.
         dicom_folder: The folder of the CT's series, where a DICOM Segmentation is wanted.
         edits: uint8 (z, y, x), what a person painted: 1 lesion, 2 not lesion; None writes none.
+        with_ct: Write the CT, too, so that the folder can be read without another file.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
 
@@ -270,6 +355,8 @@ def write_findings(
             write_mask(slim, folder)
             if edits is not None:
                 write_volume(edits, slim.ct, folder / EDITS)
+            if with_ct:
+                write_volume(slim.ct.array, slim.ct, folder / CT_COPY)
         if dicom_folder is not None:
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
@@ -281,16 +368,17 @@ def write_findings(
         pictures = {} if making is None else _finished_pictures(making, slim, watch, progress)
         progress("Writing the report", 0.0)
         report.write_report(slim, folder / REPORT, pictures, drawings)
-        slim.record["ct_file"] = _file_of(slim.ct, Path(out))
+        slim.record["ct_file"] = CT_COPY if with_ct else _file_of(slim.ct, Path(out))
         table.write_summary(slim, folder / SUMMARY)
     return slim
 
 
 def write_mask(findings: Findings, folder: Path) -> None:
-    """Write the lesion mask in its two formats, and the table that was counted from it."""
+    """Write the lesion mask in its two formats, and the two tables that were counted from it."""
     write_volume(findings.lesion, findings.ct, folder / LESION)
     seg_nrrd.write_segmentation(findings, folder / SEGMENTATION)
     table.write_table(findings, folder / TABLE)
+    write_lesions(lesions_of(findings), folder / LESIONS)
 
 
 def _finished_pictures(

@@ -170,3 +170,46 @@ def test_one_version_everywhere():
     newest = re.search(r"^## (\S+),", (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert f"\nversion: {DRAMLesionLib.__version__}\n" in citation
     assert newest and newest[1] == DRAMLesionLib.__version__
+
+
+def script_of(name: str):
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "Scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_reference_has_every_command_and_option() -> None:
+    import typer
+
+    from DRAMLesionLib.cli import app
+
+    text = script_of("command_reference").reference()
+    for name, command in typer.main.get_command(app).commands.items():
+        section = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        shown = [one.opts[0] for one in command.params if one.opts[0].startswith("--")]
+        assert all(f"`{option}" in section for option in shown), name
+    assert "dramlesion segment INPUT --out PATH" in text and "`--size NUMBER NUMBER NUMBER`" in text
+
+
+def test_a_notebook_keeps_what_its_cells_show_and_names_the_cell_that_fails(tmp_path) -> None:
+    notebooks = script_of("notebook")
+    path = tmp_path / "n.ipynb"
+    cells = [{"cell_type": "code", "source": ["a = 2\n", "print(a)\n", "a + 1"]}]
+    path.write_text(docs.json.dumps({"cells": [{"cell_type": "markdown", "source": ["# T"]}, *cells]}))
+    done = notebooks.run_notebook(path)
+    assert notebooks.as_markdown(done).split("\n\n") == [
+        "# T",
+        "```python\na = 2\nprint(a)\na + 1\n```",
+        "```text\n2\n```",
+        "```text\n3\n```\n",
+    ]
+    path.write_text(docs.json.dumps({"cells": [*cells, {"cell_type": "code", "source": ["a / 0"]}]}))
+    with pytest.raises(SystemExit, match="code cell 2: ZeroDivisionError"):
+        notebooks.run_notebook(path)
+
+
+def test_the_notebook_that_ships_shows_results() -> None:
+    notebook = docs.json.loads((REPOSITORY / "Documentation" / "notebook.ipynb").read_text(encoding="utf-8"))
+    text = script_of("notebook").as_markdown(notebook)
+    assert text.count("data:image/png;base64,") >= 2 and "dl.segment(" in text and "<table>" in text

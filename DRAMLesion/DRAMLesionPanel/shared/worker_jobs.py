@@ -12,55 +12,27 @@ of Slicer, and imports torch only for the jobs that need it.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.case import KeptModels
 
 LESION, EDITS, REPORT = "lesion", "edits", "report.html"
 
 
-class Models:
-    """The models that are loaded: those of the last job, which most likely are those of the next."""
-
-    def __init__(self) -> None:
-        """Nothing is loaded yet."""
-        self._key: tuple[Any, ...] | None = None
-        self._models: Any = None
-
-    def load(self, model: str | None, method: str | None, device: str) -> Any:
-        """The models of a run, loaded anew where others were asked for, or where their files have changed.
-
-        Raises:
-            InputError: There is no such model, method or device.
-        """
-        from DRAMLesionLib.lesions.networks.bundle_folders import bundle_folders, find_bundles
-        from DRAMLesionLib.lesions.run_models import load_case_models
-        from DRAMLesionLib.system.device import find_device
-
-        folders = (
-            {Path(model)} if model and Path(model).is_dir() else set(find_bundles(bundle_folders()).values())
-        )
-        files = sorted(
-            (str(file), file.stat().st_mtime_ns) for folder in folders for file in folder.glob("*/*")
-        )
-        key = (model, method, device, tuple(files))
-        if key != self._key:
-            self._key = self._models = None  # both would not fit into a small memory
-            self._models = load_case_models(model, method, find_device(device))
-            self._key = key
-        return self._models
-
-
 def warm(
-    models: Models, _reporter: Any, model: str | None, method: str | None, device: str
+    models: "KeptModels", _reporter: Any, model: str | None, method: str | None, device: str
 ) -> dict[str, Any]:
     """Load what the next segmentation needs."""
-    import DRAMLesionLib.case  # noqa: F401 - with all that it imports
+    import DRAMLesionLib.case
+    import DRAMLesionLib.lesions.find  # noqa: F401 - with torch and all else that it imports
 
     models.load(model, method, device)
     return {}
 
 
 def segment(
-    models: Models,
+    models: "KeptModels",
     reporter: Any,
     ct: str,
     out: str,
@@ -80,7 +52,7 @@ def segment(
     return {"out": out}
 
 
-def accept(_models: Models, reporter: Any, case: str, folder: str) -> dict[str, Any]:
+def accept(_models: "KeptModels", reporter: Any, case: str, folder: str) -> dict[str, Any]:
     """Store a corrected case, whose arrays lie in ``case``, in the training folder ``folder``."""
     import numpy as np
 
@@ -93,7 +65,7 @@ def accept(_models: Models, reporter: Any, case: str, folder: str) -> dict[str, 
     return {"case": str(stored)}
 
 
-def report(_models: Models, reporter: Any, case: str, path: str) -> dict[str, Any]:
+def report(_models: "KeptModels", reporter: Any, case: str, path: str) -> dict[str, Any]:
     """Write the report of a case, whose arrays lie in ``case``: a web page."""
     from DRAMLesionLib.results.arrays import read_arrays
     from DRAMLesionLib.results.report import write_report
@@ -103,7 +75,7 @@ def report(_models: Models, reporter: Any, case: str, path: str) -> dict[str, An
     return {"path": path}
 
 
-def pictures(_models: Models, reporter: Any, case: str, folder: str) -> dict[str, Any]:
+def pictures(_models: "KeptModels", reporter: Any, case: str, folder: str) -> dict[str, Any]:
     """Draw a report's pictures as PNG files, for a report that the panel prints."""
     from DRAMLesionLib.results.arrays import read_arrays
 
@@ -114,20 +86,32 @@ def pictures(_models: Models, reporter: Any, case: str, folder: str) -> dict[str
     return {"pictures": sorted(drawn)}
 
 
-def rank(_models: Models, reporter: Any, case: str, out: str) -> dict[str, Any]:
-    """Rank the lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
+def rank(
+    _models: "KeptModels", reporter: Any, case: str, out: str, lobes: list[int] | None = None
+) -> dict[str, Any]:
+    """Rank lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
     from DRAMLesionLib.lesions.steer import Steering
     from DRAMLesionLib.results.arrays import read_arrays
     from DRAMLesionPanel.shared.ranked_files import writeRanked
 
     findings = read_arrays(case, mapped=True)
     steering = Steering(findings.map, findings.threshold, findings.lobes.labels, findings.ct.spacing_mm)
-    lobes = {}
-    for number, lobe in enumerate(steering.boxes):
-        reporter.progress("Ranking the lobes", number / len(steering.boxes))
-        lobes[lobe] = steering.ranked(lobe)
-    writeRanked(Path(out), lobes)
+    ranked, wanted = {}, [lobe for lobe in steering.boxes if lobes is None or lobe in lobes]
+    for number, lobe in enumerate(wanted):
+        reporter.progress("Ranking the lobes", number / len(wanted))
+        ranked[lobe] = steering.ranked(lobe)
+    writeRanked(Path(out), ranked)
     return {"out": out}
+
+
+def lesions(_models: "KeptModels", reporter: Any, case: str) -> dict[str, Any]:
+    """List the lesions of a case, whose arrays lie in ``case``."""
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionLib.results.lesion_list import list_lesions
+
+    reporter.progress("Listing the lesions", 0.0)
+    findings = read_arrays(case, mapped=True)
+    return list_lesions(findings.ct, findings.lobes.labels, findings.lesion).to_dict()
 
 
 def drawPictures(findings: Any) -> dict[str, bytes]:
@@ -148,10 +132,11 @@ JOBS = {
     "report": report,
     "pictures": pictures,
     "rank": rank,
+    "lesions": lesions,
 }
 
 
-def do(job: dict[str, Any], models: Models) -> int:
+def do(job: dict[str, Any], models: "KeptModels") -> int:
     """Do a job; returns its exit code, which is a command's."""
     import typer
 
@@ -168,9 +153,10 @@ def do(job: dict[str, Any], models: Models) -> int:
 
 def main() -> None:
     """Work until the input ends."""
+    from DRAMLesionLib.case import KeptModels
     from DRAMLesionLib.system.allocation import give_freed_memory_back
 
-    models = Models()
+    models = KeptModels()
     for line in sys.stdin:
         job = json.loads(line)
         code = do(job, models)

@@ -23,6 +23,7 @@ from DRAMLesionLib.lesions.networks.bundle_folders import (
     SHIPPED,
     bundle_folders,
     bundle_metadata,
+    find_bundle,
     find_bundles,
 )
 from DRAMLesionLib.lesions.networks.bundle_folders import user_models_folder as user_models_folder
@@ -106,18 +107,7 @@ def find_model(name_or_folder: str | Path | None) -> Path:
     Raises:
         InputError: There is no such model; lists those there are.
     """
-    wanted = str(name_or_folder or DEFAULT_MODEL)
-    if (Path(wanted) / METADATA).is_file():
-        return Path(wanted)
-    known = list_models()
-    if wanted in known:
-        return known[wanted]
-    if Path(wanted).is_dir():
-        raise InputError(
-            f"{wanted}: no model: the folder has no {METADATA.as_posix()}: give a bundle's folder"
-        )
-    names = ", ".join(sorted(known)) or "none"
-    raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
+    return find_bundle(name_or_folder or DEFAULT_MODEL, SHIPPED)
 
 
 def model_kind(folder: str | Path) -> Kind:

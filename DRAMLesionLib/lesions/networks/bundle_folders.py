@@ -51,6 +51,30 @@ def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
     return bundles
 
 
+def find_bundle(name_or_folder: str | Path, shipped: Path = SHIPPED) -> Path:
+    """The folder of a lesion model's bundle.
+
+    Args:
+        name_or_folder: A bundle's folder or the name of a known one.
+        shipped: The folder of the bundles that ship.
+
+    Raises:
+        InputError: There is no such model; lists those there are.
+    """
+    wanted = str(name_or_folder)
+    if (Path(wanted) / METADATA).is_file():
+        return Path(wanted)
+    known = find_bundles(bundle_folders(shipped))
+    if wanted in known:
+        return known[wanted]
+    if Path(wanted).is_dir():
+        raise InputError(
+            f"{wanted}: no model: the folder has no {METADATA.as_posix()}: give a bundle's folder"
+        )
+    names = ", ".join(sorted(known)) or "none"
+    raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
+
+
 def _finds_lungs(folder: Path) -> bool:
     """Whether a bundle finds lungs, not lesions. A damaged one is told of where it is used."""
     try:

@@ -151,7 +151,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
     def fail(*_arguments, **_named):
         raise error
 
-    monkeypatch.setattr("DRAMLesionLib.case.find_lesions", fail)
+    monkeypatch.setattr("DRAMLesionLib.lesions.find.find_lesions", fail)
     monkeypatch.setattr("DRAMLesionLib.system.memory.obtainable_gib", lambda: 0.9)
     path = phantoms / "0" / "ct.nii.gz"
     with pytest.raises(NotEnoughMemory) as caught:

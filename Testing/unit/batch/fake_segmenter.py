@@ -21,6 +21,10 @@ def prepare(options):
     return "0" * 64
 
 
+def seconds(options):
+    return {"Reading": 1.0, "Finding": 2.0, "Writing": 1.0}
+
+
 def segment(source, out, *, done=None, wait_s=0.0, progress=None, lobes=None, **options):
     word, _, rest = Path(source).read_text().partition(" ")
     time.sleep(wait_s)
@@ -32,6 +36,15 @@ def segment(source, out, *, done=None, wait_s=0.0, progress=None, lobes=None, **
         os.kill(os.getpid(), signal.SIGSEGV)
     if word == "memory":
         raise MemoryError
+    if word == "stages":
+        for stage, fraction in (
+            ("Reading", 0.0),
+            ("Finding", 0.0),
+            ("Finding", 0.001),
+            ("Finding", 0.5),
+            ("Writing", 0.0),
+        ):
+            progress(stage, fraction)
     if word == "sleep":
         time.sleep(60)
     out = Path(out)

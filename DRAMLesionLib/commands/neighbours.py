@@ -1,4 +1,5 @@
-"""The commands ``export-nnunet`` and ``import-nnunet``."""
+"""The commands that write for, or read from, other programs: ``dicom-seg``, ``export-nnunet``, ``import-nnunet`` and
+``export-onnx``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,37 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
-from DRAMLesionLib.system.files import check_folder
+from DRAMLesionLib.system.files import check_folder, check_output_file
+
+
+def dicom_seg(
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="Folder with lesion.nii.gz and lobes.nii.gz of segment.")
+    ],
+    dicom: Annotated[Path, typer.Option("--dicom", help="DICOM folder of the CT.")],
+    out: Annotated[Path, typer.Option("--out", help="DICOM Segmentation to write.")],
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write a measurement report (TID 1500) too.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="UID of the DICOM series.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write lesion and lobes as a DICOM Segmentation that references the CT's series."""
+    with Reporter(json, debug) as reporter:
+        check_output_file(out)
+        from DRAMLesionLib.results.dicom_export import export_results
+
+        files = export_results(
+            results,
+            dicom,
+            out,
+            report=report,
+            series=series,
+            progress=reporter.progress,
+        )
+        reporter.result({"files": [str(file) for file in files]})
+        reporter.note(f"Written: {', '.join(str(file) for file in files)}")
 
 
 def export_nnunet(
@@ -59,3 +90,19 @@ def import_nnunet(
             reporter.note(
                 f"{case.folder}: {table.total.percent or 0:.1f} % lesion, score {table.total_score}/25"
             )
+
+
+def export_onnx(
+    out: Annotated[Path, typer.Option("--out", help="File to write, .onnx.")],
+    model: Annotated[str | None, typer.Option(help="Name of a model of either kind, or its folder.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model's network as ONNX and compare it with torch."""
+    with Reporter(json, debug) as reporter:
+        check_output_file(out)
+        from DRAMLesionLib.lesions.networks.onnx_export import export_onnx as run
+
+        done = run(model, out, reporter.progress)
+        reporter.result({"out": str(out), **done})
+        reporter.note(f"{out}: largest difference from torch {done['difference']:.1e}")

@@ -1,0 +1,1 @@
+"""The section Follow-up: two folders of results compared."""

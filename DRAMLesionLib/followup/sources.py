@@ -1,0 +1,88 @@
+"""Dates that are given as folders of results or as CTs: a CT is segmented first, as ``segment`` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from DRAMLesionLib.case import segment_case
+from DRAMLesionLib.followup.comparison import Comparison, check_days, check_distinct, check_out, compare
+from DRAMLesionLib.images.paths import exists
+from DRAMLesionLib.lesions.options import Options
+from DRAMLesionLib.results.folder import is_results, results_in
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.progress import Progress, silent
+
+
+def compare_sources(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    *,
+    cts: Sequence[str | Path | None] = (),
+    days: Sequence[float] = (),
+    coarser: float = 1.0,
+    options: Options | None = None,
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare dates, and write report and tables.
+
+    Args:
+        sources: For each date a folder of results, or a CT (a file or a DICOM folder), in order of time.
+        out: The folder for report and tables; results of CTs go to ``exam_1``, ``exam_2`` and so on inside it, and stay
+            there where the comparison is refused.
+        cts: The CT of each folder of results, in order; None where the results say where it is.
+        days: For each date the days since the first, rising; none where they are not known.
+        coarser: Factor on the voxel sizes of the registration; 2 is about six times as fast and less fine.
+        options: How to segment; no scene and no DICOM are written.
+        progress: Told the stage and how much of it is done.
+
+    Raises:
+        InputError: Something that was given can't be used.
+    """
+    if len(sources) < 2:
+        raise InputError("one exam alone: give at least two, the earliest first")
+    check_out(out)
+    check_distinct(sources)
+    check_days(days, len(sources))
+    options = replace(options or Options(), with_scene=False, dicom_seg=False)
+    places = list(cts) or [None] * len(sources)
+    if len(places) != len(sources):
+        raise InputError(f"{len(places)} CTs for {len(sources)} exams: give one for each, in order")
+    for source in sources:
+        _check_source(Path(source))
+    folders: list[Path] = []
+    for number, source in enumerate(map(Path, sources), start=1):
+        if is_results(source):
+            folders.append(source)
+            continue
+        folder = Path(out) / f"exam_{number}"
+
+        def told(stage: str, fraction: float, number: int = number) -> None:
+            progress(f"Exam {number}: {stage[:1].lower()}{stage[1:]}", fraction)
+
+        segment_case(source, folder, options, progress=told)
+        folders.append(folder)
+        places[number - 1] = source
+    comparison = compare(
+        *folders,
+        cts=places,
+        days=days,
+        coarser=coarser,
+        keep_identifiers=options.keep_identifiers,
+        progress=progress,
+    )
+    progress("Writing the comparison", 0.0)
+    comparison.save(out)
+    return comparison
+
+
+def _check_source(source: Path) -> None:
+    """Refuse what is neither a whole folder of results nor there at all, before anything long begins."""
+    if not exists(source):
+        raise InputError(f"{source}: no such file or folder: check the path")
+    left = results_in(source) if source.is_dir() and not is_results(source) else []
+    if left:
+        raise InputError(
+            f"{source}: results without a whole summary (there is {', '.join(left[:3])}): segment the CT again"
+        )
