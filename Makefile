@@ -9,13 +9,14 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test test-slicer-python mutants torture check format bench screenshots docs docs-test clean install install-test audit
+.PHONY: help demo test test-slicer-python interop mutants torture check format bench screenshots docs docs-test clean install install-test audit
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
 	@echo "make demo CT=FILE     the same on a CT of yours"
 	@echo "make test             run the tests"
 	@echo "make test-slicer-python   the tests that need no torch, on the Python of Slicer (3.12)"
+	@echo "make interop          ask nnU-Net, dcmqi, highdicom, MONAI and MONAI Label themselves about what is written for them"
 	@echo "make mutants          put known faults into a copy of the code, and see a test fail with each"
 	@echo "make torture          odd inputs, kills and fuzzing, all of them: a quarter of an hour on two cores"
 	@echo "make check            format check, lint, types, the rules of Slicer's Extensions Index"
@@ -62,6 +63,17 @@ test-slicer-python:
 	OMP_NUM_THREADS=1 DRAMLESION_TEST_WITHOUT_TORCH=1 $(VENV)/slicer-python/bin/python -m pytest -q -n 2 --dist loadfile \
 	  --deselect Testing/unit/system/test_requirements.py::test_the_rule_on_monai_is_what_monai_declares \
 	  --deselect Testing/unit/system/test_requirements.py::test_this_python_keeps_the_rules_and_doctor_says_so Testing/unit
+
+# Each in an environment of its own on top of .venv, so that torch is not installed once more. monailabel wants older packages.
+NNUNET := nnunetv2==2.8.1 dcmqi==1.5.7
+MONAILABEL := monailabel==0.8.5 numpy<2 pydicom<3 dicomweb-client<0.60 pynetdicom<3
+NEIGHBOURS := Testing/unit/training/data/test_nnunet.py Testing/unit/results/test_dicom_seg.py \
+  Testing/unit/lesions/networks/test_bundle_run.py
+interop: install-test
+	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/nnunet $(foreach package,$(NNUNET),'$(package)')
+	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/monailabel $(foreach package,$(MONAILABEL),'$(package)')
+	PATH="$(CURDIR)/$(VENV)/nnunet/bin:$$PATH" OMP_NUM_THREADS=1 $(VENV)/nnunet/bin/python -m pytest -q -rs $(NEIGHBOURS)
+	OMP_NUM_THREADS=1 $(VENV)/monailabel/bin/python -m pytest -q -rs Testing/unit/test_monai_label.py
 
 # An hour on two cores. FAULTS: words that the faults' names hold.
 FAULTS ?=

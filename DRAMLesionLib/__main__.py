@@ -4,6 +4,9 @@ import sys
 
 
 def _start() -> None:
+    from DRAMLesionLib.system.package import leave_current_folder
+
+    leave_current_folder()
     try:
         from DRAMLesionLib.cli import main
     except ModuleNotFoundError as error:

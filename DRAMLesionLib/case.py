@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.images.dicom.study import study_of
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.phantom.known_percent import known_percent
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_edits, read_findings, write_findings
+from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
@@ -117,6 +120,7 @@ def segment_to_arrays(
     with _ready_to_find(source, options or Options(), models, progress, Stopwatch()) as find:
         findings = find()
         progress("Handing over", 0.0)
+        lesions_of(findings)  # handed over, too: to list them would make the other process's window wait
         write_arrays(findings, out)
         return findings
 
@@ -142,7 +146,7 @@ def steer_case(
             was corrected by, if it was.
         series: UID of the DICOM series, where the folder holds several.
         with_scene: Write ``scene.mrb`` and its pictures anew where slicer-core is installed; else an older scene goes.
-        keep_identifiers: Results may show the name of a DICOM folder.
+        keep_identifiers: Results may show the name of a DICOM folder, study date and slice thickness.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -160,6 +164,8 @@ def steer_case(
         ct = without_identifiers(ct)
     findings = read_findings(results, ct)
     check_same_ct(results, findings)
+    if not keep_identifiers:
+        findings.record.pop("study", None)
     dicom_folder = check_source(source, series) if (Path(results) / DICOM_SEG).is_file() else None
     painted = read_edits(results, ct) if edits is None else read_on_grid(edits, ct, "edits")
     with watch.stage("steer"):
@@ -184,6 +190,7 @@ def _ready_to_find(
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
         ct = source if isinstance(source, Volume) else read_ct(source, series=options.series)
+    about = _about(source, options)
     if not options.keep_identifiers:
         ct = without_identifiers(ct)
     _check_choices(options)
@@ -205,11 +212,25 @@ def _ready_to_find(
             findings = find_lesions(ct, loaded, options, **how)
         else:
             findings = find_lesions_in(ct, lobes, loaded, crf=options.crf, **how)
+        findings.record.update(about)
         return steer_to(findings, options.reading) if options.reading else findings
 
     name = ct.name if isinstance(source, Volume) else str(source)
     with shortage_explained(name, lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
         yield find
+
+
+def _about(source: str | Path | Volume, options: Options) -> dict[str, Any]:
+    """What the record says of a CT beside its voxels: the given name, its study on request, the truth of a phantom."""
+    about: dict[str, Any] = {"name": " ".join(options.name.split())} if options.name else {}
+    if isinstance(source, Volume):
+        return about
+    shown = options.keep_identifiers if options.with_study is None else options.with_study
+    if shown and (study := study_of(source, options.series)):
+        about["study"] = study
+    if true_percent := known_percent(source):
+        about["phantom"] = {"true_percent": true_percent}
+    return about
 
 
 def _check_choices(options: Options) -> None:

@@ -112,6 +112,8 @@ def _read_elsewhere(app, name, source):
     app.env.note_dependency(str(file))
     text = file.read_text(encoding="utf-8")
     if name == "commands":
+        for script in (REPOSITORY / "DRAMLesionLib" / "commands").glob("*.py"):
+            app.env.note_dependency(str(script))
         text = _script("command_reference").reference()
     elif file.suffix == ".ipynb":
         text = _script("notebook").as_markdown(json.loads(text))

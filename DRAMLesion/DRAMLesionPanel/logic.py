@@ -1,13 +1,19 @@
 """What the module can do without its panel."""
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.scene.table import fill_table
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.correct.correction import Correction
+from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import (
     Results,
     addingResults,
@@ -15,6 +21,7 @@ from DRAMLesionPanel.results.nodes import (
     findResults,
     isUntouched,
     readingFindings,
+    writeLesions,
 )
 from DRAMLesionPanel.segment.run import SegmentRun, commandOf
 from DRAMLesionPanel.shared.child_process import LibraryProcess
@@ -123,10 +130,11 @@ class PanelLogic:
         return (yield from readingFindings(results))
 
     def updateTable(self, results: Results) -> None:
-        """Let table and chart follow from the lesion as it is now."""
+        """Let table and chart follow from the lesion as it is now; the list of lesions holds no longer."""
         known = self.openCorrection(results)
         table = known.table if known else findingsOf(results).quantification
         fill_table(results.tableNode, table.regions)
+        writeLesions(results, None)
 
     def forget(self) -> None:
         """Drop what belongs to a scene that is closed."""
@@ -150,13 +158,32 @@ class PanelLogic:
     def _carryingOver(self, correction: Correction, findings: Findings, ctNode: Any) -> Steps[Results]:
         """Put new findings with the edits of an earlier run into the scene."""
         yield "edits"
+        ranking = Ranking()
         try:
+            findings = yield from self._ranking(ranking, correction, findings)
             with correction.working():
-                findings = yield from correction.carryingOver(findings)
+                findings = yield from correction.carryingOver(findings, ranking.lobes)
                 results = yield from addingResults(findings, ctNode, edited=True)
         except BaseException:
             # Half of it is of the new run: the next one begins with what the scene holds.
             self._corrections.pop(ctNode.GetID(), None)
             raise
+        finally:
+            ranking.end()
         correction.saveStrokes()
         return results
+
+    def _ranking(self, ranking: Ranking, correction: Correction, findings: Findings) -> Steps[Findings]:
+        """Rank the lobes of a new run that a reader gave numbers; the findings say so where that fails."""
+        correction.settle()
+        said = correction.said
+        wanted = [lobe.value for lobe in LOBES if said.of(lobe.value) is not None]
+        if not wanted:
+            return findings
+        try:
+            yield from ranking.making(self.worker, findings, logging.info, wanted)
+        except InputError as error:
+            note = _("The reader's numbers were not kept: {error}").format(error=error)
+            warnings = [*findings.record.get("warnings", ()), note]
+            findings = replace(findings, record={**findings.record, "warnings": warnings})
+        return findings

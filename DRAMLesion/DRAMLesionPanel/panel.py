@@ -15,6 +15,7 @@ from DRAMLesionPanel.correct.steer_section import SteerSection
 from DRAMLesionPanel.followup.followup_section import FollowUpSection
 from DRAMLesionPanel.install.install_section import InstallSection
 from DRAMLesionPanel.logic import PanelLogic
+from DRAMLesionPanel.results.lesions_section import LesionsSection
 from DRAMLesionPanel.results.nodes import Results, findResults
 from DRAMLesionPanel.results.results_section import ResultsSection
 from DRAMLesionPanel.segment.input_section import InputSection
@@ -49,6 +50,7 @@ class Panel:
         self.inputs = InputSection(self)
         self.run = RunSection(self)
         self.results = ResultsSection(self)
+        self.lesions = LesionsSection(self)
         self.correct = CorrectSection(self)
         self.steer = SteerSection(self)
         self.followup = FollowUpSection(self)
@@ -73,6 +75,7 @@ class Panel:
                 self.inputs.update()
                 self.run.update()
                 self.results.update()
+                self.lesions.update()
                 self.correct.update()
                 self.steer.update()
                 self.train.update()
@@ -146,6 +149,7 @@ class Panel:
         """The scene is about to be closed."""
         self.run.cancel()
         self.results.closeScene()
+        self.lesions.closeScene()
         self.steer.closeScene()
         self.correct.closeScene()
         self.logic.forget()

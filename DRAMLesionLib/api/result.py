@@ -15,6 +15,7 @@ from DRAMLesionLib.images.volume import to_image, without_identifiers
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quality import Flag, flags_of
 from DRAMLesionLib.results import folder as results_folder
+from DRAMLesionLib.results.numbers import ml_text, percent_text
 from DRAMLesionLib.results.table import summary, warnings_of
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
@@ -247,7 +248,8 @@ class Result:
         """One line: the CT, its percentage, score and flags."""
         total, ct = self.findings.quantification.total, self.findings.ct
         name = ct.path.name if ct.path is not None else ct.name
-        words = [f"{self.percent:.1f} % lesion", f"{total.lesion_ml:.0f} mL", f"score {self.score}/25"]
+        words = [f"{percent_text(total.percent)} % lesion", f"{ml_text(total.lesion_ml)} mL"]
+        words.append(f"score {self.score}/25")
         words += ["approximate lobes"] if self.approximate_lobes else []
         words += [f"flags: {', '.join(flag.code for flag in self.flags)}"] if self.flags else []
         return f"<Result of {name}: {', '.join(words)}>"

@@ -16,6 +16,7 @@ from scipy import ndimage
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import LESION_COLOR, css
 from DRAMLesionLib.results.figures import blend, spread_slices
+from DRAMLesionLib.results.numbers import percent_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +101,7 @@ def _draw_bars(axes: Axes, findings: Findings) -> None:
     colors = [css(lobe.color) for lobe in LOBES]
     bars = axes.barh([region.key for region in regions], percents, color=colors)
     texts = [
-        f" {percent:.1f} %, score {region.score or 0}"
+        f" {percent_text(percent)} %, score {region.score or 0}"
         for percent, region in zip(percents, regions, strict=True)
     ]
     axes.bar_label(bars, texts, fontsize=7)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from DRAMLesionLib.results.numbers import ABSENT, ml_text, percent_text
 from DRAMLesionLib.results.table import COLUMNS, READER_COLUMNS, wanted_of
 from DRAMLesionLib.system.errors import InputError
 
@@ -96,8 +97,9 @@ class Table(Sequence[dict[str, Any]]):
         )
 
     def _repr_html_(self) -> str:
+        style = ' style="text-align: right"'
         head, *rows = (
-            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+            "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell in row)
             for tag, row in zip(["th", *["td"] * len(self._rows)], self.cells(), strict=True)
         )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -118,9 +120,9 @@ def table_of(findings: Findings) -> Table:
 def _cell(row: dict[str, Any], column: str) -> str:
     value = row[column]
     if value is None:
-        return "-"
+        return ABSENT
+    if column == "lesion_percent":
+        return percent_text(value)
     if column == "lesion_percent_low":
-        return f"{value:.0f}-{row['lesion_percent_high']:.0f}"
-    if isinstance(value, float):
-        return f"{value:.0f}" if value >= 100 else "<0.1" if 0 < value < 0.05 else f"{value:.1f}"
-    return str(value)
+        return f"{value:.0f}–{row['lesion_percent_high']:.0f}"
+    return ml_text(value) if isinstance(value, float) else str(value)

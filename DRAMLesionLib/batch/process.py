@@ -16,7 +16,7 @@ from typing import IO, Any
 from DRAMLesionLib.batch.work import CASES, CRASHED, FAILED, WORK, Case, Job, Outcome, to_json
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import remove_stale
-from DRAMLesionLib.system.package import PACKAGE
+from DRAMLesionLib.system.package import module_command, module_environment
 from DRAMLesionLib.system.progress import Progress, silent
 
 MOST_STARTS = 6
@@ -101,7 +101,7 @@ class CaseProcess:
 
     def _launch(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [_python(), "-m", "DRAMLesionLib.batch.worker"]
+        command = module_command("DRAMLesionLib.batch.worker", python=_python())
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -208,17 +208,12 @@ def _environment(threads: int) -> dict[str, str]:
     """So that workers share the cores, and find the library from a checkout, too."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     limits = dict.fromkeys((*names, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), str(max(1, threads)))
-    where = str(PACKAGE.parent)
-    known = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([where, *([known] if known else [])])
     return {
-        **os.environ,
+        **module_environment(),
         **limits,
         # Threads that spin while they wait take time from the other workers.
         "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONPATH": path,
         "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
     }
 
 

@@ -88,7 +88,10 @@ def write_batch_report(out: str | Path) -> Path:
         The report.
     """
     out = Path(out)
-    write_text(out / REPORT_NAME, render_page("batch.html.j2", _values(out), {"number": _number}))
+    write_text(
+        out / REPORT_NAME,
+        render_page("batch.html.j2", _values(out), {"number": _number}),
+    )
     return out / REPORT_NAME
 
 

@@ -50,7 +50,7 @@ def segment(source: Path, out: Path, *, progress: Progress = silent, **options: 
     """
     from DRAMLesionLib.case import segment_case
 
-    chosen = Options(**{**options, "keep_identifiers": True})
+    chosen = Options(**{**options, "keep_identifiers": True, "with_study": False})
     segment_case(source, out, chosen, models=_models(chosen), progress=progress)
 
 

@@ -17,7 +17,13 @@ Lobes = Annotated[
     typer.Option(help="Lobes on the CT's grid: label map, .seg.nrrd or TotalSegmentator's folder."),
 ]
 KeepIdentifiers = Annotated[
-    bool, typer.Option("--keep-identifiers", help="Results may show the name of a DICOM folder.")
+    bool,
+    typer.Option(
+        "--keep-identifiers", help="Results may show a DICOM folder's name, study date and slice thickness."
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="What the report calls the CT, instead of its file's name.")
 ]
 Percent = Annotated[
     str | None,

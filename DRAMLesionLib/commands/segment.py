@@ -14,6 +14,7 @@ from DRAMLesionLib.commands.options import (
     KeepIdentifiers,
     Lobes,
     MissingLobes,
+    Name,
     Out,
     Percent,
     Score,
@@ -48,6 +49,7 @@ def segment(
     score: Score = None,
     who: Who = "",
     allow_missing_lobes: MissingLobes = False,
+    name: Name = None,
     keep_identifiers: KeepIdentifiers = False,
     handover: Annotated[
         bool,
@@ -76,6 +78,7 @@ def segment(
             with_scene=not no_scene,
             dicom_seg=dicom_seg,
             keep_identifiers=keep_identifiers,
+            name=name,
             reading=reading_of(percent, score, who),
         )
         reporter.expect(options.seconds())

@@ -60,7 +60,7 @@ def correct_results(
         series: UID of the DICOM series, where the folder holds several.
         threshold: Threshold of the map, 0..1; None: that of the run.
         with_scene: Write the Slicer scene, too.
-        keep_identifiers: Results may show the name of a DICOM folder.
+        keep_identifiers: Results may show the name of a DICOM folder, study date and slice thickness.
         progress: Told the stage and how much of it is done.
 
     Returns:
@@ -74,6 +74,8 @@ def correct_results(
     if not keep_identifiers:
         volume = without_identifiers(volume)
     findings = read_findings(results, volume)
+    if not keep_identifiers:
+        findings.record.pop("study", None)
     painted = None if edits is None else read_on_grid(edits, volume, "edits")
     threshold = threshold_of(Path(results) / _map_of(findings)[0]) if threshold is None else threshold
     name = Path(edits).name if edits else None

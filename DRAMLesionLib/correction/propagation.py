@@ -13,6 +13,7 @@ A few hundred equations and one matrix product: no iterations over the volume, n
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,7 +108,7 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         lung that the stroke doesn't touch.
     """
     touched = np.unique(patch.lung[patch.stroke])
-    distance = _distance(patch.stroke, patch.spacing_mm, settings.reach_mm)
+    distance = _distance(patch.stroke, patch.lung > 0, patch.spacing_mm, settings.reach_mm)
     near = (distance <= settings.reach_mm) & (patch.lung > 0) & np.isin(patch.lung, touched)
     targets = np.flatnonzero(near)
     new = patch.logits.copy().reshape(-1)
@@ -177,8 +178,10 @@ def _evenly(indices: np.ndarray, count: int) -> np.ndarray:
     return indices[np.linspace(0, indices.size - 1, count).astype(np.intp)] if count else indices[:0]
 
 
-def _distance(stroke: np.ndarray, spacing_mm: tuple[float, float, float], reach_mm: float) -> np.ndarray:
-    """Distance to the stroke in mm; infinite outside the box that the reach makes around it."""
+def _distance(
+    stroke: np.ndarray, wanted: np.ndarray, spacing_mm: tuple[float, float, float], reach_mm: float
+) -> np.ndarray:
+    """Distance to the stroke in mm where it is wanted; infinite elsewhere, and outside the box that the reach makes."""
     distance = np.full(stroke.shape, np.inf, np.float32)
     box = []
     for axis in range(3):
@@ -186,7 +189,15 @@ def _distance(stroke: np.ndarray, spacing_mm: tuple[float, float, float], reach_
         pad = int(np.ceil(reach_mm / spacing_mm[axis]))
         box.append(slice(max(0, int(hit[0]) - pad), int(hit[-1]) + 1 + pad))
     near = (box[0], box[1], box[2])
-    distance[near] = ndimage.distance_transform_edt(~stroke[near], sampling=spacing_mm)
+    inside = wanted[near]
+    nearest = ndimage.distance_transform_edt(
+        ~stroke[near], sampling=spacing_mm, return_distances=False, return_indices=True
+    )
+    # The distances of all voxels would take as long again as the nearest ones.
+    squares = np.zeros(np.count_nonzero(inside))
+    for voxel, other, length in zip(np.nonzero(inside), nearest, spacing_mm, strict=True):
+        squares += ((other[inside] - voxel) * length) ** 2
+    distance[near][inside] = np.sqrt(squares)
     return distance
 
 
@@ -196,14 +207,29 @@ def _features(patch: Patch, settings: Propagation, voxels: np.ndarray) -> np.nda
     rows = np.empty((voxels.size, 6), np.float32)
     for axis, index in enumerate(np.unravel_index(voxels, shape)):
         rows[:, axis] = (index - shape[axis] / 2) * (spacing[axis] / settings.distance_mm)
-    inside = (patch.lung > 0).astype(np.float32)
-    hu = np.clip(patch.hu, -1000, 200).astype(np.float32) * inside
-    for column, (sigma_mm, width) in enumerate(
-        ((settings.fine_mm, settings.fine_hu), (settings.coarse_mm, settings.coarse_hu)), start=3
-    ):
-        rows[:, column] = _smooth_inside(hu, inside, sigma_mm / spacing).reshape(-1)[voxels] / width
+    scales = ((settings.fine_mm, settings.fine_hu), (settings.coarse_mm, settings.coarse_hu))
+    with ThreadPoolExecutor(len(scales)) as pool:  # scipy's filters let other threads run
+        smoothed = pool.map(lambda scale: _smoothed_hu(patch, scale[0], voxels), scales)
+        for column, (values, (_sigma_mm, width)) in enumerate(zip(smoothed, scales, strict=True), start=3):
+            rows[:, column] = values / width
     rows[:, 5] = patch.start.reshape(-1)[voxels] / settings.start_scale
     return rows
+
+
+def _smoothed_hu(patch: Patch, sigma_mm: float, voxels: np.ndarray) -> np.ndarray:
+    """float32 (voxels,): HU smoothed inside the lungs, at flat indices; nothing further away is looked at than needed."""
+    shape = patch.hu.shape
+    ends = [(int(index.min()), int(index.max())) for index in np.unravel_index(voxels, shape)]
+    pads = [int(TRUNCATE * sigma_mm / length + 0.5) for length in patch.spacing_mm]
+    z, y, x = (
+        slice(max(0, low - pad), min(length, high + pad + 1))
+        for (low, high), pad, length in zip(ends, pads, shape, strict=True)
+    )
+    inside = (patch.lung[z, y, x] > 0).astype(np.float32)
+    hu = np.clip(patch.hu[z, y, x], -1000, 200).astype(np.float32) * inside
+    smooth = _smooth_inside(hu, inside, sigma_mm / np.asarray(patch.spacing_mm, np.float32))
+    index = np.unravel_index(voxels, shape)
+    return smooth[tuple(i - side.start for i, side in zip(index, (z, y, x), strict=True))]
 
 
 def _smooth_inside(values: np.ndarray, inside: np.ndarray, sigmas: np.ndarray) -> np.ndarray:

@@ -43,8 +43,12 @@ class Options:
         allow_missing_lobes: Accept a lobe without voxels, for instance after a lobectomy.
         with_scene: Write ``scene.mrb`` and its pictures where slicer-core is installed.
         dicom_seg: Write ``lesion.dcm`` too, a DICOM Segmentation that references the CT, which has to be DICOM.
-        keep_identifiers: Results may show the name of a DICOM folder. Its tags are never shown, but in ``lesion.dcm``,
-            which belongs to the patient's study and names both, as the standard asks.
+        keep_identifiers: Results may show the name of a DICOM folder, study date and slice thickness. Other tags are
+            never shown, but in ``lesion.dcm``, which belongs to the patient's study and names both, as the standard asks.
+        with_study: Study date and slice thickness may be shown; None: as ``keep_identifiers``. A batch gives its cases
+            neutral names and keeps those, but no dates.
+        name: What the report calls the CT; None: its file's name, and a case number for DICOM without
+            ``keep_identifiers``.
         reading: A reader's numbers that steer the mask; None leaves it as the model found it.
     """
 
@@ -58,6 +62,8 @@ class Options:
     with_scene: bool = True
     dicom_seg: bool = False
     keep_identifiers: bool = False
+    with_study: bool | None = None
+    name: str | None = None
     reading: Reading | None = None
 
     def __post_init__(self) -> None:

@@ -48,6 +48,8 @@ HU_SOURCE = (
 """Where the HU ranges come from, and what does not come from there."""
 
 _GROUND_GLASS, _CONSOLIDATION, _OTHER = 1, 2, 3
+DENSITY_CLASSES = 3
+"""How many density classes a lesion voxel can have, see :func:`density_class`."""
 _SLAB_VOXELS = 2_000_000
 
 
@@ -218,9 +220,12 @@ class RunningQuantification:
             before: The mask that was there, shape of the box.
             after: The mask that is there now, shape of the box.
         """
-        hu, labels = self._hu[box], self._labels[box]
-        dram = None if self._dram is None else self._dram[box]
-        self._sums += _sums(hu, labels, after, dram) - _sums(hu, labels, before, dram)
+        changed = (before != 0) != (after != 0)
+        if not changed.any():
+            return
+        hu, labels = self._hu[box][changed], self._labels[box][changed]
+        dram = None if self._dram is None else self._dram[box][changed]
+        self._sums += _sums(hu, labels, after[changed], dram) - _sums(hu, labels, before[changed], dram)
 
     @property
     def table(self) -> Quantification:
@@ -249,7 +254,7 @@ def _sums(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarr
     inside = labels != 0
     values = hu[inside]
     bins = labels[inside].astype(np.intp) * 4
-    bins += np.where(lesion[inside] != 0, _density_class(values), 0)
+    bins += np.where(lesion[inside] != 0, density_class(values), 0)
     sums[0] = np.bincount(bins, minlength=24)
     sums[1] = np.bincount(bins, weights=values, minlength=24)
     if dram is not None:
@@ -257,7 +262,15 @@ def _sums(hu: np.ndarray, labels: np.ndarray, lesion: np.ndarray, dram: np.ndarr
     return sums
 
 
-def _density_class(hu: np.ndarray) -> np.ndarray:
+def density_class(hu: np.ndarray) -> np.ndarray:
+    """The density class of lesion voxels: 1 ground glass, 2 consolidation, 3 other.
+
+    Args:
+        hu: HU, any shape.
+
+    Returns:
+        Integers of the same shape.
+    """
     ground_glass = (hu >= GROUND_GLASS_HU[0]) & (hu < GROUND_GLASS_HU[1])
     consolidation = (hu >= CONSOLIDATION_HU[0]) & (hu <= CONSOLIDATION_HU[1])
     return np.where(ground_glass, _GROUND_GLASS, np.where(consolidation, _CONSOLIDATION, _OTHER))

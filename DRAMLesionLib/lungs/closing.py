@@ -29,9 +29,23 @@ LEAST_BITE_MM = 4.0
 
 
 def close_lungs(
-    lungs: np.ndarray, allowed: np.ndarray, coarse: np.ndarray, hazy_hu: float, spacing: np.ndarray
+    lungs: np.ndarray,
+    allowed: np.ndarray,
+    likely: np.ndarray,
+    coarse: np.ndarray,
+    hazy_hu: float,
+    spacing: np.ndarray,
 ) -> np.ndarray:
-    """Take vessels and dense lesions into each lung; label 1 left, 2 right."""
+    """Take vessels and dense lesions into each lung; label 1 left, 2 right.
+
+    Args:
+        lungs: uint8: 1 left, 2 right.
+        allowed: bool: the body without air that is no lung.
+        likely: bool: what may be lung; elsewhere only what lung encloses is taken in.
+        coarse: HU, float32.
+        hazy_hu: Below this, beside a lung and on the side of the ribs, is ground glass of that lung.
+        spacing: Voxel size in mm.
+    """
     closed = np.zeros_like(lungs)
     margin = [int(np.ceil(25.0 / s)) for s in spacing]
     middle = middle_of(allowed[(lungs > 0).any(axis=(1, 2))])
@@ -44,12 +58,13 @@ def close_lungs(
         )
         lung = lungs[wide] == side
         free = (lungs[wide] == 0) & (closed[wide] == 0) & allowed[wide]
-        lung |= _reach(lung, (coarse[wide] < hazy_hu) & free, side, spacing)
+        chosen = free & likely[wide]
+        lung |= _reach(lung, (coarse[wide] < hazy_hu) & chosen, side, spacing)
         pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]]))
         pockets |= _bites(lung, middle - wide[2].start, spacing)
         pockets &= _faces_ribs(lung, side) & (coarse[wide] < BONE_HU)
-        whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & free)
-        closed[wide][_fill_holes(whole, spacing) & (free | lung)] = side
+        whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & chosen)
+        closed[wide][fill_holes(whole, spacing) & (free | lung)] = side
     return closed
 
 
@@ -123,7 +138,7 @@ def _beyond(lung: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return seen(2, side == RIGHT), seen(2, side == LEFT), seen(1, False), seen(1, True)
 
 
-def _fill_holes(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def fill_holes(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Fill what is enclosed in 3-D, and what is enclosed in an axial slice if small: not the top of the diaphragm."""
     mask = ndimage.binary_fill_holes(mask)
     labels, count = label_slices(~mask)

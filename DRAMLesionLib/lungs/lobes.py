@@ -48,7 +48,7 @@ _LEFT, _RIGHT = "SCT^7771000^Left", "SCT^24028007^Right"
 
 LOBES: tuple[Lobe, ...] = (
     Lobe(1, "LUL", "left upper lobe", "left", "lung_upper_lobe_left", (86, 180, 233), _entry(_UPPER, _LEFT)),
-    Lobe(2, "LLL", "left lower lobe", "left", "lung_lower_lobe_left", (0, 114, 178), _entry(_LOWER, _LEFT)),
+    Lobe(2, "LLL", "left lower lobe", "left", "lung_lower_lobe_left", (213, 94, 0), _entry(_LOWER, _LEFT)),
     Lobe(
         3, "RUL", "right upper lobe", "right", "lung_upper_lobe_right", (240, 228, 66), _entry(_UPPER, _RIGHT)
     ),

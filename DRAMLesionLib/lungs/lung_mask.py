@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from DRAMLesionLib.lungs.body import body_of, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
+from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, doubtful_haze
 
 if TYPE_CHECKING:
     import torch
@@ -79,10 +80,14 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     sides = _pieces(np.where(body, shares, 0), grid_mm)
     if not sides.any():
         return np.zeros(hu.shape, np.uint8)
-    sides, never = _judged_by_piece(sides, part, body, spacing)
-    closed = close_lungs(sides, body & ~never, part, HAZY_HU, spacing)
+    total = shares.sum(axis=0)
+    sides, never = _judged_by_piece(sides, total, part, body, spacing)
+    likely = (total > LEAST_LIKELY) | (part > HAZE_HU[1])
+    closed = close_lungs(sides, body & ~never, likely, part, HAZY_HU, spacing)
     level, side = _levels(sides, closed, shares, part, grid_mm)
     level[never] = -1.0
+    off = doubtful_haze(level > 0, total, part, spacing)
+    level[off] = -0.3
     return _on_ct_grid(level, side, box, coarse.shape, hu.shape)
 
 
@@ -181,7 +186,7 @@ def _pieces(shares: np.ndarray, grid_mm: float) -> np.ndarray:
 
 
 def _judged_by_piece(
-    sides: np.ndarray, coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray
+    sides: np.ndarray, total: np.ndarray, coarse: np.ndarray, body: np.ndarray, spacing: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Air is lung or none by the piece: what the network has half of is lung, what it has less of is gas.
 
@@ -202,7 +207,7 @@ def _judged_by_piece(
     near = ndimage.distance_transform_edt(sides == 0, spacing) <= ADDED_MM
     other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
     result = sides.copy()
-    added = chosen & near & (sides == 0)
+    added = chosen & near & (sides == 0) & (total > LEAST_LIKELY)
     result[added] = np.where(_nearest_side(sides)[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
     result[other | walled] = 0
     return result, other | walled

@@ -16,6 +16,7 @@ from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.phantom import lesions, vessels
 from DRAMLesionLib.phantom.anatomy import Thorax
 from DRAMLesionLib.phantom.fields import Grid
+from DRAMLesionLib.phantom.known_percent import FILE_NAME
 from DRAMLesionLib.phantom.tissues import paint_slab
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory, write_text
@@ -144,7 +145,7 @@ def save_phantom(phantom: Phantom, folder: str | Path, progress: Progress = sile
             "percent": dict(zip(abbreviations, phantom.percent, strict=True)),
             "severity_wanted": dict(zip(abbreviations, phantom.severity, strict=True)),
         }
-        write_text(staging / "percent.json", json.dumps(facts, indent=2) + "\n")
+        write_text(staging / FILE_NAME, json.dumps(facts, indent=2) + "\n")
     progress("Writing the phantom", 1.0)
 
 

@@ -18,6 +18,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, Region
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
+from DRAMLesionLib.results.lesion_list import LesionList, keep_lesions, known_lesions
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.text_file import read_json
@@ -71,6 +72,7 @@ def writing_arrays(
         "probability": findings.probability,
     }
     written = {name: array for name, array in arrays.items() if name in names and array is not None}
+    lesions = known_lesions(findings)
     words = {
         "arrays": list(written),
         "approximate": findings.lobes.approximate,
@@ -80,6 +82,7 @@ def writing_arrays(
         "ct": _words_of_ct(findings.ct),
         "reading": findings.reading.to_dict() if findings.reading else None,
         "cuts": findings.cuts,
+        "lesion_list": lesions.to_dict() if lesions else None,
     }
     with staged_directory(out, (WORDS, *map(_file, arrays)), last=WORDS) as folder:
         for name, array in written.items():
@@ -139,7 +142,7 @@ def reading_arrays(
     table = Quantification(tuple(Region(**region) for region in words["regions"]))
     maps = (arrays.get("refined"), arrays.get("probability"))
     reading, cuts = words.get("reading"), words.get("cuts")
-    return Findings(
+    findings = Findings(
         ct,
         lobes,
         arrays["dram"],
@@ -150,6 +153,9 @@ def reading_arrays(
         reading=Reading(**reading) if reading else None,
         cuts=tuple(cuts) if cuts else None,
     )
+    if words.get("lesion_list"):
+        keep_lesions(findings, LesionList.from_dict(words["lesion_list"]))
+    return findings
 
 
 def read_arrays(folder: str | Path, ct: Volume | None = None, *, mapped: bool = False) -> Findings:

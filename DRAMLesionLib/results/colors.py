@@ -37,6 +37,12 @@ LESION_COLOR: tuple[int, int, int] = (204, 0, 255)
 """Red, green, blue (0..255) of the lesion's outline and surface."""
 
 
+GROUND_GLASS_COLOR = "#56b4e9"
+CONSOLIDATION_COLOR = "#0072b2"
+OTHER_COLOR = "#9aa5b1"
+"""The density classes of a lesion in charts: Okabe and Ito's light and dark blue, and a grey."""
+
+
 def map_colors(values: np.ndarray) -> np.ndarray:
     """float32 RGB 0..1, shape (..., 3), of a lesion map's values 0..1."""
     places = np.linspace(0.0, 1.0, len(MAP_COLORS))

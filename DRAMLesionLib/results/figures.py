@@ -18,7 +18,14 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
-from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colors
+from DRAMLesionLib.results.colors import (
+    CONSOLIDATION_COLOR,
+    GROUND_GLASS_COLOR,
+    LESION_COLOR,
+    OTHER_COLOR,
+    css,
+    map_colors,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +37,6 @@ if TYPE_CHECKING:
 LUNG_WINDOW_HU = (-1350.0, 150.0)
 """The grey scale of CT slices: level -600, width 1500 HU."""
 
-GROUND_GLASS_COLOR = "#56b4e9"
-CONSOLIDATION_COLOR = "#0072b2"
-OTHER_COLOR = "#9aa5b1"
 DRAM_COLOR = "#e69f00"
 OUTLINE_COLOR = css(LESION_COLOR)
 TEXT_COLOR = "#1f2933"
@@ -54,13 +58,15 @@ class _Slice:
         hu: HU, shape (rows, columns).
         heat: dRAM 0..1, the same shape.
         lesion: Boolean, the same shape.
+        lobes: Labels, the same shape.
         size_mm: Height and width in mm.
-        label: For people: ``axial 46/120, S 12 mm``: its number from inferior or anterior, and where it lies.
+        label: For people: ``axial 46/120, S 12 mm``: its number from inferior, anterior or right, and where it lies.
     """
 
     hu: np.ndarray
     heat: np.ndarray
     lesion: np.ndarray
+    lobes: np.ndarray
     size_mm: tuple[float, float]
     label: str
 
@@ -158,25 +164,29 @@ def _montage(findings: Findings, axis: int, count: int) -> bytes:
             box = (left / width, bottom / height, _PANEL_INCHES / width, panel / height)
             _draw_slice(figure.add_axes(box), one, overlay, marks=number == 0)
     _draw_legend(figure, width, height, scale=_PANEL_INCHES / width_mm)
-    return _few_colors(_png(figure))
+    return _few_colors(_pixels(figure))
 
 
 def _slices(findings: Findings, axis: int, count: int) -> list[_Slice]:
-    lobes, lesion, hu = findings.lobes.labels, findings.lesion, findings.ct.array
-    spacing = findings.ct.spacing_mm
-    box = _lung_box(lobes, spacing)
-    numbers = spread_slices(lesion, lobes, axis, count)
-    name = ("axial", "coronal")[axis]
-    shown = []
-    # z runs from inferior to superior: axial slices from the top down, coronal rows turned upside down.
-    for number in reversed(numbers) if axis == 0 else numbers:
-        cut: tuple[Any, ...] = (number, box[1], box[2]) if axis == 0 else (box[0], number, box[2])
-        planes = [array[cut] if axis == 0 else array[cut][::-1] for array in (hu, findings.map, lesion)]
-        pixel = (spacing[1 - axis], spacing[2])
-        size = (planes[0].shape[0] * pixel[0], planes[0].shape[1] * pixel[1])
-        label = f"{name} {number + 1}/{hu.shape[axis]}, {_position(findings.ct, axis, number)}"
-        shown.append(_Slice(planes[0], planes[1], planes[2] != 0, size, label))
-    return shown
+    box = _lung_box(findings.lobes.labels, findings.ct.spacing_mm)
+    numbers = spread_slices(findings.lesion, findings.lobes.labels, axis, count)
+    # z runs from inferior to superior: axial slices are shown from the top down.
+    return [
+        _slice_of(findings, axis, number, box) for number in (reversed(numbers) if axis == 0 else numbers)
+    ]
+
+
+def _slice_of(findings: Findings, axis: int, number: int, box: tuple[slice, ...]) -> _Slice:
+    """One slice as it is shown: rows that run toward superior are turned upside down."""
+    ct, spacing = findings.ct, findings.ct.spacing_mm
+    cut: tuple[Any, ...] = (*box[:axis], number, *box[axis + 1 :])
+    arrays = (ct.array, findings.map, findings.lesion, findings.lobes.labels)
+    hu, heat, lesion, lobes = (array[cut] if axis == 0 else array[cut][::-1] for array in arrays)
+    rows, columns = spacing[1 if axis == 0 else 0], spacing[1 if axis == 2 else 2]
+    size = (hu.shape[0] * rows, hu.shape[1] * columns)
+    name = ("axial", "coronal", "sagittal")[axis]
+    label = f"{name} {number + 1}/{ct.array.shape[axis]}, {_position(ct, axis, number)}"
+    return _Slice(hu, heat, lesion != 0, lobes, size, label)
 
 
 def _position(ct: Volume, axis: int, number: int) -> str:
@@ -184,9 +194,9 @@ def _position(ct: Volume, axis: int, number: int) -> str:
     index = (np.asarray(ct.array.shape) - 1) / 2.0
     index[axis] = number
     point = ct.geometry.canonical().matrix @ np.append(index[::-1], 1.0)
-    # LPS: the second coordinate grows to posterior, the third to superior.
+    # LPS: the first coordinate grows to the left, the second to posterior, the third to superior.
     value = float(point[2 - axis])
-    toward = ("S", "I") if axis == 0 else ("P", "A")
+    toward = (("S", "I"), ("P", "A"), ("L", "R"))[axis]
     return f"{toward[value < 0]} {abs(value):.0f} mm"
 
 
@@ -248,7 +258,7 @@ def _draw_legend(figure: Figure, width: float, height: float, scale: float) -> N
     axes.set_ylim(0.0, _LEGEND_INCHES)
     middle = 0.18
     text: dict[str, Any] = {"va": "center", "fontsize": 7.5, "color": TEXT_COLOR}
-    axes.text(0.54, middle, "dRAM 0", ha="right", **text)
+    axes.text(0.54, middle, "map 0", ha="right", **text)
     axes.text(1.78, middle, "1", ha="left", **text)
     if width > 2.3:
         axes.plot([2.1, 2.4], [middle, middle], color="black", linewidth=3.2)
@@ -351,8 +361,15 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _few_colors(png: bytes) -> bytes:
-    """The same picture with 96 greys and 160 colours of its overlay: under half the size.
+def _pixels(figure: Figure) -> np.ndarray:
+    """What a figure looks like: uint8 RGB, shape (rows, columns, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def _few_colors(pixels: np.ndarray) -> bytes:
+    """A PNG of RGB pixels, uint8 (rows, columns, 3), with 96 greys and 160 colours of its overlay: under half the size.
 
     CT noise hardly compresses. A palette over all pixels would serve the many grey ones and band the heatmap, so
     each kind gets its share.
@@ -360,7 +377,6 @@ def _few_colors(png: bytes) -> bytes:
     from PIL import Image
     from scipy.spatial import cKDTree
 
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     greys = np.repeat(np.linspace(0, 255, 96).round(), 3).reshape(-1, 3)
     index = np.rint(pixels.mean(axis=-1) * (95 / 255)).astype(np.uint8)
     colored = np.ptp(pixels, axis=-1) > 6

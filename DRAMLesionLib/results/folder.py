@@ -18,6 +18,7 @@ from DRAMLesionLib.results import report, seg_nrrd, table
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
 from DRAMLesionLib.results.dicom_seg import write_dicom_seg
 from DRAMLesionLib.results.dicom_source import DicomFolder
+from DRAMLesionLib.results.lesion_list import lesions_of, write_lesions
 from DRAMLesionLib.results.scene import available, process
 from DRAMLesionLib.results.scene.available import PICTURES, SCENE_NAME
 from DRAMLesionLib.system.allocation import give_freed_memory_back
@@ -32,7 +33,7 @@ DRAM, REFINED, PROBABILITY = "dram.nii.gz", "refined_dram.nii.gz", "lesion_proba
 LOBE_LABELS, EDITS = "lobes.nii.gz", "edits.nii.gz"
 CT_COPY = "segmented_ct.nii.gz"
 """The CT itself, where it came from memory and lies in no file of its own."""
-TABLE, SUMMARY, REPORT = "lobes.csv", "summary.json", "report.html"
+TABLE, LESIONS, SUMMARY, REPORT = "lobes.csv", "lesions.csv", "summary.json", "report.html"
 OUTPUTS = {
     LESION: "lesion mask, 1 lesion",
     SEGMENTATION: "the same as a Slicer segmentation",
@@ -40,6 +41,7 @@ OUTPUTS = {
     REFINED: "the map after attention and CRF",
     LOBE_LABELS: "lobes, 1 LUL, 2 LLL, 3 RUL, 4 RML, 5 RLL",
     TABLE: "table per lobe, per lung and in total",
+    LESIONS: "the lesions, the largest first",
     SUMMARY: "the table with settings, versions and times",
     REPORT: "report with pictures",
 }
@@ -323,10 +325,11 @@ def write_findings(
 
 
 def write_mask(findings: Findings, folder: Path) -> None:
-    """Write the lesion mask in its two formats, and the table that was counted from it."""
+    """Write the lesion mask in its two formats, and the two tables that were counted from it."""
     write_volume(findings.lesion, findings.ct, folder / LESION)
     seg_nrrd.write_segmentation(findings, folder / SEGMENTATION)
     table.write_table(findings, folder / TABLE)
+    write_lesions(lesions_of(findings), folder / LESIONS)
 
 
 def _finished_pictures(

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from DRAMLesionLib.results.numbers import hu_text, ml_text, mm_text, percent_text, range_text
 from DRAMLesionLib.system.package import PACKAGE
+
+_NUMBERS: dict[str, Callable[..., Any]] = {
+    "percent": percent_text,
+    "ml": ml_text,
+    "hu": hu_text,
+    "mm": mm_text,
+    "range": range_text,
+}
 
 
 def render_page(
@@ -14,7 +23,8 @@ def render_page(
     Args:
         template: The template's file name, such as ``report.html.j2``.
         values: What the template names; a name that it lacks is an error.
-        filters: Functions that the template applies by ``value | name``.
+        filters: Functions that the template applies by ``value | name``, beside ``percent``, ``ml``, ``hu``, ``mm`` and
+            ``range`` of :mod:`DRAMLesionLib.results.numbers`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -25,5 +35,5 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(filters or {})
+    environment.filters.update({**_NUMBERS, **(filters or {})})
     return environment.get_template(template).render(values)

@@ -19,6 +19,8 @@ from DRAMLesionLib.lesions.quantify import (
     Region,
 )
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.lesion_list import lesions_of
+from DRAMLesionLib.results.numbers import ABSENT, ml_text, percent_text, range_text
 from DRAMLesionLib.system.files import write_text
 
 if TYPE_CHECKING:
@@ -61,9 +63,6 @@ FLAGS_COLUMN = "flags"
 
 ALL_COLUMNS = (*COLUMNS, LOBES_COLUMN, *READER_COLUMNS, FLAGS_COLUMN)
 """Every column of the table, in order."""
-
-
-_ABSENT = "–"
 
 
 def write_table(findings: Findings, path: str | Path) -> None:
@@ -116,7 +115,7 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
 
 
 def summary(findings: Findings) -> dict[str, Any]:
-    """What ``summary.json`` holds: the table, the score, how they were defined, warnings and the record.
+    """What ``summary.json`` holds: the table, the score, the lesions, how all were defined, warnings and the record.
 
     Returns:
         JSON values only. Percentages are 0..100, volumes mL, densities HU.
@@ -134,6 +133,7 @@ def summary(findings: Findings) -> dict[str, Any]:
         "total_severity_score_maximum": 5 * len(LOBES),
         "lobes": {"approximate": findings.lobes.approximate, "source": findings.lobes.source},
         "regions": regions,
+        **lesions_of(findings).to_dict(),
         **({"reading": _reading(findings)} if findings.reading else {}),
         "definitions": {
             "severity_score_from_percent": list(SCORE_EDGES),
@@ -230,19 +230,12 @@ def print_table(findings: Findings, console: Console) -> None:
 def _terminal_row(region: Region) -> list[str]:
     # Without the word "lobe" the table fits a terminal of 80 columns.
     name = region.name.removesuffix(" lobe")
-    score = _ABSENT if region.score is None else str(region.score)
+    score = ABSENT if region.score is None else str(region.score)
     if region.key == "total":
         score = f"{score}/{5 * len(LOBES)}"
-    amounts = [_ml(region.ground_glass_ml), _ml(region.consolidation_ml)]
-    shares = [_percent(region.percent), range_text(region)]
-    return [name, _ml(region.volume_ml), _ml(region.lesion_ml), *shares, score, *amounts]
-
-
-def range_text(region: Region) -> str:
-    """The range of a lobe's percentage for people, such as ``3–7``; a dash where there is none."""
-    if region.percent_low is None or region.percent_high is None:
-        return _ABSENT
-    return f"{region.percent_low:.0f}–{region.percent_high:.0f}"
+    amounts = [ml_text(region.ground_glass_ml), ml_text(region.consolidation_ml)]
+    shares = [percent_text(region.percent), range_text(region)]
+    return [name, ml_text(region.volume_ml), ml_text(region.lesion_ml), *shares, score, *amounts]
 
 
 def _ct_name(findings: Findings) -> str:
@@ -253,19 +246,3 @@ def _csv_field(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _percent(value: float | None) -> str:
-    """One decimal; what is there but rounds to nothing is ``<0.1``."""
-    if value is None:
-        return _ABSENT
-    return "<0.1" if 0.0 < value < 0.05 else f"{value:.1f}"
-
-
-def _ml(value: float) -> str:
-    return f"{value:.0f}" if value >= 100.0 else _percent(value)
-
-
-def _hu(value: float | None) -> str:
-    # The minus sign, as wide as digits; a hyphen would read as a dash in a table.
-    return _ABSENT if value is None else f"{value:.0f}".replace("-", "−")

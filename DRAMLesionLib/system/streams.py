@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from DRAMLesionLib.system.package import module_command
+
 
 class Pipe(io.RawIOBase):
     """A file descriptor to write to; once nobody reads it, what is written goes nowhere.
@@ -76,5 +78,5 @@ def restart_in_utf8() -> None:
     """
     if sys.getfilesystemencoding().lower().replace("-", "") == "utf8" or os.name == "nt":
         return
-    command = [sys.executable, "-X", "utf8", "-m", "DRAMLesionLib", *sys.argv[1:]]
+    command = module_command("DRAMLesionLib", *sys.argv[1:], options=("-X", "utf8"))
     os.execv(sys.executable, [os.fsencode(word) for word in command])

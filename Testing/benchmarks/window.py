@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 900.0
 
 
 class Watch:
@@ -56,16 +57,38 @@ class Watch:
 
 
 def phantom_findings(size: tuple[int, int, int]):
-    """A phantom's true lesion as if a network had found it."""
+    """A phantom's true lesion as if a network had found it; each voxel of it is eight, which is made sooner."""
+    from scipy import ndimage
+
     from DRAMLesionLib.lesions.findings import Findings
     from DRAMLesionLib.lesions.quantify import quantify
     from DRAMLesionLib.phantom import make_phantom
+    from DRAMLesionLib.results.lesion_list import lesions_of
 
-    phantom = make_phantom(size, (350 / size[0], 300 / size[1], 310 / size[2]), seed=1)
-    dram = np.clip(0.8 * phantom.lesion + 0.05, 0, 1).astype(np.float32) * (phantom.lobes.labels > 0)
-    table = quantify(phantom.ct.array, phantom.lobes, phantom.lesion, phantom.ct.spacing_mm, dram)
+    half = tuple(length // 2 for length in size)
+    phantom = make_phantom(half, tuple(mm / n for mm, n in zip((350, 300, 310), half, strict=True)), seed=1)
+    array, labels, lesion = (
+        part.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        for part in (phantom.ct.array, phantom.lobes.labels, phantom.lesion)
+    )
+    spacing_mm = tuple(length / 2 for length in phantom.ct.spacing_mm)
+    geometry = replace(
+        phantom.ct.geometry,
+        spacing=tuple(mm / 2 for mm in phantom.ct.geometry.spacing),
+        size=tuple(2 * n for n in phantom.ct.geometry.size),
+    )
+    ct = replace(phantom.ct, array=array, spacing_mm=spacing_mm, geometry=geometry)
+    lobes = replace(phantom.lobes, labels=labels)
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).random(phantom.lesion.shape, np.float32), 1.5)
+    noise = (noise - noise.mean()) / noise.std()
+    graded = np.clip(0.25 + 0.5 * phantom.lesion + 0.08 * noise, 0, 1).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    dram = graded.astype(np.float32) * (labels > 0)
+    lesion = (dram > 0.5).astype(np.uint8)
+    table = quantify(array, lobes, lesion, spacing_mm, dram)
     record = {"settings": {"threshold": 0.5}}
-    return Findings(phantom.ct, phantom.lobes, dram, phantom.lesion, table, record, None, dram.copy())
+    found = Findings(ct, lobes, dram, lesion, table, record, None, dram.copy())
+    lesions_of(found)
+    return found
 
 
 def brush(findings, lesion: np.ndarray, number: int):
@@ -79,6 +102,75 @@ def brush(findings, lesion: np.ndarray, number: int):
         for c, r, n in zip(centre, reach, findings.ct.array.shape, strict=True)
     )
     return box, value
+
+
+def steered(panel, ui, watch: Watch, results, application) -> dict[str, list[tuple[float, ...]]]:
+    """The reader's numbers: until the sliders can be moved, then steps of a drag of the largest lobe."""
+    steer, correction = panel.steer, panel.logic.openCorrection(results)
+    opening = watch.measure(
+        lambda: setattr(ui.steerCollapsibleButton, "collapsed", False),
+        lambda: bool(steer._lobes) and steer.rows[1].slider.enabled,
+    )
+    lobe = max(steer._lobes, key=lambda number: steer._lobes[number].count)
+    slider, steps = steer.rows[lobe].slider, []
+    for percent in np.linspace(20, 60, 21):
+        steps.append(
+            watch.measure(lambda p=percent: setattr(slider, "value", float(p)), lambda: not steer._wanted)
+        )
+    resting = watch.measure(lambda: None, lambda: not correction.dragging)
+    ui.steerCollapsibleButton.collapsed = True
+    application.processEvents()
+    return {"sliders open": [opening], "a step of a slider": steps[1:], "the slider rests": [resting]}
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that a process has computed, with its threads; 0 where the system does not say."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def second_ct(size: tuple[int, int, int]) -> dict[str, list[tuple[float, ...]]]:
+    """From the click to the outline for a second CT of the session, by the models that ship, on the CPU."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing" / "panel")]
+    from panel_standin.application import loadModule, openPanel, start
+
+    application = start()
+    module = loadModule(REPOSITORY / "DRAMLesion" / "DRAMLesion.py")
+    import slicer
+
+    from DRAMLesionLib.phantom import make_phantom
+    from DRAMLesionLib.results.scene import mrml
+
+    small = make_phantom((96, 96, 80), (3.7, 3.7, 3.7), seed=2).ct
+    large = phantom_findings(size).ct
+    nodes = []
+    for ct in (small, large):
+        nodes.append(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom"))
+        mrml.fill_volume_node(nodes[-1], ct.array, ct)
+    widget = openPanel(module)
+    panel, watch = widget.panel, Watch(application)
+    panel.parameters.device = "cpu"
+    panel.parameters.show3D = False
+    outlined: list[tuple[float, float]] = []
+
+    def outline() -> bool:
+        run = panel.run.current
+        if not outlined and run is not None and run.inScene and panel.currentResults() is not None:
+            outlined.append((time.perf_counter(), cpu_of(panel.logic.worker.pid or 0)))
+        return run is None
+
+    panel.parameters.inputVolume = nodes[0]
+    watch.measure(widget.ui.segmentButton.click, outline)
+    outlined.clear()
+    panel.parameters.inputVolume = nodes[1]
+    begin, computed = time.perf_counter(), cpu_of(panel.logic.worker.pid)
+    figures = watch.measure(widget.ui.segmentButton.click, outline)
+    shown = (outlined[0][0] - begin, outlined[0][1] - computed, figures[2], figures[3])
+    return {"second CT: outline (worker's seconds)": [shown], "second CT: all (window's seconds)": [figures]}
 
 
 def run(size: tuple[int, int, int], strokes: int) -> dict[str, list[tuple[float, ...]]]:
@@ -146,6 +238,7 @@ def run(size: tuple[int, int, int], strokes: int) -> dict[str, list[tuple[float,
         )
         figures = watch.measure(lambda: None, lambda c=correction, d=done: len(c._groups) > d)
         measured.setdefault("a stroke's refined outline", []).append(figures)
+    measured.update(steered(panel, ui, watch, results, application))
     measured["the table follows"] = [watch.measure(panel.correct._onTable, lambda: True)]
     with tempfile.TemporaryDirectory() as folder:
         ui.trainingFolderSelector.currentPath = str(Path(folder) / "training")
@@ -171,9 +264,11 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, nargs=3, default=(512, 512, 300), metavar=("X", "Y", "Z"))
     parser.add_argument("--strokes", type=int, default=20)
+    parser.add_argument("--second", action="store_true", help="segment a second CT, by the models that ship")
     given = parser.parse_args()
+    size = tuple(given.size)
     print("| step | until done | 95 % | longest gap |\n|---|---|---|---|")
-    for name, rows in run(tuple(given.size), given.strokes).items():
+    for name, rows in (second_ct(size) if given.second else run(size, given.strokes)).items():
         figures = np.asarray(rows)
         median, most = np.median(figures, axis=0), figures.max(axis=0)
         high = np.percentile(figures, 95, axis=0)

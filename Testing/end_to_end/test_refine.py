@@ -1,6 +1,7 @@
 """Correction from the command line, on the outputs of the main job."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -82,7 +83,11 @@ def test_a_folder_of_results_is_corrected_near_the_strokes_alone(run, results, e
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     voxel_ml = float(np.prod(spacing)) / 1000
     assert summary["total_lesion_ml"] == pytest.approx(after.sum() * voxel_ml, rel=1e-3)
-    assert summary["record"]["correction"]["painted_voxels"] == (painted > 0).sum()
+    strokes = summary["record"]["correction"]
+    assert strokes["painted_voxels"] == (painted > 0).sum()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert re.search(rf"{strokes['strokes']} strokes? of {strokes['painted_voxels']} voxels", page)
+    assert "True %" in page
 
 
 def test_corrected_results_can_be_corrected_again_and_go_beside_the_first(run, results, edits, tmp_path):

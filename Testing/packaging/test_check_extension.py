@@ -169,6 +169,7 @@ def test_every_place_of_the_address_is_named(copy, capsys):
         "DRAMLesion.json",
         "DRAMLesion.s4ext",
         "DRAMLesion/DRAMLesionPanel/about.py",
+        "Documentation/index.md",
         "pyproject.toml",
     }
     (copy / "Documentation" / "new.md").write_text(

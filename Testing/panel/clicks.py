@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -93,6 +95,20 @@ def stroke(panel, application, voxels: np.ndarray, add: bool) -> None:
     logic.ModifySegmentByLabelmap(results.lesionSegmentationNode, "lesion", modifier, mode, True, False)
     for _ in range(3):
         application.processEvents()
+
+
+def in_this_process(_worker, temporary, kind, findings, _tell, withMaps=False, **arguments):
+    """What ``inWorker`` does, but in this process, which has torch loaded already: a worker needs seconds for it."""
+    from DRAMLesionPanel.shared.worker_jobs import JOBS
+
+    from DRAMLesionLib.results.arrays import writing_arrays
+
+    with tempfile.TemporaryDirectory(dir=temporary) as folder:
+        yield from writing_arrays(
+            findings, folder, ("ct", "lobes", "dram", "lesion", "refined", "probability")
+        )
+        reporter = SimpleNamespace(progress=lambda *_: None)
+        return JOBS[kind](None, reporter, case=folder, **arguments)
 
 
 def accepted(panel, application) -> None:

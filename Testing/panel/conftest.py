@@ -88,8 +88,11 @@ def findings(phantom, models):
     """What the library finds in the phantom with the small model."""
     from DRAMLesionLib.lesions.find import find_lesions
     from DRAMLesionLib.lesions.networks.bundle import load_model
+    from DRAMLesionLib.results.lesion_list import lesions_of
 
-    return find_lesions(phantom.ct, load_model(models / "tiny"))
+    found = find_lesions(phantom.ct, load_model(models / "tiny"))
+    lesions_of(found)  # as the worker does, which hands the list over
+    return found
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Correcting, accepting and reopening, clicked in a stand-in for Slicer (see panel_standin)."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_report_has_the_results_of_now(segmented, application, tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     ml = segmented.logic.panelLogic.currentFindings(results).quantification["RUL"].lesion_ml
     assert "Research use only" in text and f"{ml:.0f}" in text
+    assert re.search(r"strokes? of \d+ voxels", text)
 
 
 def test_a_stroke_is_refined_undone_and_redone(segmented, application):

@@ -317,6 +317,45 @@ def test_remaining_time_and_loss_go_on_over_sessions(application, module):
     assert len(points) == 10 and points[-1] == pytest.approx((0.95, 0.5))
 
 
+def test_a_sentence_says_whether_the_error_is_good(module):
+    from DRAMLesionPanel.train.progress import TrainingProgress
+
+    progress = TrainingProgress()
+    assert progress.verdict() == ""
+
+    def epoch(number, points):
+        progress.take(
+            {"event": "step", "epoch": number, "epochs": 20, "step": number, "steps": 20, "loss": 1.0}
+        )
+        if points is not None:
+            progress.take({"event": "epoch", "epoch": number, "epochs": 20, "step": number, "steps": 20, "loss": 1.0,
+                           "validation_mae_points": points, "seconds": 1.0})  # fmt: skip
+
+    epoch(1, None)
+    assert "No scans are watched" in progress.verdict()
+    epoch(2, 20.0)
+    assert "no better than a threshold" in progress.verdict()
+    epoch(3, 6.0)
+    assert "better than a threshold" in progress.verdict() and "epoch 3" in progress.verdict()
+    epoch(4, 2.04)
+    assert "as near as the recipes came" in progress.verdict() and "2.0 points" in progress.verdict()
+    for number in range(5, 10):
+        assert "no longer" not in progress.verdict()
+        epoch(number, 3.0)
+    assert "off by 3.0 points; best: 2.0, epoch 4" in progress.verdict()
+    assert "falls no longer" in progress.verdict()
+
+
+def test_the_charts_axis_has_round_epochs_and_the_last(module):
+    from DRAMLesionPanel.train.curve import ticks
+
+    assert ticks(2) == [0, 1, 2] and ticks(1) == [0, 1]
+    assert ticks(20) == [0, 5, 10, 15, 20] and ticks(33) == [0, 10, 20, 33]
+    for epochs in range(1, 400):
+        shown = ticks(epochs)
+        assert shown[0] == 0 and shown[-1] == epochs and shown == sorted(set(shown)) and len(shown) <= 7
+
+
 def test_user_models_are_found_beside_the_shipped_ones(own, models):
     from DRAMLesionLib.lesions.networks.bundle import (
         find_model,

@@ -388,6 +388,27 @@ def test_the_table_shows_one_decimal_and_whole_titles(segmented, application):
         assert view.columnWidth(index) >= metrics.horizontalAdvance(title), title
 
 
+def test_the_last_column_that_is_seen_is_seen_whole(segmented, application):
+    """The panel showed "Volume (m", in new results and after each change of the table."""
+    view = segmented.ui.resultsTableView
+
+    def edges() -> list[int]:
+        header = view.horizontalHeader()
+        order = sorted(range(view.model().columnCount()), key=header.visualIndex)
+        return list(np.cumsum([view.columnWidth(index) for index in order]))
+
+    assert view.viewport().width in edges()
+    segmented.logic.panelLogic.updateTable(segmented.panel.currentResults())
+    segmented.panel.update()
+    assert view.viewport().width in edges()
+    segmented.parent.resize(620, 1100)
+    application.processEvents()
+    application.processEvents()
+    assert view.viewport().width in edges()
+    rows = view.model().rowCount() * view.rowHeight(0)
+    assert 0 <= view.viewport().height - rows < 24, "all rows, and no blank strip below them"
+
+
 def test_surfaces_come_into_sight(segmented, application, findings, monkeypatch):
     import slicer
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from clicks import accepted, ball, lesion_of, open_correction, stroke, wait_until
+from clicks import accepted, ball, in_this_process, lesion_of, open_correction, stroke, wait_until
 
 RUL, RML, RLL = 3, 4, 5
 
@@ -26,8 +26,10 @@ def findings(findings):
 
 @pytest.fixture
 def steering(segmented, application, monkeypatch):
-    """The panel with results, its sliders open and its lobes ranked by the worker."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    """The panel with results, its sliders open and its lobes ranked."""
+    from DRAMLesionPanel.correct import ranking
+
+    monkeypatch.setattr(ranking, "inWorker", in_this_process)
     opened(segmented, application)
     return segmented
 
@@ -180,8 +182,123 @@ def test_a_saved_scene_keeps_the_numbers_and_the_steered_lesion(steering, applic
     assert correction.edits[centre] == 1, "what was painted before still counts as painted"
 
 
+@pytest.fixture
+def another(findings):
+    """What another run finds: a map that is moved, and so is the lesion."""
+    inside = findings.lobes.labels > 0
+    moved = np.where(inside, np.roll(findings.refined, 4, axis=2), np.float32(0))
+    lesion = ((moved > findings.threshold) & inside).astype(np.uint8)
+    return replace(findings, refined=moved, lesion=lesion)
+
+
+def test_the_surface_goes_while_a_slider_moves_and_comes_when_it_rests(steering, application):
+    segmentation = steering.panel.currentResults().lesionSegmentationNode.GetSegmentation()
+    steering.panel.parameters.show3D = True
+    steering.panel.update()
+    assert segmentation.ContainsRepresentation("Closed surface")
+    move(steering, application, RUL, 40.0)
+    assert not segmentation.ContainsRepresentation("Closed surface")
+    rested(steering, application)
+    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"), 30)
+
+
+def test_a_new_run_keeps_the_numbers_and_what_was_painted(steering, application, findings, another, ct):
+    steering.ui.readerLineEdit.text = "A. Reader"
+    steering.ui.readerLineEdit.textEdited.emit("A. Reader")
+    open_correction(steering, application)
+    voxels, centre = ball(steering, lobe=RLL, wanted=0)
+    stroke(steering, application, voxels, add=True)
+    move(steering, application, RUL, 40.0)
+    rested(steering, application)
+    steering.logic.panelLogic.deliver(another, ct)
+    steering.panel.update()
+    assert share(steering, findings, RUL) == pytest.approx(40.0, abs=1.0)
+    assert lesion_of(steering)[centre] == 1
+    inside = findings.lobes.labels == RML
+    np.testing.assert_array_equal(lesion_of(steering)[inside], another.lesion[inside] != 0)
+    now = steering.logic.panelLogic.currentFindings(steering.panel.currentResults())
+    assert now.reading.percent == (None, None, 40.0, None, None)
+    assert now.reading.who[RUL - 1] == "A. Reader"
+    assert now.quantification["RUL"].percent == pytest.approx(40.0, abs=1.0)
+    steering.ui.undoButton.click()
+    inside = findings.lobes.labels == RUL
+    np.testing.assert_array_equal(lesion_of(steering)[inside], another.lesion[inside] != 0)
+    steering.ui.undoButton.click()
+    assert lesion_of(steering)[centre] == another.lesion[centre]
+
+
+def test_a_new_run_in_a_reopened_scene_keeps_both_too(steering, application, findings, another, ct, tmp_path):
+    import slicer
+
+    open_correction(steering, application)
+    voxels, centre = ball(steering, lobe=RLL, wanted=0)
+    stroke(steering, application, voxels, add=True)
+    move(steering, application, RUL, 40.0)
+    rested(steering, application)
+    scene = slicer.mrmlScene
+    (tmp_path / "bundle").mkdir()
+    assert scene.SaveSceneToSlicerDataBundleDirectory(str(tmp_path / "bundle"))
+    scene.Clear(0)
+    scene.SetURL(str(next((tmp_path / "bundle").glob("*.mrml"))))
+    assert scene.Import()
+    application.processEvents()
+    steering.logic.panelLogic.deliver(another, steering.panel.parameters.inputVolume)
+    steering.panel.update()
+    assert share(steering, findings, RUL) == pytest.approx(40.0, abs=1.0)
+    assert lesion_of(steering)[centre] == 1
+
+
+def test_results_of_a_new_run_come_though_the_numbers_can_not_be_kept(
+    steering, application, another, ct, monkeypatch
+):
+    from DRAMLesionPanel.correct import ranking
+
+    from DRAMLesionLib.system.errors import InputError
+
+    def failing(*_given, **_more):
+        raise InputError("the disk is full")
+        yield
+
+    move(steering, application, RUL, 40.0)
+    rested(steering, application)
+    monkeypatch.setattr(ranking, "inWorker", failing)
+    results = steering.logic.panelLogic.deliver(another, ct)
+    np.testing.assert_array_equal(lesion_of(steering), another.lesion != 0)
+    assert any("the disk is full" in warning for warning in results.record["warnings"])
+
+
+def test_the_sliders_of_a_new_run_cut_its_own_map(steering, application, findings, another, ct, monkeypatch):
+    from DRAMLesionPanel.segment.run_section import RunSection
+
+    first = steering.panel.steer._lobes[RUL].values[:]
+    with monkeypatch.context() as patch:
+        patch.setattr(RunSection, "arriving", property(lambda _self: True))
+        steering.panel.update()
+        assert steering.ui.steerCollapsibleButton.collapsed
+        steering.logic.panelLogic.deliver(another, ct)
+    steering.panel.update()
+    assert not steering.ui.steerCollapsibleButton.collapsed, "it was open before"
+    wait_until(application, lambda: steering.panel.steer._lobes)
+    assert not np.array_equal(steering.panel.steer._lobes[RUL].values, first)
+
+
+def test_the_reader_is_named_where_the_numbers_go_and_remembered(steering, application, tmp_path):
+    from DRAMLesionPanel.shared.settings import reader
+
+    ui = steering.ui
+    ui.readerLineEdit.text = "A. Reader"
+    ui.readerLineEdit.textEdited.emit("A. Reader")
+    move(steering, application, RUL, 44.0)
+    rested(steering, application)
+    ui.trainingFolderSelector.currentPath = str(tmp_path / "training")
+    accepted(steering, application)
+    (path,) = (tmp_path / "training").glob("*/case.json")
+    assert json.loads(path.read_text())["reading"]["who"] == ["", "", "A. Reader", "", ""]
+    assert reader() == "A. Reader" and ui.readerLineEdit.maxLength == 100
+
+
 def test_a_ranking_that_fails_is_said_and_can_be_tried_again(segmented, application, monkeypatch):
-    from DRAMLesionPanel.correct import steer_section
+    from DRAMLesionPanel.correct import ranking
 
     from DRAMLesionLib.system.errors import InputError
 
@@ -190,7 +307,7 @@ def test_a_ranking_that_fails_is_said_and_can_be_tried_again(segmented, applicat
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(steer_section, "inWorker", failing)
+        patch.setattr(ranking, "inWorker", failing)
         segmented.ui.steerCollapsibleButton.collapsed = False
         wait_until(application, lambda: "the disk is full" in segmented.ui.statusLabel.text)
     application.processEvents()

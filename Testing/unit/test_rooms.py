@@ -14,7 +14,7 @@ FLOORS = (
     ("phantom",),
     ("lesions.networks", "lesions.crf"),
     ("lesions",),
-    ("results", "results.scene"),
+    ("results", "results.scene", "results.report"),
     ("case", "model", "model_description", "network", "onnx_export", "volume"),
     ("followup",),
     ("correction", "training.data", "training.recipes"),

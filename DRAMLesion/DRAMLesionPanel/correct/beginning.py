@@ -7,6 +7,7 @@ import numpy as np
 from DRAMLesionLib.correction.logits import start_logits
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
 from DRAMLesionPanel.shared.steps import Steps
 
@@ -20,13 +21,13 @@ class Group:
 
     Attributes:
         count: Steps of the correction engine.
-        before: The reader's percentages of the lobes before, where a lobe was steered.
-        after: The percentages after that.
+        before: What a reader had said of the lobes before, where a lobe was steered.
+        after: What was said after that.
     """
 
     count: int
-    before: tuple[float | None, ...] | None = None
-    after: tuple[float | None, ...] | None = None
+    before: Reading | None = None
+    after: Reading | None = None
 
 
 def startLabel(found: Findings) -> np.ndarray | None:

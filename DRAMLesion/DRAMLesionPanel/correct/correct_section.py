@@ -116,7 +116,7 @@ class CorrectSection(VTKObservationMixin):
         self._entered = False
         self._ui.segmentEditorWidget.setActiveEffect(None)
         self._ui.segmentEditorWidget.removeViewObservations()
-        self._keys.bind(False)
+        self._keys.bind()
 
     def closeScene(self) -> None:
         """Let go of the scene's nodes."""
@@ -149,7 +149,9 @@ class CorrectSection(VTKObservationMixin):
         ui.correctCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
         if results is None:
             ui.correctCollapsibleButton.collapsed = True
-        self._keys.bind(self._entered and self.isOpen() and self._watched is not None)
+        painted = self._entered and self.isOpen() and self._watched is not None
+        steered = self._entered and correction is not None and self._panel.steer.isOpen()
+        self._keys.bind(undo=painted or steered, tools=painted)
         ui.refineButton.enabled = bool(correction and correction.canRefine)
         ui.undoButton.enabled = bool(correction and correction.canUndo)
         ui.redoButton.enabled = bool(correction and correction.canRedo)

@@ -4,7 +4,7 @@ Nothing here knows the widgets. Each change that :mod:`DRAMLesionPanel.correct.r
 and undo and redo are the correction's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,6 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, RunningQuantification
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.lesions.reading import Reading
-from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionPanel.correct.beginning import Group, newSession, startLogits
 from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser
@@ -28,6 +27,7 @@ from DRAMLesionPanel.results.nodes import Results, cutMapOf, readingFindings, th
 from DRAMLesionPanel.results.saved_strokes import (
     readReading,
     readStrokes,
+    recordWith,
     voxelsOf,
     writeReading,
     writeStrokes,
@@ -41,7 +41,7 @@ class Correction:
     Attributes:
         results: The nodes.
         busy: True while the segment is changed from here: an observer has nothing to recognise then.
-        numbers: A reader's percentages of the lobes; None for a lobe that was not steered.
+        said: A reader's percentages of the lobes that were steered, and who said them.
     """
 
     def __init__(self, results: Results, found: Findings, session: CorrectionSession | None = None) -> None:
@@ -59,9 +59,8 @@ class Correction:
         self._groups: list[Group] = []
         self._undoneGroups: list[Group] = []
         self._drag: Drag | None = None
-        self._who: tuple[str, ...] = ("",) * len(LOBES)
-        self.numbers: tuple[float | None, ...] = (None,) * len(LOBES)
-        self._painted = np.zeros(found.ct.array.shape, np.uint8) if self._steered() else None
+        self.said = readReading(self._node) or Reading()
+        self._painted = np.zeros(found.ct.array.shape, np.uint8) if self.said else None
         for stroke in readStrokes(results.lesionSegmentationNode):
             if self._painted is not None:
                 # The label was steered after these strokes: it is the scene's, and they are part of it.
@@ -133,8 +132,8 @@ class Correction:
 
     @property
     def hasEdits(self) -> bool:
-        """Whether the user changed anything."""
-        return self.canUndo
+        """Whether the user changed anything, now or before the scene was saved."""
+        return bool(self.canUndo or self.said or (self._painted is not None and self._painted.any()))
 
     @property
     def edits(self) -> np.ndarray:
@@ -198,7 +197,7 @@ class Correction:
             return False
         group = self._groups.pop()
         self._undoneGroups.append(group)
-        self.numbers = self.numbers if group.before is None else group.before
+        self.said = self.said if group.before is None else group.before
         self._step(self._session.undo, group.count)
         return True
 
@@ -208,7 +207,7 @@ class Correction:
         if self._undoneGroups:
             group = self._undoneGroups.pop()
             self._groups.append(group)
-            self.numbers = self.numbers if group.after is None else group.after
+            self.said = self.said if group.after is None else group.after
             self._step(self._session.redo, group.count)
             return True
         if not self._undone:
@@ -222,17 +221,16 @@ class Correction:
         """The results as they are now."""
         self.settle()
         return replace(
-            self._found, lesion=self._segment.seen.copy(), quantification=self.table, reading=self.reading
+            self._found,
+            lesion=self._segment.seen.copy(),
+            quantification=self.table,
+            reading=self.said or None,
+            record=recordWith(self._found.record, self._allStrokes, self._pending),
         )
 
-    @property
-    def reading(self) -> Reading | None:
-        """What a reader said of the lobes; None where nobody did."""
-        who = tuple(
-            "" if number is None else name for name, number in zip(self._who, self.numbers, strict=True)
-        )
-        reading = Reading(percent=self.numbers, who=who)
-        return reading if reading else None
+    def shows(self, lesion: np.ndarray) -> bool:
+        """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""
+        return np.array_equal(self._segment.seen, lesion)
 
     @property
     def given(self) -> Findings:
@@ -244,13 +242,14 @@ class Correction:
         """Whether a slider moves."""
         return self._drag is not None
 
-    def steer(self, lobe: int, ranked: RankedLobe, percent: float | None) -> Share:
+    def steer(self, lobe: int, ranked: RankedLobe, percent: float | None, who: str = "") -> Share:
         """Give a lobe another share of lesion; strokes that were not refined yet are refined first.
 
         Args:
             lobe: The lobe's value, 1..5.
             ranked: Its ranks.
             percent: What the reader wants; None: the model's own mask.
+            who: The reader's name.
 
         Returns:
             What the lobe has now. :meth:`settle` makes the change a step of undo.
@@ -258,17 +257,20 @@ class Correction:
         if self._drag is None or self._drag.lobe != lobe:
             self.settle()
             self.refine()
-            edits = self._session.edits_in(ranked.box)
-            if self._painted is not None:
-                edits = np.where(edits == 0, self._painted[ranked.box], edits)
-            self._drag = Drag(lobe, ranked, self._segment.seen, edits)
-            self._dragFrom = self.numbers
+            self._drag = self._dragOf(lobe, ranked)
+            self._dragFrom = self.said
         update = self._drag.cut(percent, thresholdOf(self._found.record))
         if update is not None:
             with self.working():
                 self._segment.show(*update)
-        self.numbers = withNumber(self.numbers, lobe, percent)
+        self.said = withNumber(self.said, lobe, percent, who)
         return self._drag.share()
+
+    def _dragOf(self, lobe: int, ranked: RankedLobe) -> Drag:
+        edits = self._session.edits_in(ranked.box)
+        if self._painted is not None:
+            edits = np.where(edits == 0, self._painted[ranked.box], edits)
+        return Drag(lobe, ranked, self._segment.seen, edits)
 
     def settle(self) -> bool:
         """Make what a slider changed since the last rest a step that can be undone; returns whether there was any."""
@@ -280,46 +282,44 @@ class Correction:
             before = drag.before[within(box, drag.box)]
             now = self._segment.seen[box]
             self._count(box, before, now)
-            self._put(*self._session.relabel(box, now))
-        elif self.numbers == self._dragFrom:
+            box, label = self._session.relabel(box, now)
+            if not np.array_equal(label, now):
+                self._put(box, label)
+        elif self.said == self._dragFrom:
             return False
-        self._groups.append(Group(int(box is not None), self._dragFrom, self.numbers))
+        self._groups.append(Group(int(box is not None), self._dragFrom, self.said))
         self._undone.clear()
         self._undoneGroups.clear()
         self.saveStrokes()
         return True
 
-    def _steered(self) -> bool:
-        """Take the reader's numbers that the scene holds; returns whether there are any."""
-        reading = readReading(self._node)
-        if reading is None:
-            return False
-        self.numbers, self._who = reading.percent, tuple(reading.who)
-        return True
-
-    def carryingOver(self, findings: Findings) -> Steps[Findings]:
-        """Take the results of a new run on the same CT and apply all edits to them.
+    def carryingOver(self, findings: Findings, ranked: Mapping[int, RankedLobe]) -> Steps[Findings]:
+        """Take the results of a new run on the same CT and apply all edits to them, and the reader's numbers.
 
         Args:
             findings: Of the new run.
+            ranked: The lobes of the new map that a reader gave a number, by their values; a number of another lobe is
+                forgotten.
 
         Returns:
             The same with the corrected lesion.
         """
         self.settle()
         old, self._found = self._found, findings
-        # A reader's percentages were of the earlier run's map; what was painted is of the CT.
-        self.numbers = (None,) * len(LOBES)
+        said, self.said = self.said, Reading()
+        # What was steered was the earlier run's map: its steps go, and the numbers are applied anew.
         self._groups = [group for group in self._groups if group.before is None]
         self._undoneGroups = [group for group in self._undoneGroups if group.before is None]
-        strokes = self._session.strokes
+        earlier, strokes = self._earlierStrokes(), self._session.strokes
         sameLobes = np.array_equal(findings.lobes.labels, old.lobes.labels)
-        if sameLobes and thresholdOf(findings.record) == thresholdOf(old.record):
+        sameCut = thresholdOf(findings.record) == thresholdOf(old.record)
+        if sameLobes and sameCut and self._painted is None:
             self._session.replace_probability(cutMapOf(findings), findings.record)
         else:
-            self._session = newSession(findings)
+            self._session, self._painted = newSession(findings), None
             self._undoneGroups.clear()
-            for stroke in strokes:
+            self._groups[:0] = [Group(1) for _stroke in earlier]
+            for stroke in (*earlier, *strokes):
                 self._session.paint(voxelsOf(stroke), stroke.value)
         self._measured = None
         yield "strokes"
@@ -327,9 +327,21 @@ class Correction:
         late = self._segment.look()
         edits = [*self._pending, *([late] if late else [])]
         self._segment.expect(self._session.label)
+        self._sayAgain(said, ranked)
         self._pending = [self._again(edit) for edit in edits]
         self._undone.clear()
         return self.findings()
+
+    def _sayAgain(self, said: Reading, ranked: Mapping[int, RankedLobe]) -> None:
+        """Cut the lobes of a new map at a reader's numbers, each of them a step of undo; what was painted holds."""
+        for lobe, lobeRanked in ranked.items():
+            percent, before = said.percent[lobe - 1], self.said
+            update = self._dragOf(lobe, lobeRanked).cut(percent, thresholdOf(self._found.record))
+            if update is not None:
+                self._segment.take(*self._session.relabel(*update))
+            self.said = withNumber(before, lobe, percent, said.who[lobe - 1])
+            self._groups.append(Group(int(update is not None), before, self.said))
+            self._undoneGroups.clear()
 
     def _again(self, edit: Edit) -> Edit:
         """The same edit on another label; the label seen gets it."""
@@ -358,9 +370,14 @@ class Correction:
             self._measured.change(box, before, after)
 
     def saveStrokes(self) -> None:
+        """Keep what was painted and said on the lesion's node."""
         with self.working():
-            writeStrokes(self._node, [*self._earlierStrokes(), *self._session.strokes])
-            writeReading(self._node, self.reading or Reading())
+            writeStrokes(self._node, self._allStrokes)
+            writeReading(self._node, self.said)
+
+    @property
+    def _allStrokes(self) -> list[Stroke]:
+        return [*self._earlierStrokes(), *self._session.strokes]
 
     def _earlierStrokes(self) -> list[Stroke]:
         """What was painted before the scene was saved, where it can no longer be undone."""

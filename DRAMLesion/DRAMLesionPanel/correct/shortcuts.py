@@ -29,36 +29,39 @@ class CorrectionKeys:
             redo: Makes it again.
         """
         self._editor, self._shortcuts, self._last = editor, [], ""
-        self._actions: dict[str, Callable[[], None]] = {
+        self._bound = (False, False)
+        self._undoing: dict[str, Callable[[], None]] = {
             **dict.fromkeys(UNDO_KEYS, undo),
             **dict.fromkeys(REDO_KEYS, redo),
+        }
+        self._choosing: dict[str, Callable[[], None]] = {
             NO_TOOL_KEY: lambda: self._choose(""),
             LAST_TOOL_KEY: self._toggle,
         }
         for number, tool in enumerate(tools, start=1):
-            self._actions[str(number)] = lambda tool=tool: self._choose(tool)
+            self._choosing[str(number)] = lambda tool=tool: self._choose(tool)
 
-    @property
-    def bound(self) -> bool:
-        """Whether the keys act now."""
-        return bool(self._shortcuts)
+    def bind(self, undo: bool = False, tools: bool = False) -> None:
+        """Bind the keys, or release them.
 
-    def bind(self, wanted: bool) -> None:
-        """Bind the keys, or release them."""
-        if wanted == self.bound:
+        Args:
+            undo: Whether the keys of undo and redo act: while a lesion is painted or steered.
+            tools: Whether the tools' keys act: while it is painted.
+        """
+        if (undo, tools) == self._bound:
             return
-        if wanted:
-            window = slicer.util.mainWindow()
-            for key, action in self._actions.items():
-                shortcut = qt.QShortcut(qt.QKeySequence(key), window or self._editor)
-                shortcut.connect("activated()", action)
-                self._shortcuts.append(shortcut)
-            return
+        self._bound = (undo, tools)
         for shortcut in self._shortcuts:
             shortcut.enabled = False
             shortcut.setParent(None)
             shortcut.deleteLater()
         self._shortcuts = []
+        window = slicer.util.mainWindow()
+        actions = {**(self._undoing if undo else {}), **(self._choosing if tools else {})}
+        for key, action in actions.items():
+            shortcut = qt.QShortcut(qt.QKeySequence(key), window or self._editor)
+            shortcut.connect("activated()", action)
+            self._shortcuts.append(shortcut)
 
     def _choose(self, tool: str) -> None:
         """Choose a tool; the chosen one again is put down."""

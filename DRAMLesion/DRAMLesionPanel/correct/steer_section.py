@@ -1,23 +1,20 @@
 """A reader's numbers: a slider for each lobe, and the outline follows while it moves."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ctk
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
+from DRAMLesionLib.lesions.reading import LONGEST_NAME
 from DRAMLesionLib.lungs.lobes import LOBES, Lobe
-from DRAMLesionLib.system.files import STAGING_PREFIX
+from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import Results
-from DRAMLesionPanel.shared.background import Background, inWorker
-from DRAMLesionPanel.shared.ranked_files import readRanked
+from DRAMLesionPanel.shared.background import Background
+from DRAMLesionPanel.shared.settings import reader, rememberReader
 from DRAMLesionPanel.shared.steps import Steps
 
 REST_MS = 400
@@ -88,13 +85,12 @@ class SteerSection:
 
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
-        self._ranking = Background(panel.reported)
+        self._ranking, self._ranked = Background(panel.reported), Ranking()
         self._rankedFor: Results | None = None
-        self._lobes: dict[int, RankedLobe] = {}
-        self._folder: Path | None = None
+        self._reopen = False
         self._wanted: dict[int, float | None] = {}
         grid = qt.QGridLayout()
-        self._ui.steerLayout.insertLayout(0, grid)
+        self._ui.steerLayout.insertLayout(1, grid)
         grid.setColumnStretch(1, 1)
         self.rows = {
             lobe.value: LobeRow(grid, number, lobe, self._onMoved, self._onReset)
@@ -108,6 +104,9 @@ class SteerSection:
             timer.setSingleShot(True)
             timer.setInterval(milliseconds)
             timer.connect("timeout()", method)
+        self._ui.readerLineEdit.maxLength = LONGEST_NAME
+        self._ui.readerLineEdit.text = reader()
+        self._ui.readerLineEdit.connect("textEdited(QString)", rememberReader)
         self._ui.steerCollapsibleButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         self._ui.steerUndoButton.connect("clicked(bool)", lambda _checked=False: panel.correct.undo())
         self._ui.steerRedoButton.connect("clicked(bool)", lambda _checked=False: panel.correct.redo())
@@ -122,10 +121,9 @@ class SteerSection:
         """Let sliders and buttons follow from the lesion as it is now."""
         results, ui = self._panel.currentResults(), self._ui
         ui.steerCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
-        if results is None or self._panel.run.arriving:
-            ui.steerCollapsibleButton.collapsed = True
-        if results != self._rankedFor:
-            self._forget()
+        self._foldWhileResultsArrive(results)
+        if results != self._rankedFor or self._panel.run.arriving:
+            self._forget()  # the map that was ranked is another one
         if results is not None and self.isOpen() and not self._lobes and not self._ranking.busy:
             self._rankedFor = results
             self._ranking.start(self._rank(results), self._onRanked)
@@ -137,7 +135,7 @@ class SteerSection:
         ui.steerRedoButton.enabled = bool(ready and correction.canRedo)
         if ready and not self._wanted:
             for region, row in zip(correction.table.lobes, self.rows.values(), strict=True):
-                row.show(region.percent, correction.numbers[row.lobe.value - 1] is not None)
+                row.show(region.percent, correction.said.of(row.lobe.value) is not None)
 
     def closeScene(self) -> None:
         """Let go of the scene's nodes."""
@@ -145,31 +143,31 @@ class SteerSection:
         self._restTimer.stop()
         self._forget()
 
+    def _foldWhileResultsArrive(self, results: Results | None) -> None:
+        """Fold the section while there is nothing to steer; where new results have come it opens again."""
+        button, arriving = self._ui.steerCollapsibleButton, self._panel.run.arriving
+        if results is None or arriving:
+            self._reopen = arriving and (self._reopen or not button.collapsed)
+            button.collapsed = True
+        elif self._reopen:
+            self._reopen = button.collapsed = False
+
+    @property
+    def _lobes(self) -> dict[int, RankedLobe]:
+        return self._ranked.lobes
+
     def _forget(self) -> None:
         self._ranking.cancel()
-        self._rankedFor, self._lobes, self._wanted = None, {}, {}
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._ranked.end()
+        self._rankedFor, self._wanted = None, {}
 
     def _rank(self, results: Results) -> Steps[dict[int, RankedLobe]]:
         logic = self._panel.logic
         correction = yield from logic.preparingCorrection(results)
         yield "correction"
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}ranked-", dir=slicer.app.temporaryPath))
-        yield from inWorker(
-            logic.worker,
-            slicer.app.temporaryPath,
-            "rank",
-            correction.given,
-            self._panel.showStatus,
-            withMaps=True,
-            out=str(self._folder),
-        )
-        return readRanked(self._folder, correction.given.lobes.labels)
+        return (yield from self._ranked.making(logic.worker, correction.given, self._panel.showStatus))
 
     def _onRanked(self, lobes: dict[int, RankedLobe] | None) -> None:
-        self._lobes = lobes or {}
         if lobes is None:
             self._ui.steerCollapsibleButton.collapsed = (
                 True  # what went wrong is said; opening it tries again
@@ -205,8 +203,9 @@ class SteerSection:
         with self._panel.reported():
             if not correction.dragging:
                 correction.recognise(self._panel.parameters.insideLobes)  # what was painted elsewhere stays
+                self._panel.results.hideLesionSurface(results)
             for lobe, percent in wanted.items():
-                share = correction.steer(lobe, self._lobes[lobe], percent)
+                share = correction.steer(lobe, self._lobes[lobe], percent, reader())
                 if percent is None:
                     self.rows[lobe].show(share.percent, False)
                 self.rows[lobe].showScore(share.percent)
@@ -219,4 +218,5 @@ class SteerSection:
             with self._panel.reported():
                 if correction.settle():
                     self._panel.logic.updateTable(results)
+                self._panel.results.makeSurfacesAgain(results)
             self._panel.update()

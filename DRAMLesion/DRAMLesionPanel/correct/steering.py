@@ -4,14 +4,13 @@ A drag of the slider is one step: it begins with the first change of a lobe, and
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from DRAMLesionLib.correction.propagation import LESION, NOT_LESION
-from DRAMLesionLib.images.box import Box, hull
+from DRAMLesionLib.images.box import Box, beyond, bounding_box, hull
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
-from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.lesions.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Drag:
         self._always = ranked.inside & (edits == LESION)
         self._free = ranked.inside & (edits != NOT_LESION)
         self.before = label[ranked.box].copy()
+        self._voxels = int(np.count_nonzero(self.before.astype(bool) & ranked.inside))
         self.changed: Box | None = None
 
     @property
@@ -61,26 +61,22 @@ class Drag:
         chosen = ((ranked.mask(rank) & self._free) | self._always).view(np.uint8)
         now = self._label[ranked.box]
         different = (chosen != now) & ranked.inside
-        sides = []
-        for axis in range(3):
-            hit = np.flatnonzero(different.any(axis=tuple(other for other in range(3) if other != axis)))
-            if not hit.size:
-                return None
-            sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        part = tuple(sides)
-        label = np.where(ranked.inside[part], chosen[part], now[part])
-        z, y, x = (slice(a.start + b.start, a.stop + b.start) for a, b in zip(part, ranked.box, strict=True))
-        self.changed = (z, y, x) if self.changed is None else hull(self.changed, (z, y, x))
-        return (z, y, x), label
+        if not different.any():
+            return None
+        part = bounding_box(different)
+        label = now[part] ^ different[part].view(np.uint8)
+        self._voxels += int(np.count_nonzero(label)) - int(np.count_nonzero(now[part]))
+        box = beyond(part, ranked.box)
+        self.changed = box if self.changed is None else hull(self.changed, box)
+        return box, label
 
     def share(self) -> Share:
         """How much of the lobe is lesion now."""
-        ranked = self._ranked
-        voxels = int(np.count_nonzero(self._label[ranked.box][ranked.inside]))
-        return Share(self.lobe, 100.0 * voxels / ranked.count)
+        return Share(self.lobe, 100.0 * self._voxels / self._ranked.count)
 
 
-def withNumber(numbers: tuple[Any, ...], lobe: int, number: float | None) -> tuple[Any, ...]:
-    """A reader's numbers with another one for a lobe."""
-    assert len(numbers) == len(LOBES)
-    return (*numbers[: lobe - 1], number, *numbers[lobe:])
+def withNumber(said: Reading, lobe: int, percent: float | None, who: str = "") -> Reading:
+    """What was said of the lobes, with another percentage for a lobe, and who said it; None: nothing is said of it."""
+    percents, names = list(said.percent), list(said.who)
+    percents[lobe - 1], names[lobe - 1] = percent, "" if percent is None else who
+    return Reading(percent=tuple(percents), who=tuple(names))

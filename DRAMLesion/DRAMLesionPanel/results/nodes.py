@@ -14,12 +14,16 @@ import slicer
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import RunningQuantification
+from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionPanel.results.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
 from DRAMLesionPanel.shared.steps import Steps, finish
+
+LESIONS_ATTRIBUTE = "DRAMLesion.Lesions"
+"""Of the lesion segmentation: the list of its lesions as JSON; nothing where the lesion was changed since it was made."""
 
 RECORD_ATTRIBUTE = "DRAMLesion.Record"
 """Of the lesion segmentation: model, settings, versions and times as JSON."""
@@ -113,6 +117,9 @@ def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Step
     nodes.lesion.SetAttribute(RECORD_ATTRIBUTE, json.dumps(findings.record))
     checksum = None if edited else str(_checksum(findings.lesion))
     nodes.lesion.SetAttribute(UNTOUCHED_ATTRIBUTE, checksum)
+    lesions = known_lesions(findings)
+    words = None if lesions is None else json.dumps(lesions.to_dict())
+    nodes.lesion.SetAttribute(LESIONS_ATTRIBUTE, words)
     nodes.lesion.SetAttribute(READING_ATTRIBUTE, None)  # a reader's numbers were of the earlier run's map
     yield "table"
     # One map is enough to go on from, and each is as large as the CT.
@@ -129,6 +136,21 @@ def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Step
 def addResults(findings: Findings, ctNode: Any) -> Results:
     """The same at once."""
     return finish(addingResults(findings, ctNode))
+
+
+def readLesions(results: Results) -> LesionList | None:
+    """The list of the lesions as they are now; None where it was not made, or no longer holds."""
+    text = results.lesionSegmentationNode.GetAttribute(LESIONS_ATTRIBUTE)
+    try:
+        return LesionList.from_dict(json.loads(text)) if text else None
+    except (ValueError, InputError):
+        return None
+
+
+def writeLesions(results: Results, lesions: LesionList | None) -> None:
+    """Keep the list of the lesions; None: the lesion was changed, and the list holds no longer."""
+    words = None if lesions is None else json.dumps(lesions.to_dict())
+    results.lesionSegmentationNode.SetAttribute(LESIONS_ATTRIBUTE, words)
 
 
 def isUntouched(results: Results, ct: Volume) -> bool:

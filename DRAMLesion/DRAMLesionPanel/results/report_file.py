@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results import table
+from DRAMLesionLib.results.numbers import percent_text
 from DRAMLesionLib.system.files import atomic_file
 from DRAMLesionPanel.shared.worker_jobs import drawPictures
 
@@ -97,7 +98,7 @@ def printedHtml(findings: Findings, pictures: dict[str, bytes]) -> str:
 def _headline(facts: dict[str, Any]) -> str:
     percent = facts["total_lesion_percent"]
     text = _("Lesion: {percent} % of the lungs ({ml:.0f} mL), severity score {score} of {most}.").format(
-        percent="-" if percent is None else f"{percent:.1f}",
+        percent=percent_text(percent),
         ml=facts["total_lesion_ml"],
         score=facts["total_severity_score"],
         most=facts["total_severity_score_maximum"],
@@ -116,22 +117,24 @@ def _table(regions: list[dict[str, Any]]) -> str:
         (_("Score"), "severity_score", 0),
         (_("Ground glass (mL)"), "ground_glass_ml", 1),
         (_("Consolidation (mL)"), "consolidation_ml", 1),
+        (_("Other density (mL)"), "other_ml", 1),
     )
     head = "".join(
         f"<th align='{'left' if digits is None else 'right'}'>{html.escape(title)}</th>"
         for title, _key, digits in columns
     )
     rows = "".join(
-        "<tr>" + "".join(_cell(region[key], digits) for _title, key, digits in columns) + "</tr>"
+        "<tr>" + "".join(_cell(region[key], key, digits) for _title, key, digits in columns) + "</tr>"
         for region in regions
     )
     return f"<table border='1' cellspacing='0' cellpadding='3' width='100%'><tr>{head}</tr>{rows}</table>"
 
 
-def _cell(value: Any, digits: int | None) -> str:
+def _cell(value: Any, key: str, digits: int | None) -> str:
     if digits is None:
         return f"<td width='20%'>{html.escape(str(value))}</td>"
-    return f"<td align='right'>{'-' if value is None else f'{value:.{digits}f}'}</td>"
+    text = percent_text(value) if key == "lesion_percent" else "-" if value is None else f"{value:.{digits}f}"
+    return f"<td align='right'>{html.escape(text)}</td>"
 
 
 def _picture(png: bytes) -> str:

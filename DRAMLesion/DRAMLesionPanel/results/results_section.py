@@ -9,6 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
@@ -21,6 +22,8 @@ SCORE_COLUMN = "Severity score"
 FIRST_COLUMNS = (PERCENT_COLUMN, SCORE_COLUMN)
 """What a reader looks for, where the panel is narrow."""
 ROW_HEIGHT = 24
+EDGES, SCROLL_BAR = 4, 18
+"""Pixels of the table's frame, above and below, and of its scroll bar."""
 
 
 class ResultsSection:
@@ -29,9 +32,12 @@ class ResultsSection:
     def __init__(self, panel: Any) -> None:
         self._panel, self._ui = panel, panel.ui
         self._state: tuple[Any, ...] = ()
-        self._titles: list[Any] = []
-        self._reporting = Background(panel.reported)
+        self._reporting, self._surfaces = Background(panel.reported), Background(panel.reported)
         self._ui.resultsTableView.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self._fitting = False
+        # In pixels, so the range changes with each width of the panel, too.
+        bar = self._ui.resultsTableView.horizontalScrollBar()
+        bar.connect("rangeChanged(int,int)", lambda _low, _high: self._fitColumns())
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -82,10 +88,19 @@ class ResultsSection:
         """Make or drop the surfaces; that of the lesion only while it is not painted."""
         finish(self._makingSurfaces(results))
 
+    def hideLesionSurface(self, results: Results) -> None:
+        """The lesion is changed by a slider: its surface would be that of another lesion."""
+        self._surfaces.cancel()
+        shown.hideSurfaces(results, lobes=False)
+
+    def makeSurfacesAgain(self, results: Results) -> None:
+        """The slider rests: make the surface of the lesion anew, in steps."""
+        self._surfaces.start(self._makingSurfaces(results), lambda _done: None)
+
     def _makingSurfaces(self, results: Results) -> Steps[None]:
         if not self._panel.parameters or not self._panel.parameters.show3D:
             shown.hideSurfaces(results)
-        elif self._panel.correct.isOpen() or self._panel.steer.isOpen():
+        elif self._panel.correct.isOpen():
             shown.hideSurfaces(results, lobes=False)
             yield from shown.makingSurfaces(results, lesion=False)
         else:
@@ -97,9 +112,28 @@ class ResultsSection:
         wanted = [titles.index(title) for title in FIRST_COLUMNS if title in titles]
         for place, index in enumerate(wanted):
             header.moveSection(header.visualIndex(index), place)
-        if titles != self._titles:
-            self._titles = titles
-            self._ui.resultsTableView.resizeColumnsToContents()
+        self._fitColumns()  # new numbers have new widths
+
+    def _fitColumns(self) -> None:
+        """Let the table be as high as its rows, and the last column that is seen be seen whole."""
+        view = self._ui.resultsTableView
+        count = view.model().columnCount()
+        if self._fitting or not count:
+            return
+        self._fitting = True
+        try:
+            view.resizeColumnsToContents()
+            header = view.horizontalHeader()
+            order = sorted(range(count), key=header.visualIndex)
+            widths = [view.columnWidth(index) for index in order]
+            seen = wholeColumns(widths, view.viewport().width)
+            for index, width in zip(order, seen, strict=False):
+                view.setColumnWidth(index, width)
+            rows = view.model().rowCount() * ROW_HEIGHT
+            bar = SCROLL_BAR if len(seen) < count else 0
+            view.setFixedHeight(header.height + rows + bar + EDGES)
+        finally:
+            self._fitting = False
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()
@@ -152,7 +186,25 @@ class ResultsSection:
     def closeScene(self) -> None:
         """Give up a report of a scene that goes."""
         self._reporting.cancel()
+        self._surfaces.cancel()
         self._ui.reportButton.enabled = True
+
+
+def wholeColumns(widths: list[int], room: int) -> list[int]:
+    """Widths of the first columns, so wide that they fill a view: the next column begins at its edge.
+
+    Args:
+        widths: What each column needs, in pixels, in the order in which they are shown.
+        room: The view's width in pixels.
+    """
+    count, used = 0, 0
+    while count < len(widths) and used + widths[count] <= room:
+        used += widths[count]
+        count += 1
+    if not count:
+        return []
+    more, rest = divmod(room - used, count)
+    return [width + more + (number < rest) for number, width in enumerate(widths[:count])]
 
 
 def fileName(name: str) -> str:
@@ -172,6 +224,6 @@ def summary(results: Results) -> str:
     text = _("Lesion: {percent:.1f} % of the lungs, severity score {score} of 25").format(
         percent=float(percent.GetValue(last)), score=str(score.GetValue(last)).removesuffix(".0")
     )
-    if "approximate" in results.lobesSegmentationNode.GetName():
+    if results.lobesSegmentationNode.GetAttribute(APPROXIMATE_ATTRIBUTE) == "1":
         text += _("; the lobes are approximate")
     return text

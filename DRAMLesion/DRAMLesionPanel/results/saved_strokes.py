@@ -58,6 +58,21 @@ def readReading(node: Any) -> Reading | None:
         return None
 
 
+def recordWith(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[Any] = ()) -> dict[str, Any]:
+    """A run's record, with how much was painted since: reports say what a person did.
+
+    Args:
+        record: The run's record.
+        strokes: What was painted and refined.
+        waiting: Edits that wait for their refinement.
+    """
+    sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in strokes]
+    sizes += [len(voxels[0]) for edit in waiting for _value, voxels in edit.strokes()]
+    if not sizes:
+        return record
+    return {**record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
+
+
 def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
     """The painted voxels as index arrays (z, y, x) of the whole volume."""
     where = np.nonzero(stroke.voxels)

@@ -20,7 +20,7 @@ from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.segment.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
 from DRAMLesionPanel.shared.child_process import RunFailed
-from DRAMLesionPanel.shared.steps import Steps
+from DRAMLesionPanel.shared.steps import WAITING, Steps
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
 Launch = Callable[[dict[str, Any], Path], Any]
@@ -38,6 +38,7 @@ class SegmentRun:
         findings: What was put into the scene, once it has succeeded.
         error: One line for the user, once it has failed.
         cancelled: Whether it was cancelled.
+        waiting: Whether its results wait for another process just now.
         inScene: Whether the scene is changed already; it is too late to cancel then.
         estimate: How far it is.
     """
@@ -68,7 +69,7 @@ class SegmentRun:
         """
         self.results: Results | None = None
         self.error: str | None = None
-        self.cancelled = self.inScene = False
+        self.cancelled = self.inScene = self.waiting = False
         self.estimate = Estimate(shares=SHARES if method == "dram" else FINAL_SHARES)
         self._ctNode, self._deliver = volumeNode, deliver
         self._process: Any = None
@@ -188,7 +189,7 @@ class SegmentRun:
         try:
             if self._ctNode.GetScene() is None:
                 raise InputError(_("{name}: was removed from the scene.").format(name=self._ct.name))
-            next(arrival)
+            self.waiting = next(arrival) == WAITING
         except StopIteration as end:
             self.results = end.value
             self.estimate.report(ARRIVAL, 1.0)

@@ -125,7 +125,7 @@ class RunSection:
         if not finished:
             self._panel.showStatus(run.estimate.text())
             if run.arriving:
-                self._timer.setInterval(STEP_MS)
+                self._timer.setInterval(POLL_MS if run.waiting else STEP_MS)
             if run.inScene != wasInScene:
                 self._panel.update()
         elif run.results is None:

@@ -14,11 +14,9 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.arrays import ARRAYS, FOR_SCENE, writing_arrays
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.shared.steps import Steps
+from DRAMLesionPanel.shared.steps import WAITING, Steps
 from DRAMLesionPanel.shared.worker import Worker
 
-WAITING = "waiting"
-"""What a step yields that has nothing to do but to wait for another process."""
 STEP_MS, WAIT_MS = 1, 40
 
 

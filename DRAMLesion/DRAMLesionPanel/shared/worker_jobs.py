@@ -86,20 +86,32 @@ def pictures(_models: "KeptModels", reporter: Any, case: str, folder: str) -> di
     return {"pictures": sorted(drawn)}
 
 
-def rank(_models: "KeptModels", reporter: Any, case: str, out: str) -> dict[str, Any]:
-    """Rank the lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
+def rank(
+    _models: "KeptModels", reporter: Any, case: str, out: str, lobes: list[int] | None = None
+) -> dict[str, Any]:
+    """Rank lobes of a case, whose arrays lie in ``case``, so that the panel can cut them; ``out`` is a folder."""
     from DRAMLesionLib.lesions.steer import Steering
     from DRAMLesionLib.results.arrays import read_arrays
     from DRAMLesionPanel.shared.ranked_files import writeRanked
 
     findings = read_arrays(case, mapped=True)
     steering = Steering(findings.map, findings.threshold, findings.lobes.labels, findings.ct.spacing_mm)
-    lobes = {}
-    for number, lobe in enumerate(steering.boxes):
-        reporter.progress("Ranking the lobes", number / len(steering.boxes))
-        lobes[lobe] = steering.ranked(lobe)
-    writeRanked(Path(out), lobes)
+    ranked, wanted = {}, [lobe for lobe in steering.boxes if lobes is None or lobe in lobes]
+    for number, lobe in enumerate(wanted):
+        reporter.progress("Ranking the lobes", number / len(wanted))
+        ranked[lobe] = steering.ranked(lobe)
+    writeRanked(Path(out), ranked)
     return {"out": out}
+
+
+def lesions(_models: "KeptModels", reporter: Any, case: str) -> dict[str, Any]:
+    """List the lesions of a case, whose arrays lie in ``case``."""
+    from DRAMLesionLib.results.arrays import read_arrays
+    from DRAMLesionLib.results.lesion_list import list_lesions
+
+    reporter.progress("Listing the lesions", 0.0)
+    findings = read_arrays(case, mapped=True)
+    return list_lesions(findings.ct, findings.lobes.labels, findings.lesion).to_dict()
 
 
 def drawPictures(findings: Any) -> dict[str, bytes]:
@@ -120,6 +132,7 @@ JOBS = {
     "report": report,
     "pictures": pictures,
     "rank": rank,
+    "lesions": lesions,
 }
 
 

@@ -13,7 +13,9 @@ from slicer.i18n import tr as _
 from DRAMLesionPanel.shared import colors
 from DRAMLesionPanel.train.progress import TrainingProgress
 
-PANE_HEIGHT, HEAD, FOOT, MARGIN = 104, 20, 18, 4
+PANE_HEIGHT, HEAD, FOOT, MARGIN, GUTTER = 116, 20, 34, 4, 48
+TICKS = 5
+"""About so many numbers along the epochs."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -25,10 +27,10 @@ def drawTraining(label: Any, progress: TrainingProgress) -> None:
     if not loss:
         label.clear()
         return
-    panes = [(_("Loss"), loss, colors.LOSS, "{:.3g}")]
+    panes = [(_("Loss (no unit)"), loss, colors.LOSS, "{:.3g}")]
     watched = [(float(epoch), value) for epoch, value in sorted(progress.validations.items())]
     if watched:
-        panes.append((_("Validation: error of a lobe's percentage"), watched, colors.VALIDATION, "{:.2f}"))
+        panes.append((_("Validation: error (percentage points)"), watched, colors.VALIDATION, "{:.2f}"))
     width, height = max(240, label.width), PANE_HEIGHT * len(panes) + FOOT
     ratio = label.devicePixelRatioF()
     picture = qt.QPixmap(round(width * ratio), round(height * ratio))
@@ -40,11 +42,33 @@ def drawTraining(label: Any, progress: TrainingProgress) -> None:
     for number, pane in enumerate(panes):
         _drawPane(painter, width, number * PANE_HEIGHT, progress.epochs, pane, ink)
     painter.setPen(ink)
-    text = _("{epochs} epochs").format(epochs=progress.epochs)
-    painter.drawText(width - MARGIN - painter.fontMetrics().horizontalAdvance(text), height - 5, text)
+    _drawEpochs(painter, width, height - FOOT, progress.epochs)
     painter.end()
     label.setFixedHeight(height)
     label.setPixmap(picture)
+
+
+def ticks(epochs: int) -> list[int]:
+    """Epochs to write along an axis from 0 to the last one: round numbers, and the last."""
+    step = next(n * 10**power for power in range(10) for n in (1, 2, 5) if n * 10**power * TICKS >= epochs)
+    shown = list(range(0, epochs + 1, step))
+    if shown[-1] != epochs:
+        shown = [*(number for number in shown if epochs - number > step / 2), epochs]
+    return shown
+
+
+def _drawEpochs(painter: Any, width: int, top: int, epochs: int) -> None:
+    """The axis that the curves share."""
+    right, metrics = width - MARGIN, painter.fontMetrics()
+    for number in ticks(epochs):
+        x = GUTTER + round((right - GUTTER) * number / max(1, epochs))
+        painter.drawLine(x, top - 6, x, top - 2)
+        text = str(number)
+        half = metrics.horizontalAdvance(text) // 2
+        painter.drawText(min(x - half, right - 2 * half), top + 10, text)
+    text = _("epoch")
+    middle = (GUTTER + right - metrics.horizontalAdvance(text)) // 2
+    painter.drawText(middle, top + 26, text)
 
 
 def _drawPane(painter: Any, width: int, top: int, epochs: int, pane: tuple[Any, ...], ink: Any) -> None:
@@ -56,12 +80,14 @@ def _drawPane(painter: Any, width: int, top: int, epochs: int, pane: tuple[Any, 
         low, high = low - 0.5, high + 0.5
     painter.setPen(ink)
     painter.drawText(MARGIN, top + HEAD - 6, f"{title}: {form.format(values[-1])}")
-    gutter = 44
-    left, right, upper, lower = gutter, width - MARGIN, top + HEAD + 2, top + PANE_HEIGHT - 6
+    left, right, upper, lower = GUTTER, width - MARGIN, top + HEAD + 2, top + PANE_HEIGHT - 6
     painter.drawLine(left, lower, right, lower)
     painter.drawLine(left, upper, left, lower)
-    painter.drawText(MARGIN, upper + 9, form.format(high))
-    painter.drawText(MARGIN, lower, form.format(low))
+    for share, value in ((0.0, low), (0.5, (low + high) / 2), (1.0, high)):
+        y = round(lower - (lower - upper) * share)
+        painter.drawLine(left - 4, y, left, y)
+        text = form.format(value)
+        painter.drawText(left - 6 - painter.fontMetrics().horizontalAdvance(text), y + 4, text)
 
     def place(point: tuple[float, float]) -> tuple[int, int]:
         x = left + (right - left) * point[0] / max(1, epochs)

@@ -10,6 +10,11 @@ from slicer.i18n import tr as _
 from DRAMLesionPanel.train.job import LABELLING, TRAINING
 
 VALIDATION = "validation_"
+GOOD_POINTS, POOR_POINTS = 3.5, 14.0
+"""Errors of a lobe's percentage, in points, on scans that a network had not seen, from the project's own study: what the
+recipes left at most (1.1 to 3.5), and what a plain threshold left."""
+STALLED = 5
+"""So many validations without a new best one: the error falls no longer."""
 BINS = 150
 """Points of the loss curve at most: more than a narrow panel has pixels for would only be noise."""
 
@@ -77,6 +82,32 @@ class TrainingProgress:
         if left is None:
             return text
         return _("{text}, about {time} left").format(text=text, time=_duration(left))
+
+    def verdict(self) -> str:
+        """For people: whether the validation's error is good, in a sentence or two; empty before the first step."""
+        if not self.losses:
+            return ""
+        if not self.validations:
+            return _("No scans are watched yet: the loss says nothing of scans that it does not learn from.")
+        best = min(self.validations, key=lambda epoch: self.validations[epoch])
+        text = _(
+            "The watched scans' percentages are off by {last:.1f} points; best: {best:.1f}, epoch {epoch}."
+        )
+        text = text.format(
+            last=self.validations[max(self.validations)], best=self.validations[best], epoch=best
+        )
+        if self.validations[best] <= GOOD_POINTS:
+            text += " " + _("That is as near as the recipes came on scans that they had not seen.")
+        elif self.validations[best] < POOR_POINTS:
+            text += " " + _(
+                "That is better than a threshold (14 points), not yet what the recipes can do (1 to 3.5)."
+            )
+        else:
+            text += " " + _(
+                "That is no better than a threshold (14 points): look at the percentages, or train longer."
+            )
+        later = sum(epoch > best for epoch in self.validations)
+        return text + (" " + _("It falls no longer.") if later >= STALLED else "")
 
     def curve(self) -> list[tuple[float, float]]:
         """The loss: (epochs done, mean of some steps), as many points as can be seen."""

@@ -39,6 +39,7 @@ class TrainingSection:
         ui.trainDeviceSelector.addItem(_("Automatic"), "auto")
         ui.trainProgressBar.hide()
         ui.trainChartLabel.hide()
+        ui.trainVerdictLabel.hide()
         self._dataList = PathField(ui.dataListSelector, self._onData)
         self._folder = PathField(ui.trainingFolderSelector, self._onTrainingFolder)
         ui.dataFolderButton.connect("clicked(bool)", self._onDataFolder)
@@ -222,6 +223,7 @@ class TrainingSection:
                 self._panel.logic.discardTraining(name)
                 self._say(_("{name}: discarded.").format(name=name))
                 self._ui.trainChartLabel.hide()
+                self._ui.trainVerdictLabel.hide()
             except InputError as error:
                 self._say(str(error), "error")
                 raise
@@ -266,13 +268,17 @@ class TrainingSection:
         with self._panel.reported():
             finished = run.poll()
         if not self._ui.trainCollapsibleButton.collapsed and (finished or run.progress.step != before):
-            drawTraining(self._ui.trainChartLabel, run.progress)
+            self._draw(run)
         if finished:
             self._end(run)
             return
         self._ui.trainProgressBar.value = round(100 * run.progress.fraction)
         if not run.stopping:
             self._say(f"{run.job.name}: {run.progress.text()}")
+
+    def _draw(self, run: TrainingRun) -> None:
+        drawTraining(self._ui.trainChartLabel, run.progress)
+        self._panel.showIn(self._ui.trainVerdictLabel, run.progress.verdict())
 
     def _end(self, run: TrainingRun) -> None:
         self._timer.stop()
@@ -306,7 +312,7 @@ class TrainingSection:
             self._look()
             self.update()
             if self._run is not None:
-                drawTraining(self._ui.trainChartLabel, self._run.progress)
+                self._draw(self._run)
 
     def _onData(self, path: str) -> None:
         self._set("trainDataList", path)

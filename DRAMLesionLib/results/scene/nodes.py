@@ -7,6 +7,7 @@ other results with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ROLE_ATTRIBUTE = "DRAMLesion.Role"
 """What a node is among the results: ``ct``, ``heatmap``, ``colors``, ``lesion``, ``lobes``, ``table`` and so on."""
+NAME_ATTRIBUTE = "DRAMLesion.Name"
+"""The name that a result node was given here. A node with another one was renamed by somebody, and keeps that name."""
 CT_REFERENCE = "DRAMLesion.CT"
 """The role under which every result node refers to its CT: a rerun replaces the results of the same CT alone."""
 
@@ -117,16 +120,29 @@ def show_surfaces(nodes: FindingsNodes) -> None:
 
 
 def _result_node(scene: Any, class_name: str, role: str, ct: Any, name: str) -> tuple[Any, bool]:
-    """The node of that role for this CT, and whether it is new."""
+    """The node of that role for this CT, and whether it is new.
+
+    Its name begins with the CT's, and is no other node's; on a rerun a name that somebody gave it stays.
+    """
     for number in range(scene.GetNumberOfNodesByClass(class_name)):
         node = scene.GetNthNodeByClass(number, class_name)
         if node.GetAttribute(ROLE_ATTRIBUTE) == role and node.GetNodeReferenceID(CT_REFERENCE) == ct.GetID():
-            node.SetName(name)
+            _rename(node, name)
             return node, False
-    node = scene.AddNewNodeByClass(class_name, name)
+    node = scene.AddNewNodeByClass(class_name, name)  # which makes the name unique
+    node.SetAttribute(NAME_ATTRIBUTE, node.GetName())
     node.SetAttribute(ROLE_ATTRIBUTE, role)
     node.SetNodeReferenceID(CT_REFERENCE, ct.GetID())
     return node, True
+
+
+def _rename(node: Any, name: str) -> None:
+    """Give a result node the name that a rerun has for it (lobes may have become exact), unless somebody renamed it."""
+    given = node.GetAttribute(NAME_ATTRIBUTE) or node.GetName()
+    if node.GetName() != given or re.fullmatch(re.escape(name) + r"(_\d+)?", given):
+        return
+    node.SetName(node.GetScene().GetUniqueNameByString(name))
+    node.SetAttribute(NAME_ATTRIBUTE, node.GetName())
 
 
 def _ct_node(scene: Any, ct: Volume) -> Any:

@@ -27,7 +27,7 @@ from DRAMLesionLib.results.scene.available import (
 )
 from DRAMLesionLib.system.files import temporary_prefix
 from DRAMLesionLib.system.optional import install_command
-from DRAMLesionLib.system.package import PACKAGE
+from DRAMLesionLib.system.package import module_command, module_environment
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 BACKEND_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
 LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 """Render windows that need no display, the first that works is used; elsewhere VTK's own choice needs none."""
-
-_REPOSITORY = PACKAGE.parent
 
 
 class Making:
@@ -106,11 +104,11 @@ def _try_backends(work: Path, progress: Progress, timeout_s: float) -> str:
 
 def _run_child(work: Path, what: str, backend: str | None, progress: Progress, timeout_s: float) -> str:
     """Run the child once; returns why it failed, or nothing."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(_search_path()), PYTHONUNBUFFERED="1")
+    environment = module_environment()
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
     if backend:
         environment[BACKEND_VARIABLE] = backend
-    command = [sys.executable, "-m", "DRAMLesionLib.results.scene.child", str(work), what]
+    command = module_command("DRAMLesionLib.results.scene.child", str(work), what)
     reason = ""
     progress("Scene: start", 0.0)
     with (work / "stderr.txt").open("wb") as stderr:
@@ -151,12 +149,6 @@ def _crash(work: Path, status: int, what: str) -> str:
         return f"{step} crashed (signal {-status}){hint}"
     lines = (work / "stderr.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f"{step} failed: {lines[-1].strip() if lines else f'exit code {status}'}"
-
-
-def _search_path() -> list[str]:
-    """So that the child finds the library when it runs from a checkout, too."""
-    known = os.environ.get("PYTHONPATH")
-    return [str(_REPOSITORY), *([known] if known else [])]
 
 
 def write_scene_folder(

@@ -17,6 +17,8 @@ PEELS = 4
 """Translucent layers that are drawn; each takes a second in software, and deeper ones are hardly seen."""
 
 LEGEND_FORMAT = "%.1f"
+LEGEND_WIDTH = 0.11
+"""The part of a slice view's width at its right end that the legend has for itself; as much stays free at the left."""
 
 _SLICE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
@@ -72,6 +74,7 @@ def render_slice(application: Application, view: Any, heatmap: Any, path: Path) 
     offset = view.GetSliceOffset()
     view.ResizeSliceNode(*SIZE)
     view.FitSliceToBackground()
+    _leave_room(view)
     view.SetSliceOffset(offset)
     view.SnapSliceOffsetToIJK()
     factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
@@ -89,6 +92,17 @@ def render_slice(application: Application, view: Any, heatmap: Any, path: Path) 
     group.SetMRMLDisplayableNode(None)
 
 
+def _leave_room(view: Any) -> None:
+    """Widen a slice view that is fitted to its image until the legend lies beside the image, not on the body."""
+    node, bounds = view.GetSliceNode(), [0.0] * 6
+    view.GetBackgroundSliceBounds(bounds)
+    width, height, depth = node.GetFieldOfView()
+    wider = (bounds[1] - bounds[0]) / (1 - 2 * LEGEND_WIDTH) / width
+    if wider > 1:
+        node.SetFieldOfView(width * wider, height * wider, depth)
+        view.UpdatePipeline()
+
+
 def _add_legend(heatmap: Any, renderer: Any) -> None:
     """Draw the heatmap's legend. Slicer's own manager ignores the font size outside of the application."""
     import vtk
@@ -102,8 +116,8 @@ def _add_legend(heatmap: Any, renderer: Any) -> None:
     legend.SetLabelFormat(LEGEND_FORMAT)
     legend.SetNumberOfLabels(6)
     legend.SetMaximumNumberOfColors(256)
-    legend.SetPosition(0.87, 0.28)
-    legend.SetWidth(0.12)
+    legend.SetPosition(1 - LEGEND_WIDTH, 0.28)
+    legend.SetWidth(LEGEND_WIDTH)
     legend.SetHeight(0.45)
     legend.SetBarRatio(0.25)
     legend.SetUnconstrainedFontSize(True)

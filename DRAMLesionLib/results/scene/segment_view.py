@@ -160,7 +160,8 @@ class SegmentView:
         part = tuple(
             slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, layer.region, strict=True)
         )
-        layer.voxels[part] = np.where(self._own[own], layer.value, 0)
+        value = layer.voxels.dtype.type(layer.value)
+        np.multiply(self._own[own], value, out=layer.voxels[part], casting="unsafe")
         layer.labelmap.GetPointData().GetScalars().Modified()
         layer.labelmap.Modified()
 

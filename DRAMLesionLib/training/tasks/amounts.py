@@ -12,7 +12,9 @@ KNOWN_WEIGHT = 4.0
 HELD = 0.8
 """Part of the real lobes whose percentage shall lie in the range."""
 ERROR_POINTS = 1.0
-ERROR_SHARES = np.arange(0.1, 0.55, 0.05)
+ERROR_SHARES = np.arange(0.5, 0.95, 0.05)
+"""Begins where the range of segmentation-covid held 81 % of lobes with ellipsoids of even density, which its training
+did not paste (0.2 held 58 %). Of real lobes, whose maps the training has seen, narrower ranges hold as many."""
 _BOUNDS = ((-1.0, 0.3, 0.0), (0.0, 1.5, 3.0))
 """Lowest and highest offset, mean and square: what is fitted rises with the map, and faster where there is more."""
 

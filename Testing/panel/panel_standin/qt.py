@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtPrintSupport, QtUiTools, QtWidgets
 
+from panel_standin import pythonqt
+
 KEEPS_ITS_METHOD = {"layout", "singleShot", "sizeHint", "minimumSizeHint"}
 """Properties whose method of the same name PythonQt code calls, or that C++ reads by a virtual method: that would look
 for an override in Python, find the property, and so on without end."""
@@ -47,6 +49,7 @@ def _signal(self, signature):
 
 def _connect(self, signature, receiver):
     """``widget.connect("clicked(bool)", function)``; the function gets as many arguments as it takes."""
+    pythonqt.check_signal(self, signature)
     given = signature.partition("(")[2].rstrip(")")
     count = given.count(",") + 1 if given else 0
     takes = [p for p in inspect.signature(receiver).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
@@ -76,7 +79,8 @@ def _attribute(self, name):
         return types.MethodType(_connect, self)
     if name == "disconnect":
         return types.MethodType(_disconnect, self)
-    return _plainAttribute(self, name)
+    value = _plainAttribute(self, name)
+    return pythonqt.guarded(self, name, value) if pythonqt.called_by_us() else value
 
 
 def _keepNone():
@@ -100,6 +104,7 @@ def _install():
     QtGui.QTextDocument.print = QtGui.QTextDocument.print_
     QtCore.QObject.className = lambda self: self.metaObject().className()
     QtCore.QObject.__getattribute__ = _attribute
+    pythonqt.guard_values(sys.modules[__name__])
 
 
 _install()

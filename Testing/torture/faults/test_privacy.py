@@ -212,10 +212,11 @@ def test_segment_tells_nothing_of_the_patient(series, models, tmp_path, scene):
     kept = tmp_path / "kept"
     run(*words[:-1], "--no-scene", "--keep-identifiers", "--out", kept)
     assert FOLDER in (kept / "report.html").read_text() and FOLDER in (kept / "summary.json").read_text()
+    assert "study of 2018-03-17" in (kept / "report.html").read_text()
     found = leaks(kept, series)
     assert found and {line.split(": ")[-1] for line in found} <= {
         "folder", "PatientName Quentina", "PatientName Zyxwv", "PatientBirthDate 19310729",
-        "StudyDescription Zyxwv", "SeriesDescription Quentina", "ImageComments Zyxwv",
+        "StudyDescription Zyxwv", "SeriesDescription Quentina", "ImageComments Zyxwv", "study's date",
     }  # fmt: skip
 
 

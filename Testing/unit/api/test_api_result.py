@@ -14,6 +14,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quality import Flag, flags_for_record
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
+from DRAMLesionLib.results.numbers import percent_text
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_a_table_is_plain_rows_that_can_be_read(result):
         table["middle"]
     lines = repr(table).splitlines()
     assert len(lines) == 9 and lines[0].startswith("region") and max(map(len, lines)) <= 90
-    assert f"{table['LLL']['lesion_percent']:.1f}" in lines[2]
+    assert percent_text(table["LLL"]["lesion_percent"]) in lines[2]
     assert table._repr_html_().count("<tr>") == 9
 
 
@@ -155,8 +156,10 @@ def test_what_a_table_shows_is_escaped():
         "consolidation_ml": 200.0,
     }
     shown = Table([row])
-    assert shown.cells()[1] == ["<b>", "1.0", "<0.1", "-", "1-2", "1", "0.0", "200"]
+    assert shown.cells()[1] == ["<b>", "1.0", "<0.1", "–", "1–2", "1", "0.0", "200"]
     assert "&lt;b&gt;" in shown._repr_html_()
+    nearly = Table([{**row, "lesion_percent": 0.98, "severity_score": 0}])
+    assert nearly.cells()[1][3] == "0.98", "1.0 would be score 1"
 
 
 def test_without_pandas_one_line_says_what_to_install(result, monkeypatch):
@@ -174,7 +177,11 @@ def test_with_pandas_the_table_is_a_data_frame(result):
 def test_a_result_says_in_one_line_what_it_is(result):
     line = repr(result)
     assert len(line) < 160 and "\n" not in line
-    assert f"{result.percent:.1f} % lesion" in line and "few-slices" in line and "approximate lobes" in line
+    assert (
+        f"{percent_text(result.percent)} % lesion" in line
+        and "few-slices" in line
+        and "approximate lobes" in line
+    )
     assert result.flags[0].remedy == "use thin slices"
 
 

@@ -12,6 +12,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.results.arrays import FOR_SCENE, WORDS, read_arrays, reading_arrays, write_arrays
+from DRAMLesionLib.results.lesion_list import known_lesions, lesions_of
 from DRAMLesionLib.system.errors import InputError
 
 SHAPE = (6, 7, 8)
@@ -48,6 +49,16 @@ def test_what_is_written_is_read(findings, tmp_path):
     np.testing.assert_array_equal(given.lobes.labels, findings.lobes.labels)
     assert given.probability is None and given.lobes.approximate and given.lobes.source == "planes"
     assert given.quantification == findings.quantification and given.record == findings.record
+
+
+def test_a_lesion_list_that_was_made_is_handed_over(findings, tmp_path):
+    write_arrays(findings, tmp_path)
+    assert known_lesions(read(tmp_path, findings.ct)[1]) is None
+    made = lesions_of(findings)
+    write_arrays(findings, tmp_path)
+    given = read(tmp_path, findings.ct)[1]
+    assert made.rest_count or made.lesions
+    assert known_lesions(given) == made and known_lesions(replace(given, lesion=given.lesion)) is None
 
 
 def test_an_older_probability_does_not_pass_for_a_new_one(findings, tmp_path):

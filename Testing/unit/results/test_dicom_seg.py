@@ -1,5 +1,6 @@
 """DICOM Segmentation and measurement report: where their voxels lie, what they reference, what they say."""
 
+import json
 import shutil
 import subprocess
 from types import SimpleNamespace
@@ -145,6 +146,46 @@ def test_results_on_a_converted_file_of_the_scan_come_back_to_its_slices(tmp_pat
     assert int(volume.array.sum()) == int(findings.lesion.sum())
 
 
+@pytest.mark.skipif(shutil.which("segimage2itkimage") is None, reason="dcmqi is not installed: make interop")
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
+def test_dcmqi_reads_the_same_voxels(tmp_path, orientation):
+    findings = find(read_ct(write_series(tmp_path / "ct", orientation)))
+    dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
+    (tmp_path / "read").mkdir()
+    reader = [
+        "segimage2itkimage",
+        "--inputDICOM",
+        tmp_path / "seg.dcm",
+        "--outputDirectory",
+        tmp_path / "read",
+    ]
+    subprocess.run([*reader, "-t", "nrrd"], check=True, capture_output=True, timeout=120)
+    masks = [findings.lesion, *(findings.lobes.labels == value for value in range(1, 6))]
+    for number, mask in enumerate(masks, 1):
+        image = sitk.ReadImage(str(tmp_path / "read" / f"{number}.nrrd"))
+        matrix = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+        z, y, x = np.nonzero(sitk.GetArrayViewFromImage(image))
+        same_points((matrix @ np.stack([x, y, z])).T + image.GetOrigin(), points_of_mask(mask, findings.ct))
+
+
+@pytest.mark.skipif(shutil.which("tid1500reader") is None, reason="dcmqi is not installed: make interop")
+def test_dcmqi_reads_the_report(tmp_path):
+    findings = find(read_ct(write_series(tmp_path / "ct")))
+    source = dicom_source.find_source(tmp_path / "ct", findings.ct)
+    segmentation = dicom_seg.make_dicom_seg(findings, source)
+    dicom_report.write_dicom_report(findings, segmentation, source, tmp_path / "sr.dcm")
+    reader = ["tid1500reader", "--inputDICOM", tmp_path / "sr.dcm", "--outputMetadata", tmp_path / "sr.json"]
+    subprocess.run(reader, check=True, capture_output=True, timeout=120)
+    groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    groups = [group for group in groups if "ReferencedSegment" in group]  # the last one is of the whole image
+    assert [group["ReferencedSegment"] for group in groups] == [2, 3, 4, 5, 6]
+    for group, region in zip(groups, findings.quantification.lobes, strict=True):
+        values = {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]}
+        assert group["TrackingIdentifier"] == region.key and values["SEVERITY_SCORE"] == region.score
+        assert values["LESION_PERCENT"] == pytest.approx(region.percent, rel=1e-4)
+        assert values["LESION_VOLUME"] == pytest.approx(region.lesion_ml, rel=1e-3)
+
+
 def test_each_frame_references_the_slice_that_it_lies_on(tmp_path):
     findings = find(read_ct(write_series(tmp_path / "ct")))
     segmentation = dicom_seg.write_dicom_seg(findings, tmp_path / "ct", tmp_path / "seg.dcm")
@@ -250,13 +291,14 @@ def test_the_command_writes_both_from_a_results_folder(tmp_path):
 
 def test_segment_writes_it_beside_the_results_and_a_later_run_takes_it_away(tmp_path, monkeypatch):
     """The networks are left out: what they find is given."""
-    from DRAMLesionLib import case
+    from DRAMLesionLib.lesions import find as finding
+    from DRAMLesionLib.lesions import run_models
 
     ct = read_ct(write_series(tmp_path / "ct" / "a"))
     write_series(tmp_path / "ct" / "b")  # another reconstruction on the same grid
     uid = pydicom.dcmread(tmp_path / "ct" / "a" / "00.dcm").SeriesInstanceUID
-    monkeypatch.setattr(case, "load_case_models", lambda *given: SimpleNamespace(device="cpu"))
-    monkeypatch.setattr(case, "find_lesions", lambda ct, *given, **more: find(ct))
+    monkeypatch.setattr(run_models, "load_case_models", lambda *given: SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(finding, "find_lesions", lambda ct, *given, **more: find(ct))
     command = ["segment", str(tmp_path / "ct"), "--out", str(tmp_path / "out"), "--no-scene"]
     command += ["--series", uid]
     done = CliRunner().invoke(app, [*command, "--dicom-seg"])

@@ -14,7 +14,15 @@ from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.steer import steer
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom import make_phantom
-from DRAMLesionLib.results.folder import REPORT, TABLE, check_same_ct, read_findings, write_findings
+from DRAMLesionLib.results.folder import (
+    LESIONS,
+    REPORT,
+    TABLE,
+    check_same_ct,
+    read_findings,
+    write_findings,
+)
+from DRAMLesionLib.results.lesion_list import LesionList, list_lesions
 from DRAMLesionLib.results.table import print_table, read_table, write_summary
 from DRAMLesionLib.system.errors import InputError
 
@@ -104,6 +112,9 @@ def test_what_segment_writes_can_be_read(findings, tmp_path):
     read = read_findings(tmp_path / "out", findings.ct)
     assert read.quantification == findings.quantification
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["record"] == read.record
+    lesions = LesionList.from_dict(json.loads((tmp_path / "out" / "summary.json").read_text()))
+    assert lesions == list_lesions(findings.ct, findings.lobes.labels, findings.lesion) and lesions.lesions
+    assert len(read_table(tmp_path / "out" / LESIONS)) == len(lesions.lesions) + bool(lesions.rest_count)
 
 
 def test_a_reading_comes_back_with_the_mask_that_it_steered(findings, tmp_path):

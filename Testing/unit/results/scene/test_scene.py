@@ -208,6 +208,11 @@ def test_a_rerun_replaces_its_own_results_alone(application, findings):
     assert second.lobes.GetName() == "patient Lobes"
     assert other.GetSegmentation().GetNumberOfSegments() == 0
 
+    # A name that somebody gave stays, and two results never have one name.
+    second.lobes.SetName("my lobes")
+    third = scene_nodes.add_findings(application.scene, changed, first.ct)
+    assert third.lobes.GetName() == "my lobes" and third.table.GetName() == second.table.GetName()
+
     # Another CT's results are not touched.
     ct_node = application.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "patient")
     matrix = vtk.vtkMatrix4x4()

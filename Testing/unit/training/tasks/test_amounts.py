@@ -32,8 +32,14 @@ def test_the_range_holds_most_real_lobes():
     known = [(p * rng.uniform(0.75, 1.25), p) for p in percent]
     settings = fit_amount(known)
     estimate = np.array([curve(settings, m) for m, _ in known])
-    held = np.abs(estimate - percent) <= settings.error_points + settings.error_share * estimate
-    assert held.mean() >= 0.8 and settings.error_share < 0.3
+    half = settings.error_points + settings.error_share * np.minimum(estimate, 100 - estimate)
+    assert np.mean(np.abs(estimate - percent) <= half) >= 0.8
+    assert settings.error_share == pytest.approx(ERROR_SHARES[0])
+
+
+def test_the_range_widens_where_real_lobes_scatter():
+    percent = np.r_[np.full(10, 5.0), np.full(10, 35.0)]
+    assert fit_amount([(20.0, p) for p in percent]).error_share == pytest.approx(ERROR_SHARES[-1])
 
 
 def test_the_curve_rises_whatever_is_known():
