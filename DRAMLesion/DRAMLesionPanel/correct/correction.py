@@ -220,14 +220,12 @@ class Correction:
     def findings(self) -> Findings:
         """The results as they are now."""
         self.settle()
-        waiting = [mask for edit in self._pending for _value, mask in edit.parts()]
-        painted = [*(stroke.voxels for stroke in self._allStrokes), *waiting]
         return replace(
             self._found,
             lesion=self._segment.seen.copy(),
             quantification=self.table,
             reading=self.said or None,
-            record=recordWith(self._found.record, painted),
+            record=recordWith(self._found.record, self._allStrokes, self._pending),
         )
 
     def shows(self, lesion: np.ndarray) -> bool:
@@ -372,6 +370,7 @@ class Correction:
             self._measured.change(box, before, after)
 
     def saveStrokes(self) -> None:
+        """Keep what was painted and said on the lesion's node."""
         with self.working():
             writeStrokes(self._node, self._allStrokes)
             writeReading(self._node, self.said)

@@ -58,12 +58,19 @@ def readReading(node: Any) -> Reading | None:
         return None
 
 
-def recordWith(record: dict[str, Any], painted: list[np.ndarray]) -> dict[str, Any]:
-    """A run's record, with how much was painted since (a mask for each stroke): reports say what a person did."""
-    if not painted:
+def recordWith(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[Any] = ()) -> dict[str, Any]:
+    """A run's record, with how much was painted since: reports say what a person did.
+
+    Args:
+        record: The run's record.
+        strokes: What was painted and refined.
+        waiting: Edits that wait for their refinement.
+    """
+    sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in strokes]
+    sizes += [len(voxels[0]) for edit in waiting for _value, voxels in edit.strokes()]
+    if not sizes:
         return record
-    voxels = sum(int(np.count_nonzero(mask)) for mask in painted)
-    return {**record, "correction": {"strokes": len(painted), "painted_voxels": voxels}}
+    return {**record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
 
 
 def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
