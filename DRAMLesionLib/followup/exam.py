@@ -13,7 +13,8 @@ from DRAMLesionLib.images.box import Box, bounding_box, grow
 from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers
 from DRAMLesionLib.lesions.quality import Flag
 from DRAMLesionLib.lesions.quantify import Quantification
-from DRAMLesionLib.results.folder import ct_of, read_masks
+from DRAMLesionLib.results.folder import ct_of
+from DRAMLesionLib.results.masks import read_masks
 from DRAMLesionLib.system.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from DRAMLesionLib.images.paths import exists, is_volume_file
 from DRAMLesionLib.images.volume import Volume, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.quality import Flag, flags_of
 from DRAMLesionLib.lesions.quantify import Quantification, quantify
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
@@ -128,54 +127,6 @@ def read_edits(folder: str | Path, ct: Volume) -> np.ndarray | None:
     if not corrected or not (folder / EDITS).is_file():
         return None
     return _labels(folder / EDITS, ct, "edits", 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """What a folder of results says without its maps, which are as large as the CT.
-
-    Attributes:
-        lobes: The lobes.
-        lesion: uint8 (z, y, x), 1 lesion.
-        quantification: Counted anew from CT, lobes and lesion, with the ranges of the summary.
-        ct_name: For people: what the CT is called.
-        flags: What should be looked at in these results.
-        made_by: What decides how large a mask is, by name: method, models, lobes, whether a reader steered.
-    """
-
-    lobes: LobeMap
-    lesion: np.ndarray
-    quantification: Quantification
-    ct_name: str
-    flags: tuple[Flag, ...]
-    made_by: dict[str, str]
-
-
-def read_masks(folder: str | Path, ct: Volume) -> Masks:
-    """Read lobes, lesion and table of the results of a CT, without the maps.
-
-    Args:
-        folder: What ``segment`` wrote.
-        ct: The CT that the results were made from, on the same grid.
-
-    Raises:
-        InputError: A result is missing or damaged, or lies on another grid than the CT, or is another CT's.
-    """
-    folder = Path(folder)
-    summary = _read_summary(folder / SUMMARY)
-    known, record = summary["lobes"], summary["record"]
-    labels = _labels(folder / LOBE_LABELS, ct, "lobes", len(LOBES))
-    lobes = LobeMap(labels, bool(known["approximate"]), str(known["source"]))
-    lesion = _labels(folder / LESION, ct, "lesion mask", 1)
-    measured = quantify(ct.array, lobes, lesion, ct.spacing_mm).with_ranges(_ranges(summary))
-    _check_means(folder / SUMMARY, summary, ct.name, measured)
-    try:
-        flags = flags_of(record)
-    except TypeError as error:
-        raise InputError(f"{folder / SUMMARY}: its flags are damaged: segment the CT again") from error
-    return Masks(
-        lobes, lesion, measured, str(summary.get("ct", ct.name)), flags, table.made_by(summary, lobes)
-    )
 
 
 def _ranges(summary: dict[str, Any]) -> dict[int, tuple[float, float]]:

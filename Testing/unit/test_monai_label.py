@@ -189,3 +189,14 @@ def test_the_server_answers_a_client(app, tmp_path, monkeypatch):
         "/infer/covid_lesion?image=one&output=json", data={"params": f'{{"lobes": "{lobes}", "crf": false}}'}
     )
     assert answer.status_code == 200 and "total_severity_score" in answer.json()
+    corrected = np.asarray(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "studies" / "one.nii.gz"))) > 0
+    )
+    image = sitk.GetImageFromArray(corrected.astype(np.uint8))
+    image.CopyInformation(sitk.ReadImage(str(tmp_path / "studies" / "one.nii.gz")))
+    sitk.WriteImage(image, str(tmp_path / "label.nii.gz"))
+    with (tmp_path / "label.nii.gz").open("rb") as file:
+        kept = client.put("/datastore/label?image=one&tag=final", files={"label": ("label.nii.gz", file)})
+    assert kept.status_code == 200, kept.text
+    stored = sitk.ReadImage(str(tmp_path / "studies" / "labels" / "final" / "one.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(stored), corrected)
