@@ -86,7 +86,8 @@ def _print(comparison: "Comparison", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from DRAMLesionLib.followup.words import ml_text, percent_text, signed_ml_text, signed_text, whole_text
+    from DRAMLesionLib.followup.words import signed_ml_text, signed_text, whole_text
+    from DRAMLesionLib.results.numbers import ml_text, percent_text
     from DRAMLesionLib.system.record import RESEARCH_USE
 
     for number, interval in enumerate(comparison.intervals, start=1):
