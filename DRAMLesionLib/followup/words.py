@@ -1,4 +1,4 @@
-"""Names and changes of a comparison for people; percentages and volumes are written by :mod:`DRAMLesionLib.results.numbers`."""
+"""Names and changes of a comparison for people; :mod:`DRAMLesionLib.results.numbers` writes percentages and volumes."""
 
 from __future__ import annotations
 
