@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import re
 import shutil
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_exams import LEFT, RIGHT, draw, write_results
+from rich.console import Console
 
+from DRAMLesionLib.commands.compare import print_changes
 from DRAMLesionLib.followup import Comparison, compare, sources
 from DRAMLesionLib.followup.exam import images_of, read_exam
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED
@@ -262,3 +265,13 @@ def test_an_exam_is_not_replaced_by_the_results_of_another(folders, tmp_path, mo
     shutil.copytree(folders[1], tmp_path / "exam_1")
     with pytest.raises(InputError, match="would replace an exam"):
         sources.compare_sources([folders[0].parent / "a_ct.nii.gz", tmp_path / "exam_1"], tmp_path)
+
+
+def test_the_table_of_changes_fits_a_terminal_of_80_columns(compared):
+    first, stream = compared.intervals[0], io.StringIO()
+    wide = replace(first.total.before, percent=0.998, lesion_ml=1324.0, score=0)
+    regions = (*first.regions[:-1], replace(first.total, before=wide, after=wide))
+    shown = replace(compared, intervals=(replace(first, regions=regions),))
+    print_changes(shown, Console(file=stream, width=80))
+    assert "0.998 → 0.998" in stream.getvalue() and "points" in stream.getvalue()
+    assert "…" not in stream.getvalue()
