@@ -51,7 +51,13 @@ def lobes_of(given: Any, ct: Volume, allow_missing: bool = False) -> LobeMap | N
     Raises:
         InputError: They can't be read, or do not fit the CT.
     """
-    if given is None or isinstance(given, LobeMap):
+    if given is None:
+        return None
+    if isinstance(given, LobeMap):
+        if given.labels.shape != ct.array.shape:
+            raise InputError(
+                f"lobes: shape {given.labels.shape}, the CT has {ct.array.shape}: give them on the CT's grid"
+            )
         return given
     if isinstance(given, str | Path):
         return read_lobes(given, ct, allow_missing)

@@ -230,12 +230,15 @@ class Result:
                 folder. For DICOM that a command segmented it has to be named: its place is not kept.
             series: UID of the DICOM series, where the folder holds several.
 
+        A DICOM folder's name, study date and slice thickness, which ``keep_identifiers`` showed, are left behind.
+
         Raises:
             InputError: The results are damaged, or the CT is not to be found or another one.
         """
-        volume = ct_of(results_folder.ct_of(folder) if ct is None else ct, series)
-        findings = results_folder.read_findings(folder, without_identifiers(volume))
+        volume = without_identifiers(ct_of(results_folder.ct_of(folder) if ct is None else ct, series))
+        findings = results_folder.read_findings(folder, results_folder.known_again(folder, volume))
         results_folder.check_same_ct(folder, findings)
+        findings.record.pop("study", None)
         return cls(findings, results_folder.read_edits(folder, volume))
 
     @property

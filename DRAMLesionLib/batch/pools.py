@@ -189,9 +189,9 @@ class DaskPool:
         """Let the workers drop the cases that they are at."""
         # A worker that is gone by now has taken its processes with it.
         with contextlib.suppress(OSError, TimeoutError):
-            self._client.unsubscribe_topic(_topic(self._job.run))
             self._client.cancel(list(self._running), force=True)
             self._client.run(end_processes, self._job.run, on_error="ignore")
+            self._client.unsubscribe_topic(_topic(self._job.run))
 
     def _outcome(self, future: Any, case: Case) -> Outcome:
         from distributed import KilledWorker

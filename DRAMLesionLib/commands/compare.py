@@ -63,7 +63,7 @@ def compare(
         )
         reporter.result({"out": str(out), **comparison.summary})
         if not json:
-            _print(comparison, reporter.console)
+            print_changes(comparison, reporter.console)
             for flag in comparison.flags:
                 reporter.note(f"Look: {flag.sentence}: {flag.remedy}")
             reporter.note(f"Comparison in {out}: {', '.join(OUTPUTS)}")
@@ -81,17 +81,21 @@ def _numbers(text: str | None) -> list[float]:
         raise InputError(f"--days {text}: not numbers with commas between: give such as 0,14") from error
 
 
-def _print(comparison: "Comparison", console: "Console") -> None:
+def print_changes(comparison: "Comparison", console: "Console") -> None:
     """The changes of each interval as a table, and how many lesions came, went or changed."""
     from rich.table import Table
     from rich.text import Text
 
-    from DRAMLesionLib.followup.words import ml_text, percent_text, signed_ml_text, signed_text, whole_text
+    from DRAMLesionLib.followup.words import signed_ml_text, signed_text, whole_text
+    from DRAMLesionLib.results.numbers import ml_text, percent_text
     from DRAMLesionLib.system.record import RESEARCH_USE
 
     for number, interval in enumerate(comparison.intervals, start=1):
         title = f"exam {number} to exam {number + 1}"
-        table = Table(title=Text(title), title_justify="left", header_style="bold")
+        # Without edges it fits a terminal of 80 columns.
+        table = Table(
+            title=Text(title), title_justify="left", header_style="bold", show_edge=False, pad_edge=False
+        )
         table.add_column("region", no_wrap=True)
         for name in ("lesion mL", "change", "lesion %", "points", "score", "change"):
             table.add_column(name, justify="right", no_wrap=True)

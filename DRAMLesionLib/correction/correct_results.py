@@ -20,6 +20,7 @@ from DRAMLesionLib.results.folder import (
     PROBABILITY,
     REFINED,
     SUMMARY,
+    check_same_ct,
     ct_of,
     read_edits,
     read_findings,
@@ -74,6 +75,7 @@ def correct_results(
     if not keep_identifiers:
         volume = without_identifiers(volume)
     findings = read_findings(results, volume)
+    check_same_ct(results, findings)
     if not keep_identifiers:
         findings.record.pop("study", None)
     painted = None if edits is None else read_on_grid(edits, volume, "edits")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DRAMLesionLib.images.box import Box, bounding_box, grow
-from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers
+from DRAMLesionLib.images.paths import is_volume_file
+from DRAMLesionLib.images.volume import NEUTRAL_NAME, Volume, read_ct, without_identifiers
 from DRAMLesionLib.lesions.quality import Flag
 from DRAMLesionLib.lesions.quantify import Quantification
 from DRAMLesionLib.results.folder import ct_of
@@ -101,7 +102,7 @@ def read_exam(
         folder: What ``segment``, ``steer`` or ``refine`` wrote.
         ct: The CT; None where the results say where it is.
         series: UID of the DICOM series, where ``ct`` is a folder of several.
-        keep_identifiers: The exam may be named after a DICOM folder.
+        keep_identifiers: The exam may be named after a DICOM folder, where its results are.
 
     Raises:
         InputError: The folder lacks a file, its CT is not to be found, they do not belong together, or there is no lung.
@@ -113,7 +114,7 @@ def read_exam(
     if not masks.lobes.labels.any():
         raise InputError(f"{folder}: these results have no lung: segment the CT again with lobes (--lobes)")
     exam = Exam(
-        name=masks.ct_name,
+        name=masks.ct_name if keep_identifiers or is_volume_file(Path(masks.ct_name)) else NEUTRAL_NAME,
         quantification=masks.quantification,
         approximate=masks.lobes.approximate,
         spacing_mm=volume.spacing_mm,

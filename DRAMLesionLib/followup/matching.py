@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 
 from DRAMLesionLib.followup.exam import Images
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results import lesion_list
 
 TOLERANCE_MM = 4.0
 """What lies so near counts as overlap: a voxel of the registration (3 mm) and a little more than its usual error."""
@@ -36,7 +37,7 @@ LEAST_PART = 0.10
 LEAST_CHANGE = 0.25
 """British Thoracic Society guidelines for pulmonary nodules (M. E. Callister et al., Thorax 2015;70 Suppl 2): a change of
 a quarter of the volume is beyond the scatter of measuring twice."""
-LEAST_ML = 0.1
+LEAST_ML = lesion_list.LEAST_ML
 """Smaller lesions (a ball of 5.8 mm) are counted in the volumes, not followed one by one: two voxels of the registration
 across, they come and go with noise and slice thickness."""
 
@@ -52,8 +53,8 @@ class Lesion:
         number: 1 for the largest of its date.
         ml: Its volume in mL.
         lobe: The value of the lobe that holds most of it.
-        slice_number: The axial slice of its middle; 1 is the lowest.
-        ras_mm: The patient coordinates of its middle in mm, toward right, anterior and superior.
+        slice_number: The axial slice that shows most of it; 1 is the lowest.
+        ras_mm: The patient coordinates of a voxel in that slice in mm, toward right, anterior and superior.
     """
 
     number: int
@@ -102,27 +103,35 @@ def find_lesions(images: Images) -> tuple[np.ndarray, tuple[Lesion, ...], tuple[
     """The lesions of one exam, one by one.
 
     Returns:
-        int32 (z, y, x), each lesion's number at its voxels, 0 elsewhere; the lesions, largest first; and how many smaller
-        than :data:`LEAST_ML` were left out, with their volume in mL.
+        int32 (z, y, x), each lesion's number at its voxels, 0 elsewhere; the lesions, largest first, with the numbers
+        that :mod:`DRAMLesionLib.results.lesion_list` gives them; and how many smaller than :data:`LEAST_ML` were left
+        out, with their volume in mL.
     """
     pieces, count = _pieces(images)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     kept = np.flatnonzero(sizes * images.voxel_ml >= LEAST_ML)
-    order = kept[np.lexsort((kept, -sizes[kept]))]
+    boxes = ndimage.find_objects(pieces)
+    voxels = {piece: _voxel(pieces[boxes[piece]] == piece + 1, boxes[piece], images) for piece in kept}
+    order = sorted(kept, key=lambda piece: (-sizes[piece], voxels[piece]))
     number_of = np.zeros(count + 1, np.int32)
-    number_of[order + 1] = np.arange(1, len(order) + 1)
-    labels = number_of[pieces]
     lesions = []
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        inside = labels[box] == number
-        lobe = int(np.bincount(images.lobes[box][inside], minlength=6)[1:].argmax()) + 1
-        z, y, x = (np.argwhere(inside).mean(axis=0) + [side.start for side in box]).tolist()
+    for number, piece in enumerate(order, start=1):
+        number_of[piece + 1] = number
+        inside = pieces[boxes[piece]] == piece + 1
+        lobe = int(np.bincount(images.lobes[boxes[piece]][inside], minlength=6)[1:].argmax()) + 1
+        z, y, x = voxels[piece]
         left, posterior, superior = (images.matrix @ (x, y, z, 1.0))[:3].tolist()
-        ml = float(sizes[order[number - 1]]) * images.voxel_ml
-        level = images.first_slice + round(z) + 1
-        lesions.append(Lesion(number, ml, lobe, level, (-left, -posterior, superior)))
+        ml = float(sizes[piece]) * images.voxel_ml
+        place = (-left, -posterior, superior)
+        lesions.append(Lesion(number, ml, lobe, images.first_slice + z + 1, place))
     small = np.delete(sizes, kept)
-    return labels, tuple(lesions), (len(small), float(small.sum()) * images.voxel_ml)
+    return number_of[pieces], tuple(lesions), (len(small), float(small.sum()) * images.voxel_ml)
+
+
+def _voxel(part: np.ndarray, box: tuple[slice, ...], images: Images) -> tuple[int, ...]:
+    """The voxel (z, y, x) of a lesion that its exam's ``lesions.csv`` names, too."""
+    middle = lesion_list.middle_voxel(part, images.spacing_mm)
+    return tuple(side.start + index for side, index in zip(box, middle, strict=True))
 
 
 def _pieces(images: Images) -> tuple[np.ndarray, int]:

@@ -19,14 +19,7 @@ from DRAMLesionLib.followup.tables import (
     lesion_rows,
     summary,
 )
-from DRAMLesionLib.followup.words import (
-    exam_name,
-    ml_text,
-    percent_text,
-    signed_ml_text,
-    signed_text,
-    whole_text,
-)
+from DRAMLesionLib.followup.words import exam_name, signed_ml_text, signed_text, whole_text
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.results.pages import render_page
@@ -79,13 +72,7 @@ def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
         "most_lung_change": changes.MOST_LUNG_CHANGE,
         "approximate": any(exam.approximate for exam in exams),
     }
-    filters = {
-        "percent": percent_text,
-        "ml": ml_text,
-        "signed": signed_text,
-        "signed_ml": signed_ml_text,
-        "whole": whole_text,
-    }
+    filters = {"signed": signed_text, "signed_ml": signed_ml_text, "whole": whole_text}
     return render_page("followup.html.j2", values, filters)
 
 

@@ -51,12 +51,13 @@ def compare_sources(
         raise InputError(f"{len(places)} CTs for {len(sources)} exams: give one for each, in order")
     for source in sources:
         _check_source(Path(source))
+    _check_own_folders(sources, Path(out))
     folders: list[Path] = []
     for number, source in enumerate(map(Path, sources), start=1):
         if is_results(source):
             folders.append(source)
             continue
-        folder = Path(out) / f"exam_{number}"
+        folder = _own_folder(Path(out), number)
 
         def told(stage: str, fraction: float, number: int = number) -> None:
             progress(f"Exam {number}: {stage[:1].lower()}{stage[1:]}", fraction)
@@ -75,6 +76,22 @@ def compare_sources(
     progress("Writing the comparison", 0.0)
     comparison.save(out)
     return comparison
+
+
+def _own_folder(out: Path, number: int) -> Path:
+    """Where the results of a CT go that is segmented first; ``number`` counts from 1."""
+    return out / f"exam_{number}"
+
+
+def _check_own_folders(sources: Sequence[str | Path], out: Path) -> None:
+    """Refuse to segment a CT into a folder that is, or holds, another exam of this comparison."""
+    given = [Path(source).resolve() for source in sources]
+    for number, source in enumerate(sources, start=1):
+        folder = _own_folder(out, number).resolve()
+        if not is_results(source) and any(folder in (path, *path.parents) for path in given):
+            raise InputError(
+                f"{folder}: the results of {source} would replace an exam that was given: give another --out"
+            )
 
 
 def _check_source(source: Path) -> None:

@@ -56,9 +56,9 @@ LESION_COLUMNS = (
     "a_mm",
     "s_mm",
 )
-"""``before`` and ``after`` are numbers of lesions, 1 for the largest of its exam, with a semicolon between. Slice and
-place are those of the middle of the largest lesion; the place is the later exam's, or the earlier one's where it is
-gone."""
+"""``before`` and ``after`` are numbers of lesions, 1 for the largest of its exam, with a semicolon between. Numbers,
+slice and place are those of the exam's own ``lesions.csv``; slice and place are the largest lesion's, the place the later
+exam's, or the earlier one's where it is gone."""
 
 
 def change_rows(exams: Sequence[Exam], intervals: Sequence[Interval]) -> list[Row]:

@@ -1,6 +1,8 @@
-"""Numbers of a comparison for people: rounded so that none contradicts the one beside it."""
+"""Names and changes of a comparison for people; :mod:`DRAMLesionLib.results.numbers` writes percentages and volumes."""
 
 from __future__ import annotations
+
+from DRAMLesionLib.results.numbers import ABSENT
 
 
 def exam_name(days: float | None, number: int) -> str:
@@ -11,22 +13,10 @@ def exam_name(days: float | None, number: int) -> str:
     return f"{name} (baseline)" if number == 0 else name
 
 
-def percent_text(value: float | None) -> str:
-    """One decimal; what is there but rounds to nothing is ``<0.1``."""
-    if value is None:
-        return "–"
-    return "<0.1" if 0 < value < 0.05 else f"{value:.1f}"
-
-
-def ml_text(value: float) -> str:
-    """As a percentage; without decimals from 100 mL on."""
-    return f"{value:.0f}" if value >= 100 else percent_text(value)
-
-
 def signed_text(value: float | None) -> str:
     """One decimal with its sign, two where one would show nothing: 1.9 → 1.8 is no change of 0."""
     if value is None:
-        return "–"
+        return ABSENT
     if abs(value) < 0.005:
         return "0"
     return f"{value:+.{1 if abs(value) >= 0.05 else 2}f}".replace("-", "−")
@@ -40,5 +30,5 @@ def signed_ml_text(value: float) -> str:
 def whole_text(value: float | None) -> str:
     """A whole number with its sign."""
     if value is None:
-        return "–"
+        return ABSENT
     return "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")

@@ -30,6 +30,10 @@ SPACING_LIMITS_MM = (0.05, 20.0)
 """Spacings outside of these are taken for a header in other units."""
 
 
+NEUTRAL_NAME = "ct"
+"""What a CT is called whose folder may be named after a patient, or that has no file."""
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """An image in canonical axes, and the way back to its own.
@@ -142,9 +146,12 @@ def ct_from_array(array: np.ndarray, spacing_mm: Sequence[float], name: str = "c
         raise InputError(f"{name}: has shape {array.shape}: give an array of shape (z, y, x)")
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name}: has values of type {array.dtype}: give HU as int16 or float32")
-    spacing = tuple(float(length) for length in spacing_mm)
+    try:
+        spacing = tuple(float(length) for length in spacing_mm)
+    except (TypeError, ValueError):
+        spacing = ()
     if len(spacing) != 3 or not all(length > 0 for length in spacing):
-        raise InputError(f"{name}: spacing {spacing} mm: give three positive numbers (z, y, x)")
+        raise InputError(f"{name}: spacing {spacing_mm} mm: give three positive numbers (z, y, x)")
     known = array.astype(np.float32) if array.dtype == np.float16 else array
     image = sitk.GetImageFromArray(np.ascontiguousarray(known))
     image.SetSpacing(spacing[::-1])
@@ -158,7 +165,7 @@ def without_identifiers(ct: Volume) -> Volume:
     """
     if ct.path is None or is_volume_file(ct.path):
         return ct
-    return replace(ct, name="ct", path=None)
+    return replace(ct, name=NEUTRAL_NAME, path=None)
 
 
 def read_on_grid(path: str | Path, like: Volume, what: str = "lobe mask") -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.images.paths import exists, is_volume_file
-from DRAMLesionLib.images.volume import Volume, read_on_grid, write_volume
+from DRAMLesionLib.images.volume import NEUTRAL_NAME, Volume, read_on_grid, write_volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, quantify
 from DRAMLesionLib.lesions.reading import Reading
@@ -199,6 +199,19 @@ def ct_of(folder: str | Path) -> Path:
     raise InputError(
         f"{folder}: the CT of these results is not to be found: name it with --ct (in Python: ct=)"
     )
+
+
+def known_again(folder: str | Path, ct: Volume) -> Volume:
+    """A CT that was saved along with its results under the name that it had before; any other CT as it is.
+
+    Args:
+        folder: The results.
+        ct: The CT that they were made from.
+    """
+    if ct.path is None or ct.path.name != CT_COPY:
+        return ct
+    name = str(_read_summary(Path(folder) / SUMMARY).get("ct", ""))
+    return replace(ct, name=name if is_volume_file(Path(name)) else NEUTRAL_NAME, path=None)
 
 
 def _file_of(ct: Volume, folder: Path) -> str | None:

@@ -249,7 +249,7 @@ def _lesion(
     ct: Volume, part: np.ndarray, own: Box, counted: _Counted, piece: int, distance: float | None
 ) -> Lesion:
     voxel_ml = float(np.prod(ct.spacing_mm)) / 1000
-    z, y, x = (side.start + index for side, index in zip(own, _middle(part, ct.spacing_mm), strict=True))
+    z, y, x = (side.start + index for side, index in zip(own, middle_voxel(part, ct.spacing_mm), strict=True))
     left, posterior, superior = (ct.geometry.canonical().matrix @ (x, y, z, 1.0))[:3].tolist()
     lobe, *others = counted.lobes_of(piece)
     ground_glass, consolidation, other = (counted.classes[piece, 1:] * voxel_ml).tolist()
@@ -329,8 +329,13 @@ def _distance_mm(
         margin *= 2
 
 
-def _middle(part: np.ndarray, spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
-    """The voxel (z, y, x) of a piece nearest to the middle of its largest axial slice."""
+def middle_voxel(part: np.ndarray, spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+    """The voxel (z, y, x) of a piece nearest to the middle of its largest axial slice.
+
+    Args:
+        part: bool (z, y, x), canonical axes, not empty.
+        spacing_mm: Voxel size (z, y, x).
+    """
     z = int(np.argmax(np.count_nonzero(part, axis=(1, 2))))
     where = np.argwhere(part[z])
     away = (where - where.mean(axis=0)) * spacing_mm[1:]

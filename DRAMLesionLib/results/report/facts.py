@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from DRAMLesionLib.images.volume import NEUTRAL_NAME
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.numbers import ABSENT
 from DRAMLesionLib.results.table import _ct_name, wanted_text
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
     from DRAMLesionLib.lesions.findings import Findings
 
-_NEUTRAL = "ct"
-"""What :func:`~DRAMLesionLib.images.volume.without_identifiers` calls a CT."""
 _HASH = 12
 """Digits of a checksum that the report shows; ``summary.json`` has them all."""
 
@@ -29,7 +28,7 @@ def title_of(findings: Findings) -> str:
     given = findings.record.get("name")
     if given:
         return str(given)
-    if findings.ct.path is None and findings.ct.name == _NEUTRAL:
+    if findings.ct.path is None and findings.ct.name == NEUTRAL_NAME:
         return f"Case {case_number(findings.ct)}"
     return _ct_name(findings)
 

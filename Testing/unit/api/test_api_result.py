@@ -1,7 +1,10 @@
 """The public interface without a network: inputs, table, result object, saving and loading."""
 
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import SimpleITK as sitk
 import DRAMLesionLib as dl
 from DRAMLesionLib.api import inputs
 from DRAMLesionLib.api.table import Table
+from DRAMLesionLib.correction.correct_results import correct_results
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quality import Flag, flags_for_record
 from DRAMLesionLib.lesions.quantify import quantify
@@ -87,6 +91,8 @@ def test_an_image_in_other_axes_becomes_canonical_and_results_go_back_to_its_own
         ((np.zeros((4, 4), np.int16), (1, 1, 1)), "has shape"),
         ((np.zeros((4, 4, 4), np.int16), (1, 1)), "three positive numbers"),
         ((np.zeros((4, 4, 4), np.int16), (1, 1, -1)), "three positive numbers"),
+        ((np.zeros((4, 4, 4), np.int16), 1.5), "three positive numbers"),
+        ((np.zeros((4, 4, 4), np.int16), "1.5 1.5"), "three positive numbers"),
         ((np.zeros((4, 4, 4), "U1"), (1, 1, 1)), "has values of type"),
         ((np.full((4, 4, 4), np.nan, np.float32), (1, 1, 1)), "NaN"),
         ("nowhere.nii.gz", "no such file"),
@@ -108,8 +114,9 @@ def test_lobes_may_be_an_array_an_image_or_known_already(phantom, result):
         np.testing.assert_array_equal(lobes.labels, labels)
         assert not lobes.approximate
     assert inputs.lobes_of(None, ct) is None
-    with pytest.raises(dl.InputError, match="lobes: shape"):
-        inputs.lobes_of(labels[1:], ct)
+    for other in (labels[1:], LobeMap(labels[1:], False, "mine")):
+        with pytest.raises(dl.InputError, match="lobes: shape"):
+            inputs.lobes_of(other, ct)
     with pytest.raises(dl.InputError, match="right middle lobe"):
         inputs.lobes_of(np.where(labels == 4, 0, labels), ct)
     image.SetOrigin((50.0, 0.0, 0.0))
@@ -253,6 +260,35 @@ def test_a_saved_result_is_read_again_without_its_ct(result, tmp_path):
     assert "ct_file" not in result.findings.record, "saving leaves the result as it was"
     further = again.save(tmp_path / "saved")
     assert dl.Result.load(further).score == changed.score
+
+
+def test_a_ct_that_was_saved_along_keeps_its_name_and_travels_on(result, tmp_path):
+    again = dl.Result.load(result.save(tmp_path / "first"))
+    assert again.summary["ct"] == result.summary["ct"] == "ct"
+    again.save(tmp_path / "second")
+    pages = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("first", "second")]
+    case = re.search(r"Case \d{3} \d{3}", pages[0])
+    assert case and case.group() in pages[1]
+    shutil.rmtree(tmp_path / "first")
+    assert dl.Result.load(tmp_path / "second").score == result.score
+
+
+def test_identifiers_that_a_run_was_allowed_to_show_are_left_behind_on_loading(result, tmp_path):
+    record = {**result.findings.record, "study": {"date": "2020-03-12"}}
+    shown = dl.Result(replace(result.findings, record=record)).save(tmp_path / "shown")
+    assert "2020-03-12" in (shown / "report.html").read_text(encoding="utf-8")
+    again = dl.Result.load(shown).save(tmp_path / "again")
+    assert not any("2020-03-12" in (again / n).read_text("utf-8") for n in ("report.html", "summary.json"))
+
+
+def test_another_ct_is_not_corrected(result, tmp_path):
+    """It lies on the same grid, but the map and the mask were not made from it."""
+    folder = result.save(tmp_path / "saved")
+    image = result.image("ct") + 40
+    sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
+    with pytest.raises(dl.InputError, match="not the CT of"):
+        correct_results(folder, tmp_path / "out", ct=tmp_path / "other.nii.gz")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_ct_is_refused_on_loading(result, tmp_path):

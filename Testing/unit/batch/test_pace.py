@@ -1,11 +1,12 @@
 """Where a batch is: which cases move, and how far."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from DRAMLesionLib.batch.pace import CASE_S, STARTING_S, usual_seconds, whereabouts
-from DRAMLesionLib.batch.pools import process_pool
+from DRAMLesionLib.batch.pools import DaskPool, process_pool
 from DRAMLesionLib.batch.run import segment_batch
 from DRAMLesionLib.batch.work import Case, Job
 
@@ -77,3 +78,20 @@ def test_a_batch_tells_its_cases_and_what_they_usually_take(tmp_path):
     assert usual == [usual_seconds(2, 1)]
     segmenting = [fraction for stage, fraction in stages if stage.startswith("Segmenting")]
     assert segmenting[0] == 0 and segmenting[-1] == 1 and segmenting == sorted(segmenting)
+
+
+def test_a_cluster_drops_its_cases_even_where_it_can_not_end_the_telling():
+    """Without this a batch that ends would leave cases at work on a scheduler that is slow to answer."""
+    done = []
+
+    class Client:
+        subscribe_topic = staticmethod(lambda topic, handler: None)
+        cancel = staticmethod(lambda futures, force: done.append("cancel"))
+        run = staticmethod(lambda function, run, on_error: done.append("run"))
+
+        @staticmethod
+        def unsubscribe_topic(topic):
+            raise TimeoutError
+
+    DaskPool(Client(), SimpleNamespace(run="r")).close()
+    assert done == ["cancel", "run"]

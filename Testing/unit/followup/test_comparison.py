@@ -1,19 +1,27 @@
 """Two dates of drawn lungs compared: numbers, files, page, and what is refused."""
 
+import contextlib
 import csv
+import io
 import json
 import re
 import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn_exams import LEFT, RIGHT, draw, write_results
+from rich.console import Console
 
-from DRAMLesionLib.followup import Comparison, compare
-from DRAMLesionLib.followup.exam import images_of
+from DRAMLesionLib.commands.compare import print_changes
+from DRAMLesionLib.followup import Comparison, compare, sources
+from DRAMLesionLib.followup.exam import images_of, read_exam
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED
+from DRAMLesionLib.followup.page import page_text
 from DRAMLesionLib.followup.registration import register_lungs
+from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.results.folder import is_results
 from DRAMLesionLib.system.errors import InputError
 
@@ -216,3 +224,54 @@ def test_results_made_in_different_ways_and_other_vessels_are_flagged(folders, t
     flags = {flag.code: flag for flag in compare(folders[0], other, coarser=COARSE).flags}
     assert flags.keys() == {"made-differently", "other-patient"}
     assert "different method" in flags["made-differently"].sentence
+
+
+def test_a_percentage_on_the_page_does_not_contradict_its_score(compared):
+    """0.98 % is score 0; as 1.0 it would be score 1."""
+    table = compared.exams[0].quantification
+    nearly = replace(table.total, percent=0.98, score=0)
+    exams = [
+        replace(exam, quantification=replace(table, regions=(*table.regions[:-1], nearly)))
+        for exam in compared.exams[:2]
+    ]
+    text = page_text(exams, compared.intervals[:1])
+    assert "0.98 → 0.98" in text and "1.0 → 1.0" not in text
+
+
+def test_the_name_of_a_dicom_folder_is_shown_on_request_only(folders, tmp_path):
+    shutil.copytree(folders[0], tmp_path / "a")
+    ct = folders[0].parent / "a_ct.nii.gz"
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    (tmp_path / "a" / "summary.json").write_text(json.dumps({**summary, "ct": "Doe_Jane"}))
+    assert read_exam(tmp_path / "a", ct)[0].name == "ct"
+    assert read_exam(tmp_path / "a", ct, keep_identifiers=True)[0].name == "Doe_Jane"
+    assert read_exam(folders[0], ct)[0].name == "a_ct.nii.gz"
+
+
+def test_lungs_in_one_slice_are_refused_and_nothing_is_computed_with_nan():
+    ct, lobes, lesion = draw(LEFT)
+    middle = Volume(ct.array, (1.0, 6.0, 6.0), replace(ct.geometry, spacing=(6.0, 6.0, 1.0)), "ct")
+    lobes.labels[np.arange(len(lobes.labels)) != 10] = 0
+    images = images_of(middle, lobes.labels, lesion)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(InputError):
+            register_lungs(images, images, coarser=COARSE)
+
+
+def test_an_exam_is_not_replaced_by_the_results_of_another(folders, tmp_path, monkeypatch):
+    """A CT as the first exam would be segmented into ``exam_1``, which here is the second exam."""
+    monkeypatch.setattr(sources, "segment_case", lambda *given, **more: pytest.fail("segmented"))
+    shutil.copytree(folders[1], tmp_path / "exam_1")
+    with pytest.raises(InputError, match="would replace an exam"):
+        sources.compare_sources([folders[0].parent / "a_ct.nii.gz", tmp_path / "exam_1"], tmp_path)
+
+
+def test_the_table_of_changes_fits_a_terminal_of_80_columns(compared):
+    first, stream = compared.intervals[0], io.StringIO()
+    wide = replace(first.total.before, percent=0.998, lesion_ml=1324.0, score=0)
+    regions = (*first.regions[:-1], replace(first.total, before=wide, after=wide))
+    shown = replace(compared, intervals=(replace(first, regions=regions),))
+    print_changes(shown, Console(file=stream, width=80))
+    assert "0.998 → 0.998" in stream.getvalue() and "points" in stream.getvalue()
+    assert "…" not in stream.getvalue()

@@ -6,6 +6,10 @@ import pytest
 from DRAMLesionLib.followup import matching
 from DRAMLesionLib.followup.exam import Images
 from DRAMLesionLib.followup.matching import Lesion, find_lesions, kind_of, match_lesions
+from DRAMLesionLib.images.geometry import Geometry
+from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.lesion_list import list_lesions
 
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (30, 30, 60)
@@ -42,10 +46,22 @@ def test_volume_lobe_slice_and_place_of_each_lesion_the_largest_first():
     assert [lesion.ml for lesion in lesions] == pytest.approx([216 * 0.008, 64 * 0.008])
     assert [lesion.lobe for lesion in lesions] == [2, 5]
     assert labels[10, 10, 40] == 1 and labels[2, 2, 2] == 2 and small == (0, 0.0)
-    assert (
-        lesions[0].slice_number == 13
-    )  # the middle of slices 10 to 15 is 12.5; the nearest even one, from 1
-    assert lesions[0].ras_mm == pytest.approx((-85.0, -25.0, 25.0))
+    assert lesions[0].slice_number == 11  # slices 10 to 15 show as much of it; from 1
+    assert lesions[0].ras_mm == pytest.approx((-84.0, -24.0, 20.0))
+
+
+def test_numbers_slices_and_places_are_those_of_the_exams_own_list_of_lesions():
+    """Two are of one size; one is crooked, so that its middle lies outside of it."""
+    images = exam(block(20, 2, 2, 4), block(2, 10, 40, 4), midline=30)
+    images.lesion[8:14, 20, 5:15] = images.lesion[8, 20:26, 5:15] = True
+    geometry = Geometry(SHAPE[::-1], SPACING[::-1], (0.0, 0.0, 0.0), tuple(np.eye(3).ravel().tolist()))
+    ct = Volume(images.hu, SPACING, geometry, "ct")
+    listed = list_lesions(ct, images.lobes, images.lesion).lesions
+    found = find_lesions(images)[1]
+    assert [(one.number, LOBES[one.lobe - 1].abbreviation, one.slice_number) for one in found] == [
+        (one.number, one.lobe, one.slice_number) for one in listed
+    ]
+    assert [one.ras_mm for one in found] == [pytest.approx(one.ras_mm) for one in listed]
 
 
 def test_a_lesion_that_touches_at_a_corner_is_one_and_lungs_part_lesions():
@@ -123,8 +139,8 @@ def test_a_lesion_outside_the_other_field_of_view_is_neither_new_nor_resolved():
     low, high = block(2, 2, 2), block(20, 2, 2)
     changes = matched(exam(low, high), exam(), (covered, part))
     assert [(one.kind, one.before[0].slice_number) for one in changes] == [
-        ("resolved", 23),
-        ("not covered", 5),
+        ("resolved", 21),
+        ("not covered", 3),
     ]
     changes = matched(exam(), exam(low, high), (part, covered))
     assert sorted(one.kind for one in changes) == ["new", "not covered"]

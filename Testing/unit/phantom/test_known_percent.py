@@ -30,3 +30,9 @@ def test_any_other_file_of_that_name_is_none(tmp_path, text):
     (tmp_path / "percent.json").write_text(text)
     assert known_percent(tmp_path / "ct.nii.gz") == {}
     assert known_percent(tmp_path) == {}
+
+
+def test_another_ct_in_a_phantoms_folder_has_none(tmp_path):
+    save_phantom(make_phantom((24, 24, 16), (14.0, 14.0, 18.0), seed=1), tmp_path)
+    (tmp_path / "patient.nii.gz").write_bytes((tmp_path / "ct.nii.gz").read_bytes())
+    assert known_percent(tmp_path / "patient.nii.gz") == {}
