@@ -100,6 +100,32 @@ def test_a_reopened_scene_has_the_list_at_once_and_a_closed_one_none(listing, ap
     assert rows(listing) == before
 
 
+def test_a_list_that_is_being_made_is_waited_for(listing, application, monkeypatch):
+    """Each stroke gave it up, and the worker with its loaded model went along."""
+    from DRAMLesionPanel.results import lesions_section, nodes
+
+    begun, ended = [], []
+
+    def slow(*_given, **_more):
+        begun.append(True)
+        try:
+            while True:
+                yield "waiting"
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(lesions_section, "inWorker", slow)
+    nodes.writeLesions(listing.panel.currentResults(), None)
+    listing.panel.update()
+    wait_until(application, lambda: begun, 60)
+    for _ in range(3):
+        listing.panel.update()
+        listing.panel.lesions._onRest()
+    assert len(begun) == 1 and not ended
+    listing.panel.lesions.closeScene()
+    assert ended
+
+
 def test_a_list_that_can_not_be_made_is_said(listing, application, monkeypatch):
     from DRAMLesionPanel.results import lesions_section, nodes
 

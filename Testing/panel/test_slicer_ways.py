@@ -124,7 +124,9 @@ def test_a_folder_of_cases_is_chosen_by_a_button(training, application, tmp_path
     assert training.ui.dataListSelector.currentPath == str(tmp_path)
 
 
-def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(segmented, window, application):
+def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(
+    segmented, window, application, monkeypatch
+):
     """The editor's own Z and Ctrl+Z restored its copy of the segment, which was then taken for a stroke."""
     segmented.parent.exit()
     segmented.parent.enter()
@@ -145,6 +147,12 @@ def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(segmented, w
         assert press(window, redo) == 1
         application.processEvents()
         assert (lesion_of(segmented)[mask] == 1).mean() > 0.5
+    with monkeypatch.context() as patch:
+        patch.setattr(type(segmented.panel.run), "arriving", property(lambda _self: True))
+        segmented.panel.update()
+        assert press(window, "Z") == 0, "nothing is undone while new results come in"
+    segmented.panel.update()
+    assert press(window, "2") == 1
     segmented.ui.correctCollapsibleButton.collapsed = True
     assert press(window, "Z") == 0, "the keys are the section's"
     segmented.ui.correctCollapsibleButton.collapsed = False

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clicks import accepted, group_is_gone, own_folders, wait_until
@@ -80,6 +81,32 @@ def test_a_cancelled_job_takes_the_process_with_it(worker, application):
     pid = job.pid
     job.kill()
     assert worker.pid is None and group_is_gone(pid) and job.poll() not in (0, None)
+
+
+def test_work_in_hand_does_not_queue_behind_a_run_that_begins_meanwhile(findings, tmp_path, monkeypatch):
+    """Given up, it took the worker, and so the run, with it."""
+    from DRAMLesionPanel.shared import background
+
+    class Other:
+        def __init__(self, _path):
+            self.ended, self.busy = False, False
+
+        def submit(self, _kind, **_arguments):
+            return SimpleNamespace(poll=lambda: None, events=list, kill=lambda: None)
+
+        def end(self):
+            self.ended = True
+
+    made = []
+    monkeypatch.setattr(background, "Worker", lambda path: made.append(Other(path)) or made[-1])
+    shared = SimpleNamespace(busy=False)  # nothing can be submitted to it
+    work = background.inWorker(shared, str(tmp_path), "lesions", findings, lambda _stage: None)
+    next(work)
+    shared.busy = True
+    while next(work) != "waiting":
+        pass
+    work.close()
+    assert [one.ended for one in made] == [True] and not list(tmp_path.iterdir())
 
 
 def test_an_idle_worker_ends_and_a_busy_one_does_not(worker, application):

@@ -111,8 +111,8 @@ class LesionsSection:
         if results is None or readLesions(results) is not None or self._panel.run.arriving:
             return
         correction = self._panel.logic.openCorrection(results)
-        if correction is not None and correction.dragging:
-            self._restTimer.start()
+        if self._listing.busy or (correction is not None and correction.dragging):
+            self._restTimer.start()  # a list that is given up would take the worker with it, and its loaded model
             return
         self._listing.start(self._list(results), self._onListed)
 
