@@ -97,8 +97,8 @@ FAULTS = (
     Fault(
         "a list that is given up ends a run's worker",
         "DRAMLesion/DRAMLesionPanel/shared/background.py",
-        "        if worker.busy:  # only now",
-        "        if False:  # only now",
+        "        if worker.busy:\n            chosen",
+        "        if False:\n            chosen",
         "Testing/panel/test_worker.py::test_work_in_hand_does_not_queue_behind_a_run_that_begins_meanwhile",
     ),
     Fault(
