@@ -1,4 +1,4 @@
-"""Puts each fault of ``faults.py`` into a copy of the code and sees whether its test fails.
+"""Puts each fault of ``faults/`` into a copy of the code and sees whether its test fails.
 
     python Testing/mutants/run.py            all of them
     python Testing/mutants/run.py CRF fsync  those whose name holds one of the words

@@ -48,7 +48,7 @@ def move(panel, application, lobe: int, percent: float) -> None:
 def rested(panel, application) -> None:
     """The hand rests, and what was moved is a step of undo."""
     correction = panel.logic.panelLogic.openCorrection(panel.panel.currentResults())
-    wait_until(application, lambda: not correction.dragging and not panel.panel.steer._wanted, 20)
+    wait_until(application, lambda: not correction.dragging and not panel.panel.steer._wanted)
     application.processEvents()
 
 
@@ -102,6 +102,59 @@ def test_a_drag_is_one_step_of_undo(steering, application, findings):
     ui.steerRedoButton.click()
     np.testing.assert_array_equal(lesion_of(steering), after)
     assert row.slider.value == pytest.approx(50.0, abs=1.0) and row.resetButton.enabled
+
+
+def test_a_stroke_before_the_slider_rests_is_a_step_of_its_own(steering, application, findings):
+    """It was counted twice, and undo left it in the lesion."""
+    from DRAMLesionLib.lesions.quantify import quantify
+
+    open_correction(steering, application)
+    before = lesion_of(steering)
+    steering.panel.steer._restTimer.setInterval(10**6)
+    move(steering, application, RUL, 40.0)
+    steered = lesion_of(steering)
+    voxels, centre = ball(steering, lobe=RUL, wanted=0)
+    stroke(steering, application, voxels, add=True)
+    assert lesion_of(steering)[centre] == 1
+    now = steering.logic.panelLogic.currentFindings(steering.panel.currentResults())
+    counted = quantify(now.ct.array, now.lobes, lesion_of(steering), now.ct.spacing_mm)
+    assert now.quantification["RUL"].lesion_ml == pytest.approx(counted["RUL"].lesion_ml)
+    steering.ui.undoButton.click()
+    np.testing.assert_array_equal(lesion_of(steering), steered)
+    steering.ui.undoButton.click()
+    np.testing.assert_array_equal(lesion_of(steering), before)
+
+
+def test_what_was_moved_or_painted_stays_with_its_ct_when_another_is_chosen(steering, application):
+    """Table and saved numbers of the first CT were left as they were before."""
+    import slicer
+    from DRAMLesionPanel.results.saved_strokes import readReading
+
+    results, parameters, before = steering.panel.currentResults(), steering.panel.parameters, shown(steering)
+    steering.panel.steer._restTimer.setInterval(10**6)
+    move(steering, application, RUL, 40.0)
+    parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "another CT")
+    application.processEvents()
+    assert readReading(results.lesionSegmentationNode).percent[RUL - 1] == 40.0
+    parameters.inputVolume = results.ctNode
+    application.processEvents()
+    assert shown(steering) == pytest.approx(40.0, abs=1.0) != pytest.approx(before, abs=1.0)
+    steering.ui.steerCollapsibleButton.collapsed = True
+    open_correction(steering, application)
+    stroke(steering, application, ball(steering, lobe=RUL, wanted=0)[0], add=True)
+    parameters.inputVolume = None
+    application.processEvents()
+    table = results.tableNode.GetTable()
+    percent = table.GetColumnByName("Lesion (%)")
+    was = float(percent.GetValue(RUL - 1))
+    wait_until(application, lambda: steering.panel.correct._counted is None)
+    assert float(results.tableNode.GetTable().GetColumnByName("Lesion (%)").GetValue(RUL - 1)) > was
+
+
+def test_a_report_before_the_slider_rests_leaves_no_old_table(steering, application):
+    move(steering, application, RUL, 40.0)
+    steering.logic.panelLogic.currentFindings(steering.panel.currentResults())
+    wait_until(application, lambda: shown(steering) == pytest.approx(40.0, abs=1.0))
 
 
 def test_reset_gives_the_models_own_lesion_again(steering, application, findings):
@@ -199,7 +252,7 @@ def test_the_surface_goes_while_a_slider_moves_and_comes_when_it_rests(steering,
     move(steering, application, RUL, 40.0)
     assert not segmentation.ContainsRepresentation("Closed surface")
     rested(steering, application)
-    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"), 30)
+    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"))
 
 
 def test_a_new_run_keeps_the_numbers_and_what_was_painted(steering, application, findings, another, ct):

@@ -2,8 +2,8 @@
 
 import os
 import signal
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clicks import accepted, group_is_gone, own_folders, wait_until
@@ -33,9 +33,8 @@ def test_two_runs_share_one_process_that_has_loaded_the_models(worker, applicati
     first = worker.pid
     worker.warm("tiny", None, "cpu")
     write_volume(phantom.ct.array, phantom.ct, tmp_path / "ct.nrrd")
-    seconds = []
     for number in range(2):
-        out, begin = tmp_path / f"out{number}", time.monotonic()
+        out = tmp_path / f"out{number}"
         job = worker.submit(
             "segment",
             ct=str(tmp_path / "ct.nrrd"),
@@ -46,7 +45,6 @@ def test_two_runs_share_one_process_that_has_loaded_the_models(worker, applicati
             device="cpu",
         )
         assert ended(application, job) == 0, job.log()
-        seconds.append(time.monotonic() - begin)
         events = job.events()
         assert events[-1]["event"] == "result" and {"progress"} <= {event["event"] for event in events}
         assert worker.pid == first, "never a second one"
@@ -82,6 +80,32 @@ def test_a_cancelled_job_takes_the_process_with_it(worker, application):
     assert worker.pid is None and group_is_gone(pid) and job.poll() not in (0, None)
 
 
+def test_work_in_hand_does_not_queue_behind_a_run_that_begins_meanwhile(findings, tmp_path, monkeypatch):
+    """Given up, it took the worker, and so the run, with it."""
+    from DRAMLesionPanel.shared import background
+
+    class Other:
+        def __init__(self, _path):
+            self.ended, self.busy = False, False
+
+        def submit(self, _kind, **_arguments):
+            return SimpleNamespace(poll=lambda: None, events=list, kill=lambda: None)
+
+        def end(self):
+            self.ended = True
+
+    made = []
+    monkeypatch.setattr(background, "Worker", lambda path: made.append(Other(path)) or made[-1])
+    shared = SimpleNamespace(busy=False)  # nothing can be submitted to it
+    work = background.inWorker(shared, str(tmp_path), "lesions", findings, lambda _stage: None)
+    next(work)
+    shared.busy = True
+    while next(work) != "waiting":
+        pass
+    work.close()
+    assert [one.ended for one in made] == [True] and not list(tmp_path.iterdir())
+
+
 def test_an_idle_worker_ends_and_a_busy_one_does_not(worker, application):
     job = worker.submit("warm", model="tiny", method=None, device="cpu")
     pid = worker.pid
@@ -97,7 +121,7 @@ def test_the_worker_ends_with_slicer(worker, application):
     ended(application, job)
     process = worker._process
     process.stdin.close()
-    wait_until(application, lambda: process.poll() is not None, 30)
+    wait_until(application, lambda: process.poll() is not None)
 
 
 def test_a_crash_costs_the_user_one_line_and_no_scene(panel, application, monkeypatch):

@@ -35,6 +35,7 @@ class CorrectSection(VTKObservationMixin):
         self._tableTimer.setSingleShot(True)
         self._tableTimer.setInterval(TABLE_DELAY_MS)
         self._tableTimer.connect("timeout()", self._onTable)
+        self._counted: Results | None = None
         self._entered = False
         self._preparing = Background(panel.reported)
         self._accepting = Background(panel.reported)
@@ -121,6 +122,7 @@ class CorrectSection(VTKObservationMixin):
     def closeScene(self) -> None:
         """Let go of the scene's nodes."""
         self._tableTimer.stop()
+        self._counted = None
         self._accepting.cancel()
         self._giveUp()
         self._watch(None, None)
@@ -149,8 +151,9 @@ class CorrectSection(VTKObservationMixin):
         ui.correctCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
         if results is None:
             ui.correctCollapsibleButton.collapsed = True
-        painted = self._entered and self.isOpen() and self._watched is not None
-        steered = self._entered and correction is not None and self._panel.steer.isOpen()
+        free = self._entered and not self._panel.run.arriving  # keys know nothing of buttons that are grey
+        painted = free and self.isOpen() and self._watched is not None
+        steered = free and correction is not None and self._panel.steer.isOpen()
         self._keys.bind(undo=painted or steered, tools=painted)
         ui.refineButton.enabled = bool(correction and correction.canRefine)
         ui.undoButton.enabled = bool(correction and correction.canUndo)
@@ -185,7 +188,7 @@ class CorrectSection(VTKObservationMixin):
             if correction.recognise(self._panel.parameters.insideLobes):
                 if self._panel.parameters.autoRefine:
                     correction.refine()
-                self._tableTimer.start()
+                self._countSoon(results)
         self._updateButtons(results)
 
     def _onRefine(self, _checked: bool = False) -> None:
@@ -213,13 +216,20 @@ class CorrectSection(VTKObservationMixin):
             correction = self._panel.logic.correction(results)
             correction.recognise(self._panel.parameters.insideLobes)
             if action(correction):
-                self._tableTimer.start()
+                self._countSoon(results)
         self._updateButtons(results)
         self._panel.steer.update()
 
+    def _countSoon(self, results: Results) -> None:
+        """Let the table of a changed lesion follow, though another CT is chosen meanwhile."""
+        if self._counted != results:
+            self._onTable()
+        self._counted = results
+        self._tableTimer.start()
+
     def _onTable(self) -> None:
-        results = self._panel.currentResults()
-        if results is not None:
+        results, self._counted = self._counted, None
+        if results is not None and results.ctNode.GetScene() is not None:
             with self._panel.reported():
                 self._panel.logic.updateTable(results)
             self._panel.update()

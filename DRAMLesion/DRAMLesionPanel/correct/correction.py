@@ -155,6 +155,7 @@ class Correction:
         Returns:
             Whether there was an edit.
         """
+        self.settle()  # what a slider did before the stroke is a step of its own
         with self.working():
             edit = self._segment.look(self._found.lobes.labels if insideLobes else None)
         if edit is None:

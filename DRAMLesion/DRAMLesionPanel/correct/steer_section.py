@@ -123,6 +123,8 @@ class SteerSection:
         ui.steerCollapsibleButton.enabled = results is not None and not self._panel.run.arriving
         self._foldWhileResultsArrive(results)
         if results != self._rankedFor or self._panel.run.arriving:
+            if not self._panel.run.arriving:
+                self._settle(self._rankedFor)
             self._forget()  # the map that was ranked is another one
         if results is not None and self.isOpen() and not self._lobes and not self._ranking.busy:
             self._rankedFor = results
@@ -155,6 +157,12 @@ class SteerSection:
     @property
     def _lobes(self) -> dict[int, RankedLobe]:
         return self._ranked.lobes
+
+    def _settle(self, results: Results | None) -> None:
+        """Another CT was chosen while a slider moved: what it did is kept with its own CT."""
+        correction = self._panel.logic.openCorrection(results)
+        if results is not None and correction is not None and correction.settle():
+            self._panel.logic.updateTable(results)
 
     def _forget(self) -> None:
         self._ranking.cancel()
@@ -216,7 +224,8 @@ class SteerSection:
         correction = self._panel.logic.openCorrection(results)
         if correction is not None and not self._wanted:
             with self._panel.reported():
-                if correction.settle():
-                    self._panel.logic.updateTable(results)
+                correction.settle()
+                # Whoever settled it: a report, or undo, may have been first.
+                self._panel.logic.updateTable(results)
                 self._panel.results.makeSurfacesAgain(results)
             self._panel.update()

@@ -82,7 +82,11 @@ class FollowUpSection:
         self._out, self._message = out, ""
         prefix = f"{STAGING_PREFIX}compare-"
         self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=slicer.app.temporaryPath))
-        self._process = LibraryProcess(commandOf(baseline, followup, out), self._folder)
+        try:
+            self._process = LibraryProcess(commandOf(baseline, followup, out), self._folder)
+        except OSError:
+            self.cancel()
+            raise
         self._ui.compareButton.text = _("Cancel")
         self._show(_("Starting"))
         self._timer.start()

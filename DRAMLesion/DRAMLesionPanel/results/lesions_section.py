@@ -111,7 +111,8 @@ class LesionsSection:
         if results is None or readLesions(results) is not None or self._panel.run.arriving:
             return
         correction = self._panel.logic.openCorrection(results)
-        if correction is not None and correction.dragging:
+        if self._listing.busy or (correction is not None and correction.dragging):
+            # A list that is given up would take the worker with it, and the model that it has loaded.
             self._restTimer.start()
             return
         self._listing.start(self._list(results), self._onListed)

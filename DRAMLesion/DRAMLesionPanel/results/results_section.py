@@ -13,6 +13,7 @@ from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
+from DRAMLesionPanel.results.lobe_view import showLobe
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background, inWorker
 from DRAMLesionPanel.shared.steps import Steps, finish
@@ -38,6 +39,9 @@ class ResultsSection:
         # In pixels, so the range changes with each width of the panel, too.
         bar = self._ui.resultsTableView.horizontalScrollBar()
         bar.connect("rangeChanged(int,int)", lambda _low, _high: self._fitColumns())
+        self._ui.resultsTableView.connect("clicked(QModelIndex)", lambda index: self._onRow(index.row()))
+        rows = self._ui.resultsTableView.verticalHeader()
+        rows.connect("sectionClicked(int)", self._onRow)
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -134,6 +138,13 @@ class ResultsSection:
             view.setFixedHeight(header.height + rows + bar + EDGES)
         finally:
             self._fitting = False
+
+    def _onRow(self, row: int) -> None:
+        results = self._panel.currentResults()
+        name = self._ui.resultsTableView.model().headerData(row, qt.Qt.Vertical)
+        if results is not None and name:
+            with self._panel.reported():
+                showLobe(results, str(name))
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()

@@ -68,8 +68,8 @@ def recordWith(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[
     """
     sizes = [int(np.count_nonzero(stroke.voxels)) for stroke in strokes]
     sizes += [len(voxels[0]) for edit in waiting for _value, voxels in edit.strokes()]
-    if not sizes:
-        return record
+    if not sizes:  # a scene may hold what was taken back since
+        return {key: value for key, value in record.items() if key != "correction"}
     return {**record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
 
 

@@ -105,13 +105,15 @@ def inWorker(
         InputError: It failed; one line.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}case-", dir=temporaryPath))
-    chosen = Worker(temporaryPath) if worker.busy else worker
-    job = None
+    chosen, job = worker, None
     try:
         yield from writing_arrays(findings, folder, {*FOR_SCENE, *(ARRAYS if withMaps else ())})
         for name, array in (extra or {}).items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
             yield name
+        # Only now: a run may have begun while the arrays were written, and must not be waited for.
+        if worker.busy:
+            chosen = Worker(temporaryPath)
         job = chosen.submit(kind, case=str(folder), **arguments)
         message, result = "", {}
         while True:
