@@ -95,7 +95,7 @@ def test_refine(number, killer, phantoms, segmented, tmp_path):
     again = killer.nursery.run("command", {"words": words}, out)
     assert again.code == 0, again.said
     assert arrays(out)["edits.nii.gz"] == original and not hidden(out)
-    assert len(check_files(out)) == 7
+    assert len(check_files(out)) == 8
 
 
 @pytest.fixture(scope="session")
