@@ -15,6 +15,7 @@ from DRAMLesionLib.correction.propagation import FORGET, LESION
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.folder import (
     DRAM,
     PROBABILITY,
@@ -159,10 +160,21 @@ def _corrected(
     moved = np.where(refined.session.changed, refined.session.probability, lesion_map).astype(np.float32)
     record = {**findings.record, "correction": {**correction, **refined.counts()}}
     table = quantify(ct.array, findings.lobes, refined.label, ct.spacing_mm, findings.dram)
+    table = table.with_ranges(_ranges_left(findings, refined.label))
     corrected = replace(findings, lesion=refined.label, quantification=table, record=record)
     if name == PROBABILITY:
         return replace(corrected, probability=moved)
     return replace(corrected, refined=moved)
+
+
+def _ranges_left(findings: Findings, label: np.ndarray) -> dict[int, tuple[float, float]]:
+    """The ranges of the model's percentages, by the lobe's value, for lobes whose mask is still the model's."""
+    corrected = set(np.unique(findings.lobes.labels[(findings.lesion != 0) != (label != 0)]).tolist())
+    return {
+        lobe.value: (region.percent_low, region.percent_high)
+        for lobe, region in zip(LOBES, findings.quantification.lobes, strict=True)
+        if region.percent_low is not None and region.percent_high is not None and lobe.value not in corrected
+    }
 
 
 def folder_beside(results: str | Path) -> Path:

@@ -84,11 +84,11 @@ def _own_folder(out: Path, number: int) -> Path:
 
 
 def _check_own_folders(sources: Sequence[str | Path], out: Path) -> None:
-    """Refuse to segment a CT into a folder that is, or holds, another exam of this comparison."""
-    given = [Path(source).resolve() for source in sources]
+    """Refuse to segment a CT into a folder of results that is another exam of this comparison."""
+    results = [Path(source).resolve() for source in sources if is_results(source)]
     for number, source in enumerate(sources, start=1):
         folder = _own_folder(out, number).resolve()
-        if not is_results(source) and any(folder in (path, *path.parents) for path in given):
+        if not is_results(source) and folder in results:
             raise InputError(
                 f"{folder}: the results of {source} would replace an exam that was given: give another --out"
             )

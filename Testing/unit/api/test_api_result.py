@@ -235,6 +235,17 @@ def test_what_was_painted_holds_in_later_strokes_and_steering(result):
     assert again.lesion[tuple(erased)] == 0 and again.lesion[tuple(near)] == 1
 
 
+def test_a_stroke_takes_the_range_of_its_own_lobe_alone(result):
+    """The range is that of the model's percentage: a lobe that keeps its mask keeps it, as it does in steering."""
+    ranged = result.findings.quantification.with_ranges({1: (1.0, 9.0), 5: (2.0, 8.0)})
+    before = dl.Result(replace(result.findings, quantification=ranged))
+    after = before.refine([([points(result, 1, 0)[7]], 1)])
+    assert after.table["LUL"]["lesion_percent_low"] is None
+    assert (
+        after.table["RLL"]["lesion_percent_low"] == 2.0 and after.table["RLL"]["lesion_percent_high"] == 8.0
+    )
+
+
 def test_strokes_may_be_an_array_an_image_or_a_list(result):
     where = points(result, 1, 0)[7]
     edits = np.zeros(result.lesion.shape, np.uint8)

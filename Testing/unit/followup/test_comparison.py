@@ -267,6 +267,16 @@ def test_an_exam_is_not_replaced_by_the_results_of_another(folders, tmp_path, mo
         sources.compare_sources([folders[0].parent / "a_ct.nii.gz", tmp_path / "exam_1"], tmp_path)
 
 
+def test_a_ct_may_lie_in_the_folder_that_gets_its_results(folders, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(sources, "segment_case", lambda source, folder, *given, **more: done.append(folder))
+    (tmp_path / "exam_1").mkdir()
+    shutil.copy(folders[0].parent / "a_ct.nii.gz", tmp_path / "exam_1" / "ct.nii.gz")
+    with pytest.raises(InputError, match=r"summary\.json"):  # the fake wrote none
+        sources.compare_sources([tmp_path / "exam_1" / "ct.nii.gz", folders[1]], tmp_path)
+    assert done == [tmp_path / "exam_1"]
+
+
 def test_the_table_of_changes_fits_a_terminal_of_80_columns(compared):
     first, stream = compared.intervals[0], io.StringIO()
     wide = replace(first.total.before, percent=0.998, lesion_ml=1324.0, score=0)
