@@ -119,8 +119,8 @@ def test_the_list_follows_a_stroke(listing, application):
     before = rows(listing)
     voxels, _centre = ball(listing, lobe=3, wanted=0)
     stroke(listing, application, voxels, add=True)
-    wait_until(application, lambda: rows(listing) != before, 60)
-    wait_until(application, lambda: not listing.panel.lesions._listing.busy, 60)
+    wait_until(application, lambda: rows(listing) != before)
+    wait_until(application, lambda: not listing.panel.lesions._listing.busy)
     from DRAMLesionLib.results.lesion_list import list_lesions
 
     now = listing.logic.panelLogic.currentFindings(listing.panel.currentResults())
@@ -159,7 +159,7 @@ def test_a_list_that_is_being_made_is_waited_for(listing, application, monkeypat
     monkeypatch.setattr(lesions_section, "inWorker", slow)
     nodes.writeLesions(listing.panel.currentResults(), None)
     listing.panel.update()
-    wait_until(application, lambda: begun, 60)
+    wait_until(application, lambda: begun)
     for _ in range(3):
         listing.panel.update()
         listing.panel.lesions._onRest()
@@ -180,5 +180,5 @@ def test_a_list_that_can_not_be_made_is_said(listing, application, monkeypatch):
     monkeypatch.setattr(lesions_section, "inWorker", failing)
     nodes.writeLesions(listing.panel.currentResults(), None)
     listing.panel.update()
-    wait_until(application, lambda: "could not be made" in listing.ui.lesionsLabel.text, 60)
+    wait_until(application, lambda: "could not be made" in listing.ui.lesionsLabel.text)
     assert "the disk is full" in listing.ui.statusLabel.text

@@ -223,7 +223,7 @@ def test_a_segmentators_line_that_is_no_text_does_not_end_the_reading(applicatio
     while line := lively.readline():
         lines.append(line.strip())
     assert lines[0].startswith("caf") and lines[-1] == "last"
-    assert child.wait(10) == 0
+    assert child.wait(120) == 0
 
 
 def test_a_process_tree_is_ended_without_ps(application, module, monkeypatch):
@@ -242,13 +242,13 @@ def test_a_process_tree_is_ended_without_ps(application, module, monkeypatch):
     (child,) = children()
     monkeypatch.setenv("PATH", "")
     child_process.killTree(parent.pid)
-    parent.wait(10)
+    parent.wait(120)
 
     def gone() -> bool:
         state = Path(f"/proc/{child}/stat")
         return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
-    wait_until(application, gone, 10)
+    wait_until(application, gone)
 
 
 def test_a_scene_that_was_saved_while_paint_was_active_does_not_paint(segmented, application):
@@ -360,7 +360,7 @@ def test_a_ct_that_is_loaded_while_the_panel_is_open_is_chosen(panel, applicatio
     assert panel.panel.parameters.inputVolume is None
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "loaded")
     fill_volume_node(node, phantom.ct.array, phantom.ct)
-    wait_until(application, lambda: panel.panel.parameters.inputVolume is node, 10)
+    wait_until(application, lambda: panel.panel.parameters.inputVolume is node)
     second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "later")
     application.processEvents()
     assert panel.panel.parameters.inputVolume is node and second is not node

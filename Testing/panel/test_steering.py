@@ -48,7 +48,7 @@ def move(panel, application, lobe: int, percent: float) -> None:
 def rested(panel, application) -> None:
     """The hand rests, and what was moved is a step of undo."""
     correction = panel.logic.panelLogic.openCorrection(panel.panel.currentResults())
-    wait_until(application, lambda: not correction.dragging and not panel.panel.steer._wanted, 20)
+    wait_until(application, lambda: not correction.dragging and not panel.panel.steer._wanted)
     application.processEvents()
 
 
@@ -147,14 +147,14 @@ def test_what_was_moved_or_painted_stays_with_its_ct_when_another_is_chosen(stee
     table = results.tableNode.GetTable()
     percent = table.GetColumnByName("Lesion (%)")
     was = float(percent.GetValue(RUL - 1))
-    wait_until(application, lambda: steering.panel.correct._counted is None, 20)
+    wait_until(application, lambda: steering.panel.correct._counted is None)
     assert float(results.tableNode.GetTable().GetColumnByName("Lesion (%)").GetValue(RUL - 1)) > was
 
 
 def test_a_report_before_the_slider_rests_leaves_no_old_table(steering, application):
     move(steering, application, RUL, 40.0)
     steering.logic.panelLogic.currentFindings(steering.panel.currentResults())
-    wait_until(application, lambda: shown(steering) == pytest.approx(40.0, abs=1.0), 20)
+    wait_until(application, lambda: shown(steering) == pytest.approx(40.0, abs=1.0))
 
 
 def test_reset_gives_the_models_own_lesion_again(steering, application, findings):
@@ -252,7 +252,7 @@ def test_the_surface_goes_while_a_slider_moves_and_comes_when_it_rests(steering,
     move(steering, application, RUL, 40.0)
     assert not segmentation.ContainsRepresentation("Closed surface")
     rested(steering, application)
-    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"), 30)
+    wait_until(application, lambda: segmentation.ContainsRepresentation("Closed surface"))
 
 
 def test_a_new_run_keeps_the_numbers_and_what_was_painted(steering, application, findings, another, ct):

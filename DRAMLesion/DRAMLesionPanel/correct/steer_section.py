@@ -225,8 +225,7 @@ class SteerSection:
         if correction is not None and not self._wanted:
             with self._panel.reported():
                 correction.settle()
-                self._panel.logic.updateTable(
-                    results
-                )  # whoever settled it: a report, or undo, may have been first
+                # Whoever settled it: a report, or undo, may have been first.
+                self._panel.logic.updateTable(results)
                 self._panel.results.makeSurfacesAgain(results)
             self._panel.update()

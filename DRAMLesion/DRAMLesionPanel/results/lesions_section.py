@@ -112,7 +112,8 @@ class LesionsSection:
             return
         correction = self._panel.logic.openCorrection(results)
         if self._listing.busy or (correction is not None and correction.dragging):
-            self._restTimer.start()  # a list that is given up would take the worker with it, and its loaded model
+            # A list that is given up would take the worker with it, and the model that it has loaded.
+            self._restTimer.start()
             return
         self._listing.start(self._list(results), self._onListed)
 

@@ -111,9 +111,8 @@ def inWorker(
         for name, array in (extra or {}).items():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
             yield name
-        if (
-            worker.busy
-        ):  # only now: a run may have begun while the arrays were written, and must not be waited for
+        # Only now: a run may have begun while the arrays were written, and must not be waited for.
+        if worker.busy:
             chosen = Worker(temporaryPath)
         job = chosen.submit(kind, case=str(folder), **arguments)
         message, result = "", {}

@@ -87,4 +87,25 @@ FAULTS = (
         '    if not facts["lobes"]["approximate"]:\n',
         "Testing/panel/test_panel_choices.py",
     ),
+    Fault(
+        "a stroke before the slider rests is counted twice",
+        "DRAMLesion/DRAMLesionPanel/correct/correction.py",
+        "        self.settle()  # what a slider did before the stroke is a step of its own\n",
+        "",
+        "Testing/panel/test_steering.py::test_a_stroke_before_the_slider_rests_is_a_step_of_its_own",
+    ),
+    Fault(
+        "a list that is given up ends a run's worker",
+        "DRAMLesion/DRAMLesionPanel/shared/background.py",
+        "        if worker.busy:\n            chosen",
+        "        if False:\n            chosen",
+        "Testing/panel/test_worker.py::test_work_in_hand_does_not_queue_behind_a_run_that_begins_meanwhile",
+    ),
+    Fault(
+        "a click on a lobe's row leaves the slice views where they were",
+        "DRAMLesion/DRAMLesionPanel/results/lobe_view.py",
+        "        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *middle)\n",
+        "        pass\n",
+        "Testing/panel/test_lesions_section.py::test_a_click_on_a_lobes_row_shows_that_lobe_and_its_outline",
+    ),
 )
