@@ -35,7 +35,8 @@ def exact_kernel(hu, mask, spacing, sigma_mm, sigma_hu):
         features = np.column_stack([features, np.clip(hu[inside].astype(float), *crf.HU_WINDOW) / sigma_hu])
     points = torch.from_numpy(features)
     half_squares = (points**2).sum(1) / 2
-    for rows, own in zip(points.split(2048), half_squares.split(2048), strict=True):
+    block = max(1, 2**24 // len(points))  # 128 MB at a time
+    for rows, own in zip(points.split(block), half_squares.split(block), strict=True):
         yield torch.addmm(-half_squares[None], rows, points.T).sub_(own[:, None]).clamp_(max=0).exp_()
 
 
