@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 PANEL = Path(__file__).resolve().parents[2] / "DRAMLesion" / "DRAMLesionPanel"
-FLOORS = (("shared",), ("results", "install"), ("correct", "train"), ("segment", "followup"), ("",))
+FLOORS = (("shared",), ("results", "install"), ("correct", "train", "followup"), ("segment",), ("",))
 """From the ground up, "" for the files beside the folders: a file imports from its own folder and from lower floors."""
 FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
 

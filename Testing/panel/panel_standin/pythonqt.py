@@ -48,7 +48,11 @@ def called_by_us(depth: int = 2) -> bool:
 
 def bases(cls: type) -> list[type]:
     """The Qt classes among a class and its bases."""
-    return [base for base in cls.__mro__ if base.__module__.startswith("PySide6")]
+    found = [base for base in cls.__mro__ if base.__module__.startswith("PySide6")]
+    if any(base.__name__ == "QEvent" for base in found):
+        # A filter is handed events of every kind: of one that is not in the list it has what QEvent has.
+        return [base for base in found if base.__name__ in WRAPPED]
+    return found
 
 
 def counts_of(cls: type, name: str) -> frozenset[int] | None:
