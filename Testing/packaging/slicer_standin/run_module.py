@@ -5,6 +5,7 @@
 FOLDER holds the scripted modules. Exit code 77: what the stand-in needs is not installed.
 """
 
+import faulthandler
 import importlib.util
 import os
 import sys
@@ -41,4 +42,9 @@ def main(folder: str, name: str, what: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    faulthandler.enable()
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without Python's own end: it deletes objects of Qt and VTK in no order, of which the application knows nothing.
+    os._exit(code)
