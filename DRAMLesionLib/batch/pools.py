@@ -178,9 +178,15 @@ class DaskPool:
             done.append(self._ended.get(timeout=timeout_s))
             while True:
                 done.append(self._ended.get_nowait())
-        ended = [
-            (case, self._outcome(future, case)) for future in done if (case := self._running.pop(future))
-        ]
+        ended = []
+        for future in done:
+            if (
+                future.status == "pending"
+            ):  # its answer died with the worker that held it, and is computed anew
+                future.add_done_callback(self._ended.put)
+                continue
+            case = self._running.pop(future)
+            ended.append((case, self._outcome(future, case)))
         for case, _ in ended:
             self.moving.pop(case.name, None)
         return ended

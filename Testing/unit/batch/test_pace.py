@@ -1,5 +1,6 @@
 """Where a batch is: which cases move, and how far."""
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 from DRAMLesionLib.batch.pace import CASE_S, STARTING_S, usual_seconds, whereabouts
 from DRAMLesionLib.batch.pools import DaskPool, process_pool
 from DRAMLesionLib.batch.run import segment_batch
-from DRAMLesionLib.batch.work import Case, Job
+from DRAMLesionLib.batch.work import DONE, Case, Job, Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +96,30 @@ def test_a_cluster_drops_its_cases_even_where_it_can_not_end_the_telling():
 
     DaskPool(Client(), SimpleNamespace(run="r")).close()
     assert done == ["cancel", "run"]
+
+
+def test_an_answer_that_dies_with_its_dask_worker_is_waited_for_again():
+    """A worker may die when its case is done and before its answer has come: the scheduler then has it done anew."""
+
+    class Answer:
+        status = "pending"
+
+        def add_done_callback(self, ended):
+            ended(self)
+
+        def result(self):
+            return asdict(Outcome("one", DONE))
+
+    class Client:
+        def subscribe_topic(self, topic, handler):
+            pass
+
+        def submit(self, *given, **how):
+            return Answer()
+
+    pool = DaskPool(Client(), Job("r"))
+    pool.submit(Case("one", "one.nii.gz"), 0)
+    assert pool.finished(0) == []
+    Answer.status = "finished"
+    ((case, outcome),) = pool.finished(1)
+    assert case.name == outcome.case == "one" and pool.finished(0) == []
