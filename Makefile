@@ -71,7 +71,7 @@ NEIGHBOURS := Testing/unit/training/data/test_nnunet.py Testing/unit/results/tes
   Testing/unit/lesions/networks/test_bundle_run.py
 interop: install-test
 	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/nnunet $(foreach package,$(NNUNET),'$(package)')
-	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/monailabel $(foreach package,$(MONAILABEL),'$(package)')
+	SAM2_BUILD_CUDA=0 $(BIN)/python Scripts/neighbour_environment.py $(VENV)/monailabel $(foreach package,$(MONAILABEL),'$(package)')
 	PATH="$(CURDIR)/$(VENV)/nnunet/bin:$$PATH" OMP_NUM_THREADS=1 $(VENV)/nnunet/bin/python -m pytest -q -rs $(NEIGHBOURS)
 	OMP_NUM_THREADS=1 $(VENV)/monailabel/bin/python -m pytest -q -rs Testing/unit/test_monai_label.py
 

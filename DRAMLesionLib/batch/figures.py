@@ -9,7 +9,7 @@ import numpy as np
 
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import CONSOLIDATION_COLOR, GROUND_GLASS_COLOR
-from DRAMLesionLib.results.figures import DRAM_COLOR, MUTED_COLOR, TEXT_COLOR, _figure, _png
+from DRAMLesionLib.results.figures import DRAM_COLOR, MUTED_COLOR, TEXT_COLOR, new_figure, png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def involvement_chart(percent: np.ndarray) -> bytes:
     Args:
         percent: Lesion in percent of both lungs, 0..100, one per case.
     """
-    figure = _figure(_WIDTH, _HEIGHT)
+    figure = new_figure(_WIDTH, _HEIGHT)
     axes = _axes(figure, "lesion, % of both lungs", "cases")
     top = max(5.0, float(np.ceil(percent.max(initial=0.0) / 5.0) * 5.0))
     width = 1.0 if top <= 20 else 2.5 if top <= 50 else 5.0
@@ -37,7 +37,7 @@ def involvement_chart(percent: np.ndarray) -> bytes:
         _mark(axes, float(np.median(percent)), "median {:.1f} %")
     axes.set_xlim(0.0, top)
     _whole_counts(axes)
-    return _png(figure)
+    return png_of(figure)
 
 
 def score_chart(scores: np.ndarray) -> bytes:
@@ -46,7 +46,7 @@ def score_chart(scores: np.ndarray) -> bytes:
     Args:
         scores: 0..25, one per case.
     """
-    figure = _figure(_WIDTH, _HEIGHT)
+    figure = new_figure(_WIDTH, _HEIGHT)
     most = 5 * len(LOBES)
     axes = _axes(figure, f"total severity score (of {most})", "cases")
     axes.bar(np.arange(most + 1), np.bincount(scores, minlength=most + 1), width=0.86, color=DRAM_COLOR)
@@ -54,7 +54,7 @@ def score_chart(scores: np.ndarray) -> bytes:
         _mark(axes, float(np.median(scores)), "median {:g}")
     axes.set_xlim(-0.7, most + 0.7)
     _whole_counts(axes)
-    return _png(figure)
+    return png_of(figure)
 
 
 def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
@@ -63,7 +63,7 @@ def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
     Args:
         percent: Lesion in percent of the lobe, by the lobe's abbreviation; cases without that lobe left out.
     """
-    figure = _figure(_WIDTH, _HEIGHT)
+    figure = new_figure(_WIDTH, _HEIGHT)
     axes = _axes(figure, "", "% of the lobe")
     shift = np.random.default_rng(0)
     for column, lobe in enumerate(LOBES):
@@ -91,7 +91,7 @@ def lobes_chart(percent: Mapping[str, np.ndarray]) -> bytes:
     axes.set_xticks(range(len(LOBES)), [lobe.abbreviation for lobe in LOBES])
     axes.set_xlim(-0.6, len(LOBES) - 0.4)
     axes.set_ylim(bottom=0.0)
-    return _png(figure)
+    return png_of(figure)
 
 
 def density_chart(ground_glass_ml: Sequence[float], consolidation_ml: Sequence[float]) -> bytes:
@@ -101,7 +101,7 @@ def density_chart(ground_glass_ml: Sequence[float], consolidation_ml: Sequence[f
         ground_glass_ml: In mL, one per case.
         consolidation_ml: In mL, in the same order.
     """
-    figure = _figure(_WIDTH, _HEIGHT)
+    figure = new_figure(_WIDTH, _HEIGHT)
     axes = _axes(figure, "ground glass, mL", "consolidation, mL")
     size = 9 if len(ground_glass_ml) <= _MOST_POINTS else 2
     axes.scatter(
@@ -109,7 +109,7 @@ def density_chart(ground_glass_ml: Sequence[float], consolidation_ml: Sequence[f
     )
     axes.set_xlim(left=0.0)
     axes.set_ylim(bottom=0.0)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _axes(figure: Any, x: str, y: str) -> Axes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -15,7 +14,7 @@ from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED, Level
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import LESION_COLOR, css
-from DRAMLesionLib.results.figures import MUTED_COLOR, TEXT_COLOR, blend
+from DRAMLesionLib.results.figures import DPI, MUTED_COLOR, TEXT_COLOR, blend, new_figure, png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +34,6 @@ DIFFERENCE_NAMES = {
     BOTH: "at both",
 }
 _OPACITY = 0.55
-_DPI = 150
 _PANEL_INCHES = 2.4
 _GAP = 0.035
 _HEAD = 0.24
@@ -51,7 +49,7 @@ def levels_picture(levels: Sequence[Level], names: tuple[str, str]) -> bytes:
     """
     heights = [_PANEL_INCHES * max(_ratio(one.before_size_mm), _ratio(one.after_size_mm)) for one in levels]
     width, height = 3 * _PANEL_INCHES + 2 * _GAP, sum(heights) + _GAP * len(heights) + _HEAD
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     top = height - _HEAD
     for column, name in enumerate((*names, "difference, on the earlier slice")):
         x = (column * (_PANEL_INCHES + _GAP) + _PANEL_INCHES / 2) / width
@@ -126,7 +124,7 @@ def course_chart(exams: Sequence[Exam]) -> bytes:
     days = [exam.days for exam in exams]
     known = all(day is not None for day in days)
     places = [float(day or 0) for day in days] if known else list(range(1, len(exams) + 1))
-    figure = _figure(7.0, 2.7)
+    figure = new_figure(7.0, 2.7)
     axes = figure.add_axes((0.085, 0.17, 0.64, 0.78))
     lines = [(lobe.abbreviation, lobe.color, _MARKERS[number], 1.4) for number, lobe in enumerate(LOBES)]
     for key, color, marker, thick in (*lines, ("total", (31, 41, 51), "", 3.0)):
@@ -149,23 +147,11 @@ def course_chart(exams: Sequence[Exam]) -> bytes:
     legend = figure.legend(loc="center left", bbox_to_anchor=(0.76, 0.56), frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_color(TEXT_COLOR)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _jpeg(figure: Figure) -> bytes:
     """A CT's noise does not compress without loss: as PNG the slices would be six times as large."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=_DPI, pil_kwargs={"quality": 90, "subsampling": 0})
+    figure.savefig(buffer, format="jpeg", dpi=DPI, pil_kwargs={"quality": 90, "subsampling": 0})
     return buffer.getvalue()

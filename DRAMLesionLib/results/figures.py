@@ -1,4 +1,4 @@
-"""The report's pictures: montages of the CT with heatmap and lesion outline, and a chart per lobe.
+"""Pictures for reports: montages of the CT with heatmap and lesion outline, and a chart per lobe.
 
 Everything is drawn with matplotlib's objects (Figure, FigureCanvasAgg), never pyplot: no window, no global
 state. Slices follow the radiological convention: the patient's right is on the picture's left, anterior or
@@ -43,7 +43,7 @@ TEXT_COLOR = "#1f2933"
 MUTED_COLOR = "#616e7c"
 
 _HEAT_OPACITY = 0.65
-_DPI = 150
+DPI = 150
 _PANEL_INCHES = 2.3
 _GAP_INCHES = 0.035
 _LEGEND_INCHES = 0.42
@@ -155,7 +155,7 @@ def _montage(findings: Findings, axis: int, count: int) -> bytes:
     pair = 2 * panel + _GAP_INCHES
     width = columns * _PANEL_INCHES + (columns - 1) * _GAP_INCHES
     height = rows * pair + (rows - 1) * 3 * _GAP_INCHES + _LEGEND_INCHES
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     for number, one in enumerate(slices):
         left = (number % columns) * (_PANEL_INCHES + _GAP_INCHES)
         top = height - (number // columns) * (pair + 3 * _GAP_INCHES)
@@ -277,7 +277,7 @@ def lobe_chart(quantification: Quantification, approximate: bool) -> bytes:
         quantification: The measurements.
         approximate: The lobes are approximate; the axis says so.
     """
-    figure = _figure(7.0, 2.6)
+    figure = new_figure(7.0, 2.6)
     axes = figure.add_axes((0.075, 0.19, 0.865, 0.66))
     top = 0.0
     for x, region in enumerate(quantification.lobes):
@@ -305,7 +305,7 @@ def lobe_chart(quantification: Quantification, approximate: bool) -> bytes:
     ranged = any(region.percent_low is not None for region in quantification.lobes)
     pooled = quantification.total.dram_percent is not None
     _chart_legend(figure, "range" if ranged else "mean dRAM" if pooled else None)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _chart_axes(axes: Axes, names: list[str], top: float) -> None:
@@ -348,16 +348,17 @@ def _chart_legend(figure: Figure, beside: str | None) -> None:
         text.set_color(TEXT_COLOR)
 
 
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """A figure as PNG without software or date entries: the same findings give the same bytes."""
     buffer = io.BytesIO()
-    # No software or date entries: the same findings give the same bytes.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -12,7 +12,6 @@ from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.figures import (
     _draw_legend,
     _few_colors,
-    _figure,
     _lung_box,
     _outline,
     _pixels,
@@ -21,6 +20,7 @@ from DRAMLesionLib.results.figures import (
     _slices,
     _write,
     blend,
+    new_figure,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def axial_strip(findings: Findings, count: int = 6) -> bytes:
     rows = -(-len(slices) // columns)
     width = columns * _WIDTH_INCHES + (columns - 1) * _GAP_INCHES
     height = rows * panel + (rows - 1) * _GAP_INCHES + _LEGEND_INCHES
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     for number, one in enumerate(slices):
         row, column = divmod(number, columns)
         left = column * (_WIDTH_INCHES + _GAP_INCHES)
@@ -118,7 +118,7 @@ def _view(findings: Findings, axis: int, box: tuple[slice, ...]) -> View:
     number = most_lesion(findings.lesion, findings.lobes.labels, axis)
     one = _slice_of(findings, axis, number, box)
     height_mm, width_mm = one.size_mm
-    figure = _figure(width_mm * _INCHES_PER_MM, height_mm * _INCHES_PER_MM)
+    figure = new_figure(width_mm * _INCHES_PER_MM, height_mm * _INCHES_PER_MM)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _show(axes, one, heat=False)
     _draw_lobes(axes, one)
