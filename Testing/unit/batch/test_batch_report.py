@@ -124,7 +124,7 @@ def test_the_report_sums_up_orders_and_links_the_cases(tmp_path):
 @pytest.fixture
 def drawn(monkeypatch):
     """Figures instead of pictures."""
-    monkeypatch.setattr(figures, "_png", lambda figure: figure)
+    monkeypatch.setattr(figures, "png_of", lambda figure: figure)
 
     def axes(figure):
         (one,) = figure.axes
