@@ -59,13 +59,16 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    count, flat = len(LOBES) + 1, labels.ravel()
-    voxels = np.bincount(flat, minlength=count)
-    mean = np.bincount(flat, weights=lesion_map.ravel(), minlength=count)
-    dense = np.zeros(count)
-    if settings.dense:
-        is_dense = _dense(hu, spacing_mm, settings.dense_hu).ravel()
-        dense += np.bincount(flat, weights=is_dense, minlength=count)
+    voxels, mean, dense = np.zeros((3, len(LOBES) + 1))
+    is_dense = _dense(hu, spacing_mm, settings.dense_hu) if settings.dense else None
+    for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
+        inside = labels[part] > 0
+        if inside.any():
+            lobes = labels[part][inside]
+            voxels += np.bincount(lobes, minlength=len(voxels))
+            mean += np.bincount(lobes, weights=lesion_map[part][inside], minlength=len(voxels))
+            if is_dense is not None:
+                dense += np.bincount(lobes, weights=is_dense[part][inside], minlength=len(voxels))
     amounts = {}
     for value in (lobe.value for lobe in LOBES if voxels[lobe.value]):
         m, d = (100 * sums[value] / voxels[value] for sums in (mean, dense))
