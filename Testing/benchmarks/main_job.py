@@ -149,7 +149,6 @@ def start_times() -> None:
         ("import DRAMLesionLib", ["-c", "import DRAMLesionLib"]),
         ("--help", ["-m", "DRAMLesionLib", "--help"]),
         ("import torch", ["-c", "import torch"]),
-        ("import monai.networks.nets", ["-c", "import torch, monai.networks.nets"]),
     ):
         seconds = []
         for _ in range(5):
@@ -184,11 +183,12 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "dramlesion-benchmarks")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--before", type=Path, help="another checkout to compare with")
-    parser.add_argument("--no-floors", action="store_true")
+    parser.add_argument("--runs-alone", action="store_true", help="neither times of starting nor floors")
     given = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     print(machine())
-    start_times()
+    if not given.runs_alone:
+        start_times()
     checkouts = {"before": given.before.resolve()} if given.before else {}
     checkouts["now"] = REPOSITORY
     scans = {size: phantom(size, given.keep) for size in given.sizes}
@@ -204,7 +204,7 @@ def main() -> None:
     for ct_name, one in found.items():
         stages = " | ".join(f"{one.stages.get(name, 0):.1f}" for name in names)
         print(f"| {ct_name} | {one.wall:.1f} | {one.cpu:.1f} | {one.peak_gib:.2f} | {stages} |")
-    if "512x512x300" in found and not given.no_floors:
+    if "512x512x300" in found and not given.runs_alone:
         stage_table(phantom("512x512x300", given.keep), found["512x512x300"])
 
 
