@@ -17,7 +17,7 @@ FLOORS = (
     ("results", "results.scene", "results.report"),
     ("case", "model", "model_description", "network", "onnx_export", "volume"),
     ("followup",),
-    ("correction", "training.data", "training.recipes"),
+    ("correction", "correction.segment", "training.data", "training.recipes"),
     ("training.tasks", "training.tasks.synthetic", "training.tasks.lungs"),
     ("training",),
     ("training.evaluation",),

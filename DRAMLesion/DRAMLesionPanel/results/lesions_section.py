@@ -8,9 +8,9 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.lesion_list import Lesion, LesionList
+from DRAMLesionLib.system.steps import Steps
 from DRAMLesionPanel.results.nodes import Results, readLesions, writeLesions
 from DRAMLesionPanel.shared.background import Background, inWorker
-from DRAMLesionPanel.shared.steps import Steps
 
 REST_MS = 1500
 """The list is made anew when the lesion has not changed for so long."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import slicer
 
+from DRAMLesionLib.correction.segment.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import RunningQuantification
@@ -19,8 +20,7 @@ from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
 from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.results.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
-from DRAMLesionPanel.shared.steps import Steps, finish
+from DRAMLesionLib.system.steps import Steps, finish
 
 LESIONS_ATTRIBUTE = "DRAMLesion.Lesions"
 """Of the lesion segmentation: the list of its lesions as JSON; nothing where the lesion was changed since it was made."""
@@ -75,13 +75,6 @@ def thresholdOf(record: dict[str, Any]) -> float:
     """Where a run cut the map that its lesion comes from."""
     settings = record.get("settings", {})
     return float({**settings, **settings.get("segmentation", {})}.get("threshold", DEFAULT_THRESHOLD))
-
-
-def cutMapOf(findings: Findings) -> np.ndarray:
-    """float32 (z, y, x): the map that a run's lesion was cut from."""
-    if findings.probability is not None:
-        return findings.probability
-    return findings.dram if findings.refined is None else findings.refined
 
 
 def findResults(ctNode: Any) -> Results | None:

@@ -19,7 +19,7 @@ STROKES_ATTRIBUTE = "DRAMLesion.Strokes"
 """JSON: a list of ``[value, [[start, stop] of z, y, x], voxels]``, oldest first."""
 
 
-def writeStrokes(node: Any, strokes: Iterable[Stroke]) -> None:
+def write_strokes(node: Any, strokes: Iterable[Stroke]) -> None:
     """Put strokes on a node, in their order."""
     rows = [
         [
@@ -32,7 +32,7 @@ def writeStrokes(node: Any, strokes: Iterable[Stroke]) -> None:
     node.SetAttribute(STROKES_ATTRIBUTE, json.dumps(rows) if rows else None)
 
 
-def readStrokes(node: Any) -> list[Stroke]:
+def read_strokes(node: Any) -> list[Stroke]:
     """The strokes on a node, oldest first."""
     found = []
     for value, ends, text in json.loads(node.GetAttribute(STROKES_ATTRIBUTE) or "[]"):
@@ -44,12 +44,12 @@ def readStrokes(node: Any) -> list[Stroke]:
     return found
 
 
-def writeReading(node: Any, reading: Reading) -> None:
+def write_reading(node: Any, reading: Reading) -> None:
     """Put a reader's numbers on a node."""
     node.SetAttribute(READING_ATTRIBUTE, json.dumps(reading.to_dict()) if reading else None)
 
 
-def readReading(node: Any) -> Reading | None:
+def read_reading(node: Any) -> Reading | None:
     """The reader's numbers on a node; None where nobody read, or they can't be read."""
     try:
         values = json.loads(node.GetAttribute(READING_ATTRIBUTE) or "null")
@@ -58,7 +58,7 @@ def readReading(node: Any) -> Reading | None:
         return None
 
 
-def recordWith(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[Any] = ()) -> dict[str, Any]:
+def record_with(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[Any] = ()) -> dict[str, Any]:
     """A run's record, with how much was painted since: reports say what a person did.
 
     Args:
@@ -73,7 +73,7 @@ def recordWith(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable[
     return {**record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
 
 
-def voxelsOf(stroke: Stroke) -> tuple[np.ndarray, ...]:
+def voxels_of(stroke: Stroke) -> tuple[np.ndarray, ...]:
     """The painted voxels as index arrays (z, y, x) of the whole volume."""
     where = np.nonzero(stroke.voxels)
     return tuple(index + side.start for index, side in zip(where, stroke.box, strict=True))
