@@ -155,7 +155,7 @@ class CorrectSection(VTKObservationMixin):
         painted = free and self.isOpen() and self._watched is not None
         steered = free and correction is not None and self._panel.steer.isOpen()
         self._keys.bind(undo=painted or steered, tools=painted)
-        ui.refineButton.enabled = bool(correction and correction.can_refine)
+        ui.refineButton.enabled = bool(correction and correction.waiting)
         ui.undoButton.enabled = bool(correction and correction.can_undo)
         ui.redoButton.enabled = bool(correction and correction.can_redo)
         folder = bool(self._folder.path) and not self._accepting.busy

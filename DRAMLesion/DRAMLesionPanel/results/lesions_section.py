@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -125,7 +126,7 @@ class LesionsSection:
         )
         correction = self._panel.logic.openCorrection(results)
         # What was painted meanwhile is not in the list.
-        return made if correction is None or correction.shows(findings.lesion) else {}
+        return made if correction is None or np.array_equal(correction.lesion, findings.lesion) else {}
 
     def _onListed(self, made: dict[str, Any] | None) -> None:
         if made is None:

@@ -7,6 +7,7 @@ import numpy as np
 from DRAMLesionLib.correction.logits import start_logits
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.system.steps import Steps
 
@@ -69,3 +70,16 @@ def new_session(found: Findings, start: np.ndarray | None = None) -> CorrectionS
         provenance=found.record,
         ct=found.ct,
     )
+
+
+def counting(found: Findings, lesion: np.ndarray) -> Steps[RunningQuantification]:
+    """Count the whole lesion once, in steps; later changes are counted in their boxes.
+
+    Args:
+        found: CT, lobes and map.
+        lesion: uint8 (z, y, x), 1 lesion.
+    """
+    measured = RunningQuantification(found.ct.array, found.lobes, lesion, found.ct.spacing_mm, found.dram)
+    for _part in measured.counting():
+        yield "table"
+    return measured

@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.correction.propagation import LESION as PAINTED_LESION
-from DRAMLesionLib.correction.segment.beginning import Group, logits_in_steps, new_session
+from DRAMLesionLib.correction.segment.beginning import Group, counting, logits_in_steps, new_session
 from DRAMLesionLib.correction.segment.recogniser import Edit, StrokeRecogniser
 from DRAMLesionLib.correction.segment.saved_strokes import (
     read_reading,
     read_strokes,
     record_with,
+    strokes_of,
     voxels_of,
     write_reading,
     write_strokes,
 )
 from DRAMLesionLib.correction.segment.steering import Drag, Share, with_number
 from DRAMLesionLib.correction.session import CorrectionSession
-from DRAMLesionLib.correction.strokes import VALUES, Stroke, read_stroke
+from DRAMLesionLib.correction.strokes import Stroke
 from DRAMLesionLib.images.box import Box, within
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, RunningQuantification
@@ -43,13 +44,20 @@ class Correction:
         said: A reader's percentages of the lobes that were steered, and who said them.
     """
 
-    def __init__(self, node: Any, found: Findings, session: CorrectionSession | None = None) -> None:
+    def __init__(
+        self,
+        node: Any,
+        found: Findings,
+        session: CorrectionSession | None = None,
+        held: np.ndarray | None = None,
+    ) -> None:
         """Begin with the node as it is; strokes that it holds are made again.
 
         Args:
             node: vtkMRMLSegmentationNode of the lesion.
             found: What it and the other results of the CT hold.
             session: The correction engine on the findings' map, where it is ready.
+            held: uint8 (z, y, x): what was painted before and can't be undone: 1 lesion, 2 not lesion, 0 not painted.
         """
         self.node = node
         self.busy = False
@@ -59,7 +67,7 @@ class Correction:
         self._undone_groups: list[Group] = []
         self._drag: Drag | None = None
         self.said = read_reading(self.node) or Reading()
-        self._painted = np.zeros(found.ct.array.shape, np.uint8) if self.said else None
+        self._painted = np.zeros(found.ct.array.shape, np.uint8) if self.said and held is None else held
         for stroke in read_strokes(self.node):
             if self._painted is not None:
                 # The label was steered after these strokes: it is the scene's, and they are part of it.
@@ -87,25 +95,14 @@ class Correction:
         yield "session"
         correction = cls(node, found, session)
         yield "segment"
-        yield from correction._measuring()
+        correction._measured = yield from counting(found, correction.lesion)
         return correction
-
-    def _measuring(self) -> Steps[None]:
-        """Count the whole lesion once; later changes are counted in their boxes."""
-        found = self._found
-        measured = RunningQuantification(
-            found.ct.array, found.lobes, self._segment.seen, found.ct.spacing_mm, found.dram
-        )
-        for _part in measured.counting():
-            yield "table"
-        self._measured = measured
 
     @property
     def table(self) -> Quantification:
         """The measurements of the lesion as it is now."""
         if self._measured is None:
-            finish(self._measuring())
-        assert self._measured is not None
+            self._measured = finish(counting(self._found, self.lesion))
         return self._measured.table
 
     @property
@@ -117,11 +114,6 @@ class Correction:
     def can_redo(self) -> bool:
         """Whether there is something to make again."""
         return bool(self._undone or self._undone_groups)
-
-    @property
-    def can_refine(self) -> bool:
-        """Whether there are edits that were not refined yet."""
-        return bool(self._pending)
 
     @property
     def has_edits(self) -> bool:
@@ -153,11 +145,31 @@ class Correction:
             edit = self._segment.look(self._found.lobes.labels if inside_lobes else None)
         if edit is None:
             return False
+        self._take(edit)
+        return True
+
+    def make(self, edit: Edit) -> None:
+        """Paint an edit from here, as one that a journal holds."""
+        self.settle()
+        with self.working():
+            self._segment.show(edit.box, edit.after)
+        self._take(edit)
+
+    def _take(self, edit: Edit) -> None:
         self._count(edit.box, edit.before, edit.after)
         self._pending.append(edit)
         self._undone.clear()
         self._undone_groups.clear()
-        return True
+
+    @property
+    def waiting(self) -> tuple[Edit, ...]:
+        """The edits that were not refined yet, oldest first."""
+        return tuple(self._pending)
+
+    @property
+    def lesion(self) -> np.ndarray:
+        """uint8 (z, y, x), 1 lesion: what is seen now; the array itself, not a copy."""
+        return self._segment.seen
 
     def refine(self) -> bool:
         """Let the lesion follow from the edits around them.
@@ -221,10 +233,6 @@ class Correction:
             reading=self.said or None,
             record=record_with(self._found.record, self._all_strokes, self._pending),
         )
-
-    def shows(self, lesion: np.ndarray) -> bool:
-        """Whether a lesion, uint8 (z, y, x), is the one that is seen now."""
-        return np.array_equal(self._segment.seen, lesion)
 
     @property
     def given(self) -> Findings:
@@ -375,10 +383,7 @@ class Correction:
 
     def _earlier_strokes(self) -> list[Stroke]:
         """What was painted before the scene was saved, where it can no longer be undone."""
-        if self._painted is None:
-            return []
-        values = [value for value in VALUES if value and (self._painted == value).any()]
-        return [read_stroke(self._painted == value, value, self._painted.shape) for value in values]
+        return [] if self._painted is None else strokes_of(self._painted)
 
     @contextmanager
     def working(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.correction.strokes import Stroke
+from DRAMLesionLib.correction.strokes import VALUES, Stroke, read_stroke
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.system.errors import InputError
 
@@ -21,27 +21,30 @@ STROKES_ATTRIBUTE = "DRAMLesion.Strokes"
 
 def write_strokes(node: Any, strokes: Iterable[Stroke]) -> None:
     """Put strokes on a node, in their order."""
-    rows = [
-        [
-            stroke.value,
-            [[side.start, side.stop] for side in stroke.box],
-            base64.b64encode(zlib.compress(np.packbits(stroke.voxels).tobytes())).decode("ascii"),
-        ]
-        for stroke in strokes
-    ]
+    rows = [row_of(stroke) for stroke in strokes]
     node.SetAttribute(STROKES_ATTRIBUTE, json.dumps(rows) if rows else None)
 
 
 def read_strokes(node: Any) -> list[Stroke]:
     """The strokes on a node, oldest first."""
-    found = []
-    for value, ends, text in json.loads(node.GetAttribute(STROKES_ATTRIBUTE) or "[]"):
-        shape = tuple(stop - start for start, stop in ends)
-        bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-        voxels = np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape)
-        z, y, x = (slice(start, stop) for start, stop in ends)
-        found.append(Stroke(value, (z, y, x), voxels))
-    return found
+    return [stroke_of(row) for row in json.loads(node.GetAttribute(STROKES_ATTRIBUTE) or "[]")]
+
+
+def row_of(stroke: Stroke) -> list[Any]:
+    """A stroke as JSON values: its value, the ends of its box, and its voxels packed, as base64."""
+    packed = zlib.compress(np.packbits(stroke.voxels).tobytes())
+    ends = [[side.start, side.stop] for side in stroke.box]
+    return [stroke.value, ends, base64.b64encode(packed).decode("ascii")]
+
+
+def stroke_of(row: list[Any]) -> Stroke:
+    """The stroke of a row that :func:`row_of` gave."""
+    value, ends, text = row
+    shape = tuple(stop - start for start, stop in ends)
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    voxels = np.unpackbits(bits, count=int(np.prod(shape))).astype(bool).reshape(shape)
+    z, y, x = (slice(start, stop) for start, stop in ends)
+    return Stroke(value, (z, y, x), voxels)
 
 
 def write_reading(node: Any, reading: Reading) -> None:
@@ -71,6 +74,12 @@ def record_with(record: dict[str, Any], strokes: list[Stroke], waiting: Iterable
     if not sizes:  # a scene may hold what was taken back since
         return {key: value for key, value in record.items() if key != "correction"}
     return {**record, "correction": {"strokes": len(sizes), "painted_voxels": sum(sizes)}}
+
+
+def strokes_of(edits: np.ndarray) -> list[Stroke]:
+    """Painted voxels, uint8 (z, y, x) as 1 lesion and 2 not lesion, as one stroke of each."""
+    values = [value for value in VALUES if value and (edits == value).any()]
+    return [read_stroke(edits == value, value, edits.shape) for value in values]
 
 
 def voxels_of(stroke: Stroke) -> tuple[np.ndarray, ...]:
