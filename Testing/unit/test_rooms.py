@@ -23,6 +23,7 @@ FLOORS = (
     ("training.evaluation",),
     ("api",),
     ("batch",),
+    ("view",),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -18,7 +18,8 @@ from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
-from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
+from DRAMLesionLib.results.segments import LESION
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.steps import Steps, finish
 
@@ -246,33 +247,13 @@ def setHeatmapThreshold(results: Results, threshold: float) -> None:
 
 def makingSurfaces(results: Results, lesion: bool = True) -> Steps[None]:
     """Make the surfaces of lobes (and lesion) for the 3-D views, where they are missing."""
-    nodes = [results.lobesSegmentationNode, *([results.lesionSegmentationNode] if lesion else [])]
-    for node in nodes:
-        segmentation = node.GetSegmentation()
-        for segmentID in segmentation.GetSegmentIDs():
-            segment = segmentation.GetSegment(segmentID)
-            if segment is not None and segment.GetRepresentation(SURFACE_REPRESENTATION) is None:
-                _makeSurface(segmentation, segment, segmentID)
-                yield segmentID
-        # Slicer's own way, which has nothing left to do but to remember the representation.
-        node.CreateClosedSurfaceRepresentation()
-
-
-def _makeSurface(segmentation: Any, segment: Any, segmentID: str) -> None:
-    """One surface: a segmentation makes all of its own at once, and the window would stand still meanwhile."""
-    alone = slicer.vtkSegmentation()
-    alone.SetSourceRepresentationName(SOURCE_REPRESENTATION)
-    alone.CopyConversionParameters(segmentation)
-    same = slicer.vtkSegment()
-    same.SetLabelValue(segment.GetLabelValue())
-    same.AddRepresentation(SOURCE_REPRESENTATION, segment.GetRepresentation(SOURCE_REPRESENTATION))
-    alone.AddSegment(same, segmentID)
-    if alone.CreateRepresentation(SURFACE_REPRESENTATION):
-        segment.AddRepresentation(SURFACE_REPRESENTATION, same.GetRepresentation(SURFACE_REPRESENTATION))
+    yield from making_surfaces(
+        [results.lobesSegmentationNode, *([results.lesionSegmentationNode] if lesion else [])]
+    )
 
 
 def hideSurfaces(results: Results, lobes: bool = True) -> None:
     """Drop the surfaces: while a segment is painted its surface would be made again after each stroke."""
-    results.lesionSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)
+    drop_surfaces(results.lesionSegmentationNode)
     if lobes:
-        results.lobesSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)
+        drop_surfaces(results.lobesSegmentationNode)
