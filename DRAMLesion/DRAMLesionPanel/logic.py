@@ -11,9 +11,9 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.correction.segment.correction import Correction
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import fill_table
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.steps import Steps, finish
 from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import (
     Results,

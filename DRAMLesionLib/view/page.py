@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from DRAMLesionLib.lesions.reading import LONGEST_NAME
-from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.report.facts import title_of
 from DRAMLesionLib.system.errors import InputError
@@ -20,11 +19,10 @@ from DRAMLesionLib.view.case import Case, Places, read_case
 from DRAMLesionLib.view.lesion_rows import lesion_rows, rest_text
 from DRAMLesionLib.view.lobe_table import headline, lobe_rows, lung_rows
 from DRAMLesionLib.view.slices import WINDOWS, Slices
+from DRAMLesionLib.view.sliders import Sliders
 from DRAMLesionLib.view.state import beginning
 from DRAMLesionLib.view.strokes import TOOLS, Brush
 
-SLIDER_REST_S = 0.4
-"""A drag of a slider is over, and a step of undo, when nothing moved for so long."""
 LIST_REST_S = 1.5
 """The list of lesions and the lesion's surface follow when the lesion has not changed for so long."""
 
@@ -50,13 +48,10 @@ class Page:
         self.case: Case | None = None
         self._brush: Brush | None = None
         self._last_tool = TOOLS[0]
-        self._wanted: dict[int, float | None] = {}
-        self._shown: dict[int, float] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sliders = Sliders(self.state, self._steer, self._on_slider_rest)
+        self._resting: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._list_number = 0
-        for lobe in LOBES:
-            self.state.change(f"percent_{lobe.value}")(self._on_percent(lobe.value))
         for names, method in (
             (("opacity",), self._on_opacity),
             (("threshold",), self._on_threshold),
@@ -133,8 +128,9 @@ class Page:
 
     def close(self) -> None:
         """Let go of the open case; what was done to it is in its journal."""
-        for timer in self._timers.values():
-            timer.cancel()
+        self._sliders.forget()
+        if self._resting is not None:
+            self._resting.cancel()
         if self._brush is not None:
             self._brush.end()
         if self.case is not None:
@@ -144,7 +140,7 @@ class Page:
             nodes = self.case.nodes
             for node in (nodes.lesion, nodes.lobes, nodes.heatmap, nodes.chart, nodes.table, nodes.ct):
                 self.slices.app.scene.RemoveNode(node)
-        self.case, self._brush, self._wanted, self._shown = None, None, {}, {}
+        self.case, self._brush = None, None
         with self.state:
             self.state.update({"tool": "", "ranked": [], "lesions": [], "ready": False})
 
@@ -175,10 +171,7 @@ class Page:
             state.can_undo, state.can_redo = correction.can_undo, correction.can_redo
             state.can_refine = bool(correction.waiting)
             state.notes = list(case.notes)
-            for row in rows:
-                if row["value"] not in self._wanted:
-                    self._shown[row["value"]] = row["percent"]
-                    state[f"percent_{row['value']}"] = row["percent"]
+        self._sliders.show(rows)
 
     def _changed(self) -> None:
         """The lesion is another one: the table follows at once, list and surface when the hand rests."""
@@ -186,7 +179,9 @@ class Page:
         self._follow()
         with self.state:
             self.state.lesions_note = "The lesion was changed: the list follows."
-        self._later("list", LIST_REST_S, self._list_again)
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(LIST_REST_S, self._list_again)
 
     def _list_again(self) -> None:
         self._spawn(self._list())
@@ -255,7 +250,7 @@ class Page:
         self._do(lambda case: case.redo())
 
     def _do(self, action: Callable[[Case], bool]) -> None:
-        self._apply()
+        self._sliders.apply()
         if self.case is not None:
             with self._told():
                 if action(self.case):
@@ -263,52 +258,20 @@ class Page:
 
     # Sliders
 
-    def _on_percent(self, lobe: int) -> Callable[..., None]:
-        def changed(**state: Any) -> None:
-            value = state.get(f"percent_{lobe}")
-            if value is not None and value != self._shown.get(lobe) and self.case is not None:
-                self._want(lobe, float(value))
-
-        return changed
-
     def reset(self, lobe: int) -> None:
         """Give a lobe the model's own lesion again, with what was painted."""
-        self._want(lobe, None)
+        self._sliders.reset(lobe)
 
-    def _want(self, lobe: int, percent: float | None) -> None:
-        """Remember the latest wish alone: a slider moves faster than a large lobe is cut."""
-        if not self._wanted:
-            asyncio.get_running_loop().call_soon(self._apply)
-        self._wanted[lobe] = percent
+    def _steer(self, lobe: int, percent: float | None) -> float | None:
+        if self.case is not None:
+            with self._told():
+                self.slices.drop_lesion_surface()
+                who = str(self.state.reader or "").strip()[:LONGEST_NAME]
+                return self.case.steer(lobe, percent, who)
+        return None
 
-    def _apply(self) -> None:
-        case, wanted = self.case, dict(self._wanted)
-        self._wanted.clear()
-        if case is None or not wanted:
-            return
-        with self._told():
-            who = str(self.state.reader or "").strip()[:LONGEST_NAME]
-            for lobe, percent in wanted.items():
-                given = case.steer(lobe, None if percent is None else min(max(percent, 0.0), 100.0), who)
-                if given is None:
-                    continue
-                if percent is not None:
-                    self._shown[lobe] = percent
-                self._tell_share(lobe, given)
-            self.slices.drop_lesion_surface()
-            self._later("slider", SLIDER_REST_S, self._on_rest)
-
-    def _tell_share(self, lobe: int, percent: float) -> None:
-        """The number beside a moving slider; the whole table follows when it rests."""
-        from DRAMLesionLib.results.numbers import percent_text
-
-        with self.state:
-            rows = [dict(row) for row in self.state.lobes]
-            rows[lobe - 1]["percent_text"] = percent_text(min(max(percent, 0.0), 100.0))
-            self.state.lobes = rows
-
-    def _on_rest(self) -> None:
-        if self.case is not None and not self._wanted:
+    def _on_slider_rest(self) -> None:
+        if self.case is not None:
             with self._told():
                 self.case.settle()
                 self._changed()
@@ -403,8 +366,3 @@ class Page:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _later(self, name: str, seconds: float, method: Callable[[], None]) -> None:
-        if name in self._timers:
-            self._timers[name].cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(seconds, method)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.results.scene.nodes import FindingsNodes
+from DRAMLesionLib.results.scene.rendering import PEELS
 from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
 
 if TYPE_CHECKING:
@@ -57,9 +58,13 @@ class Slices:
         with _quiet():  # trame-slicer watches an event that VTK 9.6 warns of, once for each view
             self.layouts.register_layout_dict(_layouts())
         self.layouts.set_layout("large")
-        self._colour_edges()
+        self._lighten()
 
-    def _colour_edges(self) -> None:
+    def _lighten(self) -> None:
+        """What is drawn in software, as on a server without a graphics card, is drawn without smoothing."""
+        for view in self.app.view_manager.get_views():
+            view.render_window().SetMultiSamples(0)
+            view.renderer().SetMaximumNumberOfPeels(PEELS)
         for view in self.planes:
             view.set_background_color([0, 0, 0])
 

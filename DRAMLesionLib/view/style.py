@@ -2,7 +2,7 @@
 
 STYLE = """
 html, body { overflow: hidden !important; height: 100%; }
-.views { position: absolute; inset: 0; display: flex; background: #000; }
+.views { height: calc(100vh - 44px); display: flex; background: #000; }
 .views > div { flex: 1; min-width: 0; min-height: 0; }
 .layout-grid-container > div { min-width: 0; min-height: 0; border: 1px solid #2a323a; }
 .brand { font-weight: 600; padding: 0 14px; }

@@ -9,8 +9,8 @@ from slicer.util import VTKObservationMixin
 
 from DRAMLesionLib.correction.segment.correction import Correction
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionLib.system.steps import Steps
 from DRAMLesionPanel.correct.shortcuts import CorrectionKeys
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background, inWorker

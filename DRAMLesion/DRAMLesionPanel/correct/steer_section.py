@@ -11,7 +11,7 @@ from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.lesions.reading import LONGEST_NAME
 from DRAMLesionLib.lungs.lobes import LOBES, Lobe
-from DRAMLesionLib.system.steps import Steps
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.lesion_list import Lesion, LesionList
-from DRAMLesionLib.system.steps import Steps
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.results.nodes import Results, readLesions, writeLesions
 from DRAMLesionPanel.shared.background import Background, inWorker
 

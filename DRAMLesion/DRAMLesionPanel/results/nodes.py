@@ -18,10 +18,10 @@ from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
 from DRAMLesionLib.results.segments import LESION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.steps import Steps, finish
 
 LESIONS_ATTRIBUTE = "DRAMLesion.Lesions"
 """Of the lesion segmentation: the list of its lesions as JSON; nothing where the lesion was changed since it was made."""

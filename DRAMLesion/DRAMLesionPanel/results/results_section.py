@@ -10,9 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionLib.system.steps import Steps, finish
 from DRAMLesionPanel.results import nodes as shown
 from DRAMLesionPanel.results.lobe_view import showLobe
 from DRAMLesionPanel.results.nodes import Results

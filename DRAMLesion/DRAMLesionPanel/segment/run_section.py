@@ -5,7 +5,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DRAMLesionLib.system.steps import Steps
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.segment.run import SegmentRun
 from DRAMLesionPanel.segment.total_segmentator import LobesCancelled, LobesFailed, TotalSegmentatorRun
 

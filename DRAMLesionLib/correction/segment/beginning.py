@@ -9,7 +9,7 @@ from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.lesions.reading import Reading
-from DRAMLesionLib.system.steps import Steps
+from DRAMLesionLib.results.scene.steps import Steps
 
 VOXELS_A_STEP = 4_000_000
 """So many are prepared at once: some hundredths of a second."""

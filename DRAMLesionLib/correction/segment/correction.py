@@ -31,8 +31,8 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import Quantification, RunningQuantification
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.lesions.reading import Reading
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionLib.system.steps import Steps, finish
 
 
 class Correction:

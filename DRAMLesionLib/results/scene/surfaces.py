@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
-from DRAMLesionLib.system.steps import Steps
 
 
 def making_surfaces(nodes: Iterable[Any]) -> Steps[None]:
