@@ -10,13 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
 from DRAMLesionPanel.results.lobe_view import showLobe
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background, inWorker
-from DRAMLesionPanel.shared.steps import Steps, finish
 
 SCORE_COLUMN = "Severity score"
 
