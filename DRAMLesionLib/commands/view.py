@@ -1,5 +1,6 @@
 """The command ``view``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,10 +40,11 @@ def view(
 ) -> None:
     """Read, steer and correct results in the browser, as in Slicer's panel; a CT is segmented first."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.view.available import check
+        from DRAMLesionLib.view.available import check, go_there
         from DRAMLesionLib.view.cases import entries_of
         from DRAMLesionLib.view.server import Listening, serve
 
+        go_there(sys.argv[1:])
         check()
         entries = entries_of(what, ct=ct, out=out, training=training, keep_identifiers=keep_identifiers)
 
