@@ -1,5 +1,6 @@
 """The command ``view``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,12 @@ from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers
 
 
 def view(
-    what: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that segment wrote.")],
+    what: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WHAT", help="Folder that segment or batch wrote, or a CT: file or DICOM folder."
+        ),
+    ],
     ct: Annotated[
         Path | None, typer.Option("--ct", help="The CT of the results, where it lies elsewhere now.")
     ] = None,
@@ -32,12 +38,15 @@ def view(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Read, steer and correct results in the browser: the page of Slicer's panel, without Slicer."""
+    """Read, steer and correct results in the browser, as in Slicer's panel; a CT is segmented first."""
     with Reporter(json, debug) as reporter:
-        from DRAMLesionLib.view.case import Places
+        from DRAMLesionLib.view.available import check, go_there
+        from DRAMLesionLib.view.cases import entries_of
         from DRAMLesionLib.view.server import Listening, serve
 
-        places = [Places.beside(what, ct, out, training, keep_identifiers)]
+        go_there(sys.argv[1:])
+        check()
+        entries = entries_of(what, ct=ct, out=out, training=training, keep_identifiers=keep_identifiers)
 
         def told(address: str) -> None:
             reporter.result({"address": address})
@@ -45,4 +54,4 @@ def view(
                 reporter.console.print(f"Open {address}", soft_wrap=True, highlight=False)
                 reporter.console.print("Ctrl+C ends it; so does the button at the upper right of the page.")
 
-        serve(places, Listening(host, port, not no_browser, idle_minutes), told)
+        serve(entries, Listening(host, port, not no_browser, idle_minutes), told)

@@ -15,13 +15,15 @@ from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.report.facts import title_of
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import temporary_prefix
-from DRAMLesionLib.view.case import Case, Places, read_case
-from DRAMLesionLib.view.lesion_rows import lesion_rows, rest_text
-from DRAMLesionLib.view.lobe_table import headline, lobe_rows, lung_rows
-from DRAMLesionLib.view.slices import WINDOWS, Slices
+from DRAMLesionLib.view.case import Case, read_case
+from DRAMLesionLib.view.cases import Entry
+from DRAMLesionLib.view.display import Display
+from DRAMLesionLib.view.segmenting import Segmenting
+from DRAMLesionLib.view.slices import Slices
 from DRAMLesionLib.view.sliders import Sliders
 from DRAMLesionLib.view.state import beginning
 from DRAMLesionLib.view.strokes import TOOLS, Brush
+from DRAMLesionLib.view.tables import headline, lesion_rows, lobe_rows, lung_rows, rest_text
 
 LIST_REST_S = 1.5
 """The list of lesions and the lesion's surface follow when the lesion has not changed for so long."""
@@ -32,17 +34,19 @@ class Page:
 
     Attributes:
         slices: The views.
+        display: How they show a case.
         case: The open case; None until it is read.
     """
 
-    def __init__(self, server: Any, places: list[Places]) -> None:
+    def __init__(self, server: Any, entries: list[Entry]) -> None:
         """Make the views; no case is open.
 
         Args:
             server: trame's.
-            places: The case, or the cases of a batch in the order of its list.
+            entries: The case, or the cases of a batch in the order of its list.
         """
-        self._places, self.state = places, server.state
+        self._entries, self.state = entries, server.state
+        self._segmenting: Segmenting | None = None
         self.state.update(beginning())
         self.slices = Slices(server)
         self.case: Case | None = None
@@ -52,27 +56,31 @@ class Page:
         self._resting: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._list_number = 0
-        for names, method in (
-            (("opacity",), self._on_opacity),
-            (("threshold",), self._on_threshold),
-            (("window_width", "window_level"), self._on_window),
-            (("lobes_seen", "lesion_seen"), self._on_seen),
-            (("brush_mm", "sphere"), self._on_brush),
-            (("layout",), self._on_layout),
-        ):
-            self.state.change(*names)(method)
+        self.display = Display(self.state, self.slices)
+        self.state.change("brush_mm", "sphere")(self._on_brush)
 
     # Opening
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """Open the first case."""
-        await self.open(self._places[0])
+        if len(self._entries) > 1:
+            with self.state:
+                self.state.cases = [entry.row() for entry in self._entries]
+        self._spawn(self.open(self._entries[0]))
 
     def choose_case(self, name: str) -> None:
-        """Open another case of the batch."""
+        """Open another case of the batch; what was done to this one is in its journal."""
+        entry = next((entry for entry in self._entries if entry.name == name), None)
+        if entry is not None and name != self.state.case_name and not self.state.busy:
+            self._spawn(self.open(entry))
 
     def next_case(self, step: int) -> None:
         """Open the next case of the batch (1), or the one before (-1)."""
+        names = [entry.name for entry in self._entries]
+        if self.state.case_name in names:
+            place = names.index(self.state.case_name) + step
+            if 0 <= place < len(names):
+                self.choose_case(names[place])
 
     def tell_tabs(self, tabs: int) -> None:
         """Say in how many tabs the page is open."""
@@ -80,22 +88,44 @@ class Page:
             with self.state:
                 self.state.tabs = tabs
 
-    async def open(self, places: Places) -> None:
-        """Read a case and show it; what goes wrong is said on the page."""
+    async def open(self, entry: Entry) -> None:
+        """Read a case and show it; a CT is segmented before. What goes wrong is said on the page."""
+        self._busy("Reading the CT")
         self.close()
         with self._told():
+            with self.state:
+                self.state.case_name = entry.name
+            if not entry.is_segmented:
+                await self._segment(entry)
             self._busy("Reading the CT")
-            findings, held = await asyncio.to_thread(read_case, places)
+            findings, held = await asyncio.to_thread(read_case, entry.places)
             self._busy("Showing the CT")
-            case = Case(self.slices.app.scene, findings, places, held)
+            case = Case(self.slices.app.scene, findings, entry.places, held)
             self.case = case
-            self.slices.show(case.nodes, self.state.opacity)
-            self._on_threshold()
-            self._on_window()
-            self._on_seen()
+            self.slices.show(case.nodes)
+            self.display.apply()
             self._describe(case)
             self._busy("")
             self._spawn(self._prepare(case))
+
+    async def _segment(self, entry: Entry) -> None:
+        def told(stage: str, fraction: float) -> None:
+            with self.state:
+                self.state.update({"busy": stage, "running": 100 * fraction})
+
+        self._segmenting = Segmenting(entry.places)
+        told("Segmenting", 0.0)
+        try:
+            await self._segmenting.run(told)
+        finally:
+            self._segmenting = None
+            with self.state:
+                self.state.running = -1
+
+    def stop_run(self) -> None:
+        """Stop the segmentation that runs."""
+        if self._segmenting is not None:
+            self._segmenting.stop()
 
     async def _prepare(self, case: Case) -> None:
         """What is not needed for the first picture: strokes of the journal, ranked lobes, lesions, surfaces."""
@@ -128,6 +158,7 @@ class Page:
 
     def close(self) -> None:
         """Let go of the open case; what was done to it is in its journal."""
+        self.stop_run()
         self._sliders.forget()
         if self._resting is not None:
             self._resting.cancel()
@@ -312,31 +343,9 @@ class Page:
             await asyncio.to_thread(self.case.report, findings, path)
             return path.read_bytes()
 
-    # Of the views
-
-    def _on_opacity(self, **_state: Any) -> None:
-        self.slices.set_opacity(float(self.state.opacity))
-
-    def _on_threshold(self, **_state: Any) -> None:
-        self.slices.set_threshold(float(self.state.threshold))
-
-    def _on_window(self, **_state: Any) -> None:
-        self.slices.set_window(max(1.0, float(self.state.window_width)), float(self.state.window_level))
-
-    def window(self, name: str) -> None:
-        """Choose one of the usual windows."""
-        self.state.window_width, self.state.window_level = WINDOWS[name]
-
-    def _on_seen(self, **_state: Any) -> None:
-        self.slices.set_lobes_seen(bool(self.state.lobes_seen))
-        self.slices.set_lesion_seen(bool(self.state.lesion_seen))
-
     def _on_brush(self, **_state: Any) -> None:
         if self._brush is not None:
             self._brush.set_size(float(self.state.brush_mm), bool(self.state.sphere))
-
-    def _on_layout(self, **_state: Any) -> None:
-        self.slices.layouts.set_layout(self.state.layout)
 
     # Telling
 

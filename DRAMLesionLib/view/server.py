@@ -12,7 +12,7 @@ from typing import Any
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.view.access import HEADERS, LOOPBACK, Access
 from DRAMLesionLib.view.available import check, choose_rendering
-from DRAMLesionLib.view.case import Places
+from DRAMLesionLib.view.cases import Entry
 
 TICK_S = 1.0
 
@@ -34,11 +34,11 @@ class Listening:
     idle_minutes: float = 0.0
 
 
-def serve(places: list[Places], listening: Listening, told: Callable[[str], None]) -> None:
+def serve(entries: list[Entry], listening: Listening, told: Callable[[str], None]) -> None:
     """Serve a page until it is ended: by its button, by Ctrl+C, or after idle minutes.
 
     Args:
-        places: The case, or the cases of a batch in the order of its list.
+        entries: The case, or the cases of a batch in the order of its list.
         listening: Where and how long.
         told: Told the address when the page can be opened.
 
@@ -47,12 +47,12 @@ def serve(places: list[Places], listening: Listening, told: Callable[[str], None
     """
     check()
     choose_rendering()
-    asyncio.run(_Serving(places, listening, told).run())
+    asyncio.run(_Serving(entries, listening, told).run())
 
 
 class _Serving:
-    def __init__(self, places: list[Places], listening: Listening, told: Callable[[str], None]) -> None:
-        self._places, self._listening, self._told = places, listening, told
+    def __init__(self, entries: list[Entry], listening: Listening, told: Callable[[str], None]) -> None:
+        self._entries, self._listening, self._told = entries, listening, told
         self._access = Access(listening.host)
         self._ending = asyncio.Event()
         self._web: Any = None
@@ -66,7 +66,7 @@ class _Serving:
         sys.argv[1:] = []  # trame reads options of its own there
         server = get_server("dramlesion", client_type="vue3")
         server.state.trame__title = "DRAMLesion"
-        page = Page(server, self._places)
+        page = Page(server, self._entries)
         build(server, page, self._ending.set)
         server.controller.on_server_bind.add(lambda web: self._bind(web, page))
         self._watch_signals()
@@ -122,7 +122,7 @@ class _Serving:
             import webbrowser
 
             await asyncio.to_thread(webbrowser.open, address)
-        opening = asyncio.get_running_loop().create_task(page.begin())
+        page.begin()
         idle = 0.0
         while not self._ending.is_set():
             tabs = self._tabs()
@@ -134,7 +134,6 @@ class _Serving:
                 await asyncio.wait_for(self._ending.wait(), TICK_S)
             except asyncio.TimeoutError:
                 continue
-        opening.cancel()
 
     def _tabs(self) -> int:
         return sum(len(handler.connections) for handler in self._web._ws_handlers)

@@ -21,6 +21,7 @@ SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 look at a CT, and anterior is at the left of a sagittal plane."""
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 LAYOUTS = {"Large axial": "large", "Four views": "four", "Axial alone": "axial"}
+_SAME_SCALE = 1e-3
 QUALITY = 70
 """Of the pictures while the mouse moves, 1..100; when it rests they are sent again in 90."""
 
@@ -46,10 +47,11 @@ class Slices:
         self._server = server
         self._making: asyncio.Task[None] | None = None
         self._nodes: FindingsNodes | None = None
+        self._fitted: dict[str, float] = {}
         register_rca_factories(
             self.app.view_manager,
             server,
-            slice_view_ui_f=_slice_frame,
+            slice_view_ui_f=lambda server, view_id, view: _slice_frame(server, view, lambda: self._fit(view)),
             three_d_view_ui_f=_three_d_frame,
             rca_encoder="jpeg",
             interactive_quality=QUALITY,
@@ -67,6 +69,23 @@ class Slices:
             view.renderer().SetMaximumNumberOfPeels(PEELS)
         for view in self.planes:
             view.set_background_color([0, 0, 0])
+            with _quiet():
+                # After trame-slicer's own observer, which gives the slice the new size and keeps its scale.
+                view.interactor().AddObserver("WindowResizeEvent", self._on_resized(view))
+
+    def _on_resized(self, view: Any) -> Callable[[Any, Any], None]:
+        """A plane that nobody has zoomed is fitted to the CT again."""
+
+        def resized(_caller: Any, _event: Any) -> None:
+            fitted = self._fitted.get(view.name)
+            if fitted is not None and abs(_mm_per_pixel(view) - fitted) < _SAME_SCALE * fitted:
+                self._fit(view)
+
+        return resized
+
+    def _fit(self, view: Any) -> None:
+        view.fit_view_to_content()
+        self._fitted[view.name] = _mm_per_pixel(view)
 
     @property
     def planes(self) -> list[Any]:
@@ -77,20 +96,14 @@ class Slices:
         """The slice view of that name."""
         return self.app.view_manager.get_view(name)
 
-    def show(self, nodes: FindingsNodes, opacity: float) -> None:
+    def show(self, nodes: FindingsNodes) -> None:
         """Show a case in all views, fitted to the CT."""
         self._nodes = nodes
         manager = self.app.display_manager
         manager.show_volume_in_slice_background(nodes.ct)
         manager.show_volume_in_slice_foreground(nodes.heatmap)
-        self.set_opacity(opacity)
         for view in self.planes:
-            view.fit_view_to_content()
-
-    def fit(self) -> None:
-        """Fit all views to the CT again."""
-        for view in self.app.view_manager.get_views():
-            view.reset_view()
+            self._fit(view)
 
     def set_opacity(self, opacity: float) -> None:
         """The heatmap's opacity over the CT, 0..1."""
@@ -181,7 +194,12 @@ def _layouts() -> dict[str, Any]:
     }
 
 
-def _slice_frame(server: Any, view_id: str, view: Any) -> None:
+def _mm_per_pixel(view: Any) -> float:
+    node = view.get_view_node()
+    return node.GetFieldOfView()[1] / max(1, node.GetDimensions()[1])
+
+
+def _slice_frame(server: Any, view: Any, fit: Callable[[], None]) -> None:
     """The plane's name, its slice and a slider for it, and letters of the patient's sides at the edges."""
     from trame.widgets import html
     from trame.widgets.vuetify3 import VBtn, VSlider
@@ -199,7 +217,7 @@ def _slice_frame(server: Any, view_id: str, view: Any) -> None:
         variant="text",
         classes="plane-fit",
         title="Fit to the CT",
-        click=view.fit_view_to_content,
+        click=fit,
     )
     VSlider(
         v_model=(name.value,),

@@ -41,7 +41,7 @@ class Sliders:
         """Show what the lobes have now; a slider that moves is left where it is.
 
         Args:
-            rows: From :func:`~DRAMLesionLib.view.lobe_table.lobe_rows`.
+            rows: From :func:`~DRAMLesionLib.view.tables.lobe_rows`.
         """
         with self._state:
             for row in rows:

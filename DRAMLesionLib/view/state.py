@@ -21,6 +21,6 @@ def beginning() -> dict[str, Any]:
     steps = {"can_undo": False, "can_redo": False, "can_refine": False}
     seen = {"opacity": HEATMAP_OPACITY, "threshold": HEATMAP_THRESHOLD, "lobes_seen": False}
     views = {"lesion_seen": True, "window_width": width, "window_level": level, "layout": "large"}
-    places = {"out": "", "training": "", "tabs": 1, "cases": [], "case_name": ""}
+    places = {"out": "", "training": "", "tabs": 1, "cases": [], "case_name": "", "running": -1}
     sliders = {f"percent_{lobe.value}": 0.0 for lobe in LOBES}
     return {**told, **case, **lesions, **table, **strokes, **steps, **seen, **views, **places, **sliders}

@@ -57,8 +57,11 @@ def build(server: Any, page: Page, stop: Any) -> None:
             html.Span("{{ message }}", id="message")
             v.VBtn("Close", variant="text", click="message_seen = false")
         with html.Div(v_show=("busy",), classes="busy"):
-            v.VProgressCircular(indeterminate=True, size=18, width=2)
+            v.VProgressCircular(
+                indeterminate=("running < 0",), model_value=("running",), size=18, width=2, color="primary"
+            )
             html.Span("{{ busy }}...", id="busy")
+            v.VBtn("Stop", v_if="running >= 0", size="small", variant="tonal", click=page.stop_run, id="stop")
 
 
 _THEME = {
@@ -292,7 +295,7 @@ def _views(v: Any, html: Any, page: Page) -> None:
                 html.Span(f"{{{{ {text} }}}}", classes="number")
         with html.Div(classes="row"):
             for name in WINDOWS:
-                v.VBtn(name, size="x-small", variant="tonal", click=(page.window, f"['{name}']"))
+                v.VBtn(name, size="x-small", variant="tonal", click=(page.display.window, f"['{name}']"))
         with html.Div(classes="row"):
             v.VCheckbox(v_model=("lesion_seen",), label="Lesion outline", **SMALL)
             v.VCheckbox(v_model=("lobes_seen",), label="Lobe outlines", **SMALL)

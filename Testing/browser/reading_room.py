@@ -72,6 +72,7 @@ class Room:
         mouse.down()
         for place in places[1:]:
             mouse.move(*place, steps=4)
+        time.sleep(0.5)  # the page sends some moves a second, the last one a little later
         mouse.up()
 
     def actions(self) -> list[dict]:

@@ -39,7 +39,8 @@ def test_a_stroke_of_the_mouse_is_lesion_where_the_mouse_was(room):
     assert set(voxels[:, 0]) == {z}, "a disc is painted in its slice alone"
     low, high = voxels[:, 2].min(), voxels[:, 2].max()
     # 8 voxels of 3 mm, and a brush of 10 mm.
-    assert abs(low - (FREE[2] - 4 - 10 / 6)) <= 1.5 and abs(high - (FREE[2] + 4 + 10 / 6)) <= 1.5
+    assert low == pytest.approx(FREE[2] - 4 - 10 / 6, abs=1.5)
+    assert high == pytest.approx(FREE[2] + 4 + 10 / 6, abs=1.5)
     assert np.median(voxels[:, 1]) == pytest.approx(FREE[1], abs=1)
     room.wait(lambda: float(room.text("#percent-LUL") or 0) > 0, "the table")
 

@@ -7,8 +7,7 @@ from small_case import make_case
 
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.view.case import Places, read_case
-from DRAMLesionLib.view.lesion_rows import lesion_rows, rest_text
-from DRAMLesionLib.view.lobe_table import headline, lobe_rows, lung_rows
+from DRAMLesionLib.view.tables import headline, lesion_rows, lobe_rows, lung_rows, rest_text
 
 
 def test_rows_say_what_the_reports_say(tmp_path):

@@ -1,4 +1,4 @@
-"""The lobe table as the page shows it: the library's measurements in the words of its reports."""
+"""The lobe table and the list of lesions as the page shows them: the library's numbers in the words of its reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 from DRAMLesionLib.lesions.quantify import Quantification, Region
 from DRAMLesionLib.lesions.reading import LARGEST, Reading
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.lesion_list import LesionList
 from DRAMLesionLib.results.numbers import hu_text, ml_text, percent_text
+
+NAMES = {lobe.abbreviation: lobe.name for lobe in LOBES}
 
 
 def lobe_rows(table: Quantification, said: Reading) -> list[dict[str, Any]]:
@@ -53,3 +56,31 @@ def _texts(region: Region) -> dict[str, Any]:
         "consolidation_ml": ml_text(region.consolidation_ml),
         "lesion_hu": hu_text(region.lesion_mean_hu),
     }
+
+
+def lesion_rows(lesions: LesionList) -> list[dict[str, Any]]:
+    """A row for each lesion, the largest first: its number, texts, and the point to look at in mm (RAS)."""
+    rows = []
+    for lesion in lesions.lesions:
+        lobes = (lesion.lobe, *lesion.also_in)
+        rows.append(
+            {
+                "number": lesion.number,
+                "lobes": ", ".join(lobes),
+                "names": ", ".join(NAMES[name] for name in lobes),
+                "volume": ml_text(lesion.volume_ml),
+                "hu": hu_text(lesion.mean_hu),
+                "ras_mm": [float(value) for value in lesion.ras_mm],
+            }
+        )
+    return rows
+
+
+def rest_text(lesions: LesionList) -> str:
+    """What of the lesion is not in the list."""
+    if not lesions.rest_count:
+        return "" if lesions.lesions else "No lesion."
+    return (
+        f"Smaller than {lesions.least_ml:g} mL, not listed: {lesions.rest_count}, "
+        f"{lesions.rest_ml:.1f} mL together."
+    )
