@@ -14,7 +14,8 @@ from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED, Level
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import LESION_COLOR, css
-from DRAMLesionLib.results.figures import DPI, MUTED_COLOR, TEXT_COLOR, blend, new_figure, png_of
+from DRAMLesionLib.results.report.canvas import DPI, MUTED_COLOR, TEXT_COLOR, new_figure, png_of
+from DRAMLesionLib.results.report.drawing import blend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
