@@ -7,7 +7,6 @@ import typer
 
 from DRAMLesionLib.commands.console import Reporter
 from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, KeepIdentifiers, Out, Strict
-from DRAMLesionLib.system.files import check_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,26 +45,26 @@ def compare(
 ) -> None:
     """Compare exams of one patient: what changed in each lobe, and what became of each lesion."""
     with Reporter(json, debug) as reporter:
-        check_folder(out)
-        reporter.progress("Starting", 0.0)
+        reporter.begin(out)
         from DRAMLesionLib.followup.page import OUTPUTS, REPORT
-        from DRAMLesionLib.followup.sources import compare_sources
+        from DRAMLesionLib.followup.sources import compare_sources, usual_seconds
         from DRAMLesionLib.lesions.options import Options
 
+        options = Options(model=model, device=device, keep_identifiers=keep_identifiers)
+        reporter.expect(usual_seconds(sources, options, coarser))
         comparison = compare_sources(
             sources,
             out,
             cts=[None if path == "-" else path for path in ct or ()],
             days=_numbers(days),
             coarser=coarser,
-            options=Options(model=model, device=device, keep_identifiers=keep_identifiers),
+            options=options,
             progress=reporter.progress,
         )
         reporter.result({"out": str(out), **comparison.summary})
         if not json:
             print_changes(comparison, reporter.console)
-            for flag in comparison.flags:
-                reporter.note(f"Look: {flag.sentence}: {flag.remedy}")
+            reporter.look(comparison.flags)
             reporter.note(f"Comparison in {out}: {', '.join(OUTPUTS)}")
             reporter.note(f"Start with {out / REPORT}")
         if strict and comparison.flags:
