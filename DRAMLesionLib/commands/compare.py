@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from DRAMLesionLib.followup.comparison import Comparison
+    from DRAMLesionLib.followup.interval import Interval
 
 
 def compare(
@@ -80,6 +81,29 @@ def _numbers(text: str | None) -> list[float]:
         raise InputError(f"--days {text}: not numbers with commas between: give such as 0,14") from error
 
 
+def certainty_lines(interval: "Interval") -> list[str]:
+    """Which regions changed for certain, and what of the change the densities confirm; nothing where it is not known."""
+    from DRAMLesionLib.followup.changes import UNCERTAIN
+    from DRAMLesionLib.followup.words import range_text, signed_ml_text
+
+    lines = []
+    told = [change for change in interval.regions if change.verdict is not None]
+    if told:
+        certain = [
+            f"{one.key} {one.verdict} ({range_text(one.points_low, one.points_high)} points)"
+            for one in told
+            if one.verdict != UNCERTAIN
+        ]
+        lines.append(f"Beyond their ranges: {', '.join(certain) or f'none, {UNCERTAIN}'}.")
+    total = interval.total
+    if total.gained_ml is not None and total.lost_ml is not None:
+        lines.append(
+            f"By density: {signed_ml_text(total.gained_ml)} mL where the lung became denser, "
+            f"{signed_ml_text(-total.lost_ml)} mL where less dense."
+        )
+    return lines
+
+
 def print_changes(comparison: "Comparison", console: "Console") -> None:
     """The changes of each interval as a table, and how many lesions came, went or changed."""
     from rich.table import Table
@@ -114,6 +138,8 @@ def print_changes(comparison: "Comparison", console: "Console") -> None:
                 end_section=place in (4, 6),
             )
         console.print(table)
+        for line in certainty_lines(interval):
+            console.print(Text(line))
         kinds = ", ".join(f"{count} {kind}" for kind, count in interval.counts().items() if count)
         console.print(Text(f"Lesions: {kinds or 'none'}."))
     console.print(Text(f"{RESEARCH_USE}."))
