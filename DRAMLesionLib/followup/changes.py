@@ -8,7 +8,7 @@ from math import hypot
 
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.lesions.quality import Flag
-from DRAMLesionLib.lesions.quantify import Region
+from DRAMLesionLib.lesions.quantify import Quantification, Region
 from DRAMLesionLib.lungs.lobes import LOBES
 
 MORE, LESS, UNCERTAIN = VERDICTS = ("more", "less", "no certain change")
@@ -107,6 +107,14 @@ def changes_between(
         low, high = _range_of_change(one, other, parts)
         changes.append(RegionChange(one, other, gained, lost, low, high))
     return tuple(changes)
+
+
+def total_range(table: Quantification) -> tuple[float, float] | None:
+    """The range of the percentage of both lungs, as if the lobes' errors were equal ones; None where a lobe has none."""
+    spread = _spread(table.total, table.lobes)
+    if spread is None or table.total.percent is None:
+        return None
+    return table.total.percent - spread[0], table.total.percent + spread[1]
 
 
 def _holds(region: str, lobe: str) -> bool:

@@ -71,6 +71,7 @@ def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
         "limits": registration,
         "density": density,
         "most_lung_change": changes.MOST_LUNG_CHANGE,
+        "ranged": all(changes.total_range(exam.quantification) for exam in exams),
         "approximate": any(exam.approximate for exam in exams),
     }
     filters = {"signed": signed_text, "signed_ml": signed_ml_text, "whole": whole_text, "span": range_text}

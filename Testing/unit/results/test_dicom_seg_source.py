@@ -25,7 +25,7 @@ from DRAMLesionLib.system.errors import InputError
 
 pytest.importorskip("highdicom")
 
-from DRAMLesionLib.results import dicom_seg, dicom_source  # noqa: E402
+from DRAMLesionLib.results import dicom_seg, dicom_source
 
 
 def test_the_command_writes_both_from_a_results_folder(tmp_path):
