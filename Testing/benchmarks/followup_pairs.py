@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from DRAMLesionLib.followup.matching import Lesion, kind_of
-from DRAMLesionLib.images.volume import Volume, read_ct
+from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid
 from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.phantom import make_phantom
 
@@ -119,7 +119,7 @@ def bent_pair(folder: Path, case: str, seed: int = 0, noise_hu: float = 10.0) ->
     """
     ct = read_ct(folder / f"{case}_ct.nii.gz")
     lobes = read_lobes(folder / f"{case}_lobes.nii.gz", ct, True).labels
-    lesion = read_ct(folder / f"{case}_lesion.nii.gz").array > 0
+    lesion = read_on_grid(folder / f"{case}_lesion.nii.gz", ct, "lesion mask") > 0
     chance = np.random.default_rng(seed + 2000)
     spacing = np.array(ct.spacing_mm)
     move = _smooth_move(lobes.shape, spacing, chance)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from DRAMLesionLib.followup import words
-from DRAMLesionLib.followup.changes import RegionChange, changes_between, flags_between
+from DRAMLesionLib.followup.changes import RegionChange, changes_between, flags_between, total_range
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.followup.figures import DIFFERENCE_COLORS, colored
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED
@@ -89,7 +89,7 @@ def test_a_change_is_certain_where_its_range_does_not_hold_0(before, after, verd
         ranges = dict.fromkeys(range(1, 6), ends)
         dates.append(replace(plain, quantification=plain.quantification.with_ranges(ranges)))
     changes = changes_between(*dates)
-    assert {change.verdict for change in changes} == {verdict}  # lobes, lungs and total
+    assert {change.verdict for change in changes[:5]} == {verdict}
     lobe = changes[0]
     if verdict == "more":  # 4 points, down by the root of 1 and 1, up by that of 2 and 1
         assert (lobe.points_low, lobe.points_high) == pytest.approx((4 - 2**0.5, 4 + 5**0.5))
@@ -120,3 +120,10 @@ def test_each_flag_stands_alone(change, code):
     usual = {"before": exam(4.0), "after": exam(4.0), "correlation": 0.9, "inverse_error_mm": 1.0}
     codes = {flag.code for flag in flags_between(**{**usual, **change})}
     assert codes == ({code} if code else set())
+
+
+def test_the_range_of_both_lungs_takes_the_lobes_errors_as_equal_ones():
+    lobes = [region(lobe.abbreviation, 5.0, 4.0, 7.0) for lobe in LOBES]
+    sums = [region(key, 5.0, volume=ml) for key, ml in (("left", 2e3), ("right", 3e3), ("total", 5e3))]
+    assert total_range(Quantification((*lobes, *sums))) == pytest.approx((4.0, 7.0))
+    assert total_range(Quantification((region("LUL", 5.0), *lobes[1:], *sums))) is None
