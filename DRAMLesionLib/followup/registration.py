@@ -23,6 +23,8 @@ from DRAMLesionLib.system.progress import Progress, silent
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+REGISTERING = "Registering the lungs"
+"""The stage that is told."""
 SHAPE_MM, CONTENTS_MM = 4.0, 3.0
 """Voxel size of the two steps."""
 LEAST_DICE = 0.90
@@ -112,9 +114,9 @@ def register_lungs(
     done = iter(range(1, steps + 1))
 
     def step() -> None:
-        progress("Registering the lungs", next(done) / steps)
+        progress(REGISTERING, next(done) / steps)
 
-    progress("Registering the lungs", 0.0)
+    progress(REGISTERING, 0.0)
     forward, affine_dice, stretch = _one_way(one, other, step)
     if affine_dice < LEAST_AFFINE_DICE or stretch > MOST_STRETCH:
         raise InputError(

@@ -118,8 +118,22 @@ FAULTS = (
     Fault(
         "a lesion beyond the other CT is new or resolved",
         "DRAMLesionLib/followup/matching.py",
-        "max(alone) < 0.5",
-        "max(alone) < 0.0",
+        "seen[date][number] < 0.5",
+        "seen[date][number] < 0.0",
         "Testing/unit/followup/test_matching.py",
+    ),
+    Fault(
+        "a lesion that only the mask of one date has is new or resolved",
+        "DRAMLesionLib/followup/matching.py",
+        "sure[date][number] < 0.5",
+        "sure[date][number] < 0.0",
+        "Testing/unit/followup/test_matching.py",
+    ),
+    Fault(
+        "what the whole lung changed by is a change of each place",
+        "DRAMLesionLib/followup/density.py",
+        "change - np.float32(middle)",
+        "change - np.float32(0)",
+        "Testing/unit/followup/test_density.py",
     ),
 )
