@@ -3,7 +3,7 @@
 from typing import Any
 
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lesions.amount import Amount, cut_at_amounts, lobe_amounts, ranges_of
+from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
@@ -115,8 +115,10 @@ def find_lesions_in(
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
-        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement)),
+        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement, amounts)),
     }
+    if amounts:
+        record["amounts"] = amounts_for_record(amounts)
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 
 
