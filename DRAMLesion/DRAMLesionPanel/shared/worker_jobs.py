@@ -117,7 +117,7 @@ def do(job: dict[str, Any], models: "KeptModels") -> int:
     """Do a job; returns its exit code, which is a command's."""
     import typer
 
-    from DRAMLesionLib.commands.console import Reporter
+    from DRAMLesionLib.commands.terminal.console import Reporter
 
     arguments = {name: value for name, value in job.items() if name not in ("id", "job")}
     try:

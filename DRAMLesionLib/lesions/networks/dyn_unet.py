@@ -151,7 +151,7 @@ class DynUNet(nn.Module):
         first = self.skip_layers.downsample
         in_float32 = copy.deepcopy(first.conv1)
         self.to(dtype)
-        first.conv1 = _InFloat32(in_float32, dtype)
+        first.add_module("conv1", _InFloat32(in_float32, dtype))
 
 
 def _initialize(module: nn.Module) -> None:
