@@ -132,7 +132,7 @@ def test_a_training_writes_a_bundle_that_finds_lungs_and_learns(files: Path, tmp
             "batch": 2,
             "learning_rate": 0.01,
             "validate_every": 12,
-            "lungs": {"samples_per_scan": 4, "size": list(SHAPE), "disease": 0.3},
+            "lungs": {"samples_per_scan": 4, "size": list(SHAPE), "disease": 0.0},
             "model": {"spacing_mm": GRID_MM, "features": [8, 12, 16]},
         },
         "test",
