@@ -1,5 +1,9 @@
 """The main job on one CT: read, find the lobes, map, refine, segment, quantify, and write everything."""
 
+import contextlib
+import importlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -189,12 +193,14 @@ def _ready_to_find(
     """CT read and models loaded: yields what finds the lesions. Lack of memory in the block ends in one line."""
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
+        if not isinstance(source, Volume) and Path(source).exists():
+            _import_meanwhile("DRAMLesionLib.lesions.find")  # with torch, while the CT is unpacked
         ct = source if isinstance(source, Volume) else read_ct(source, series=options.series)
     about = _about(source, options)
     if not options.keep_identifiers:
         ct = without_identifiers(ct)
     _check_choices(options)
-    # A CT that can't be used is refused before torch is imported, which takes seconds.
+    # A CT that is not there is refused before torch is imported, which takes seconds.
     with watch.stage("load model"):
         progress("Loading the models", 0.0)
         from DRAMLesionLib.lesions.find import find_lesions, find_lesions_in
@@ -218,6 +224,17 @@ def _ready_to_find(
     name = ct.name if isinstance(source, Volume) else str(source)
     with shortage_explained(name, lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
         yield find
+
+
+def _import_meanwhile(module: str) -> None:
+    """Begin to import a module in a thread; who imports it later waits for what is left, and sees what went wrong."""
+
+    def work() -> None:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+    if module not in sys.modules:
+        threading.Thread(target=work, name=f"import {module}").start()
 
 
 def _about(source: str | Path | Volume, options: Options) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from DRAMLesionLib.commands.segment import segment
 from DRAMLesionLib.commands.steer import steer
 from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.train import train
+from DRAMLesionLib.commands.view import view
 from DRAMLesionLib.system.streams import lasting, restart_in_utf8
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ for command in (
     segment,
     steer,
     compare,
+    view,
     batch,
     phantom,
     refine,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clicks import accepted, ball, lesion_of, open_correction, reported, stroke, wait_until
+from clicks import accepted, ball, lesion_of, open_correction, stroke, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -144,7 +144,7 @@ def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(
         application.processEvents()
         np.testing.assert_array_equal(lesion_of(segmented), before)
         correction = segmented.logic.panelLogic.openCorrection(segmented.panel.currentResults())
-        assert not correction.canUndo and correction.canRedo, "it is no stroke of not lesion"
+        assert not correction.can_undo and correction.can_redo, "it is no stroke of not lesion"
         assert press(window, redo) == 1
         application.processEvents()
         assert (lesion_of(segmented)[mask] == 1).mean() > 0.5
@@ -260,24 +260,6 @@ def test_a_scene_that_was_saved_while_paint_was_active_does_not_paint(segmented,
     segmented.panel.correct.restart()
     segmented.panel.update()
     assert segmented.ui.segmentEditorWidget.logic.GetSegmentEditorNode().GetActiveEffectName() in (None, "")
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("4: Thorax report.html", "4_ Thorax report.html"), ("a/b\\c?.html", "a_b_c_.html"), ("plain", "plain")],
-)
-def test_a_reports_name_is_one_that_windows_takes(module, name, wanted):
-    from DRAMLesionPanel.results.results_section import fileName
-
-    assert fileName(name) == wanted
-
-
-def test_a_report_is_printed_without_qts_print_support(segmented, tmp_path, monkeypatch):
-    import qt
-
-    monkeypatch.delattr(qt, "QPrinter")
-    reported(segmented, qt.QApplication.instance(), tmp_path / "report.pdf")
-    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_strokes_in_another_module_are_not_refined_behind_its_back(segmented, application):

@@ -20,12 +20,12 @@ SHARES = {
 
 FINAL_SHARES = {
     "Reading the CT": 0.02,
-    "Lobes": 0.08,
+    "Lobes": 0.25,
+    "Segmenting the lesions": 0.15,
     "Computing the dRAM": 0.26,
-    "Refining the dRAM": 0.08,
-    "Segmenting the lesions": 0.45,
+    "Refining the dRAM": 0.20,
     "Handing over": 0.03,
-    ARRIVAL: 0.08,
+    ARRIVAL: 0.09,
 }
 """The same where the final network makes it."""
 

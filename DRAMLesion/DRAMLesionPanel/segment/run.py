@@ -15,12 +15,12 @@ from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.arrays import reading_arrays
 from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.segment.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
 from DRAMLesionPanel.shared.child_process import RunFailed
-from DRAMLesionPanel.shared.steps import WAITING, Steps
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
 Launch = Callable[[dict[str, Any], Path], Any]

@@ -75,17 +75,6 @@ def report(_models: "KeptModels", reporter: Any, case: str, path: str) -> dict[s
     return {"path": path}
 
 
-def pictures(_models: "KeptModels", reporter: Any, case: str, folder: str) -> dict[str, Any]:
-    """Draw a report's pictures as PNG files, for a report that the panel prints."""
-    from DRAMLesionLib.results.arrays import read_arrays
-
-    reporter.progress("Drawing the report", 0.0)
-    drawn = drawPictures(read_arrays(case, mapped=True))
-    for name, png in drawn.items():
-        (Path(folder) / f"{name}.png").write_bytes(png)
-    return {"pictures": sorted(drawn)}
-
-
 def rank(
     _models: "KeptModels", reporter: Any, case: str, out: str, lobes: list[int] | None = None
 ) -> dict[str, Any]:
@@ -114,23 +103,11 @@ def lesions(_models: "KeptModels", reporter: Any, case: str) -> dict[str, Any]:
     return list_lesions(findings.ct, findings.lobes.labels, findings.lesion).to_dict()
 
 
-def drawPictures(findings: Any) -> dict[str, bytes]:
-    """A report's pictures as PNG, by name: ``lobes``, ``axial`` and ``coronal``."""
-    from DRAMLesionLib.results import figures
-
-    return {
-        "lobes": figures.lobe_chart(findings.quantification, findings.lobes.approximate),
-        "axial": figures.axial_montage(findings),
-        "coronal": figures.coronal_montage(findings),
-    }
-
-
 JOBS = {
     "warm": warm,
     "segment": segment,
     "accept": accept,
     "report": report,
-    "pictures": pictures,
     "rank": rank,
     "lesions": lesions,
 }

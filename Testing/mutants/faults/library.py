@@ -64,7 +64,7 @@ FAULTS = (
         "DRAMLesionLib/images/dicom/slices.py",
         "_rescale(path, holders[header.INTERCEPT], header.INTERCEPT, 0.0)",
         "_rescale(path, _holder(header.INTERCEPT, data, items(data, header.FRAME_GROUPS)[:1]), header.INTERCEPT, 0.0)",
-        "Testing/unit/images/dicom/test_dicom_series.py",
+        "Testing/unit/images/dicom/test_dicom_frames.py",
     ),
     Fault(
         "the DICOM SEG of an enhanced CT is in the order of positions",
