@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,12 @@ def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
         "ranged": all(changes.total_range(exam.quantification) for exam in exams),
         "approximate": any(exam.approximate for exam in exams),
     }
-    filters = {"signed": signed_text, "signed_ml": signed_ml_text, "whole": whole_text, "span": range_text}
+    filters: dict[str, Callable[..., str]] = {
+        "signed": signed_text,
+        "signed_ml": signed_ml_text,
+        "whole": whole_text,
+        "span": range_text,
+    }
     return render_page("followup.html.j2", values, filters)
 
 
