@@ -74,7 +74,7 @@ def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
         "ranged": all(changes.total_range(exam.quantification) for exam in exams),
         "approximate": any(exam.approximate for exam in exams),
     }
-    filters: dict[str, Callable[..., Any]] = {
+    filters: dict[str, Callable[..., str]] = {
         "signed": signed_text,
         "signed_ml": signed_ml_text,
         "whole": whole_text,
