@@ -73,10 +73,14 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    count, flat = len(LOBES) + 1, labels.ravel()
-    voxels = np.bincount(flat, minlength=count)
-    mean = np.bincount(flat, weights=lesion_map.ravel(), minlength=count)
-    dense, by_density = np.zeros(count), None
+    voxels, mean = np.zeros((2, len(LOBES) + 1))
+    for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
+        inside = labels[part] > 0
+        if inside.any():
+            lobes = labels[part][inside]
+            voxels += np.bincount(lobes, minlength=len(voxels))
+            mean += np.bincount(lobes, weights=lesion_map[part][inside], minlength=len(voxels))
+    dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
         dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
     if settings.floor is not None:
