@@ -1,8 +1,8 @@
 """Tissue beside the lungs that may be none of theirs: fat at heart, spine and diaphragm looks like ground glass.
 
-All on the coarse grid of :mod:`DRAMLesionLib.lungs.lung_mask`: shape (z, y, x), canonical axes. The limits were chosen on
-four training scans (cases 01, 04, 06 and 10 of the coronacases volumes), so that they keep the experts' lesion, and on ground
-glass pasted into two healthy lungs.
+All on the coarse grid of :mod:`DRAMLesionLib.lungs.lung_mask`: shape (z, y, x), canonical axes. The limits were chosen
+on four training scans (cases 01, 04, 06 and 10 of the coronacases volumes), so that they keep the experts' lesion, and on
+ground glass pasted into two healthy lungs.
 """
 
 from __future__ import annotations

@@ -274,7 +274,6 @@ def _lesions(v: Any, html: Any, page: Page) -> None:
 def _views(v: Any, html: Any, page: Page) -> None:
     with html.Div(classes="section"):
         _heading(html, "View")
-        colors = ", ".join(css(color) for color in MAP_COLORS)
         with html.Div(classes="legend", title="The heatmap's colours: how likely a voxel is lesion"):
             html.Span("0")
             html.Div(

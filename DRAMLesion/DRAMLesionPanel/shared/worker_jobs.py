@@ -55,7 +55,7 @@ def segment(
         np.save(path, mask)
         print_json({"event": OUTLINE, "path": str(path)})
 
-    reporter.progress("Loading the model", 0.0)
+    reporter.progress("Loading the models", 0.0)
     loaded = models.load(model, method, device)
     options = Options(lobes=lobes, model=model, method=method, device=device)
     segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress, outline=show)
@@ -83,6 +83,35 @@ def report(_models: "KeptModels", reporter: Any, case: str, path: str) -> dict[s
     reporter.progress("Writing the report", 0.0)
     write_report(read_arrays(case, mapped=True), path)
     return {"path": path}
+
+
+def compare(
+    _models: "KeptModels", reporter: Any, exams: list[dict[str, str]], out: str, coarser: float = 1.0
+) -> dict[str, Any]:
+    """Compare exams, the earliest first, and write page and tables into the folder ``out``.
+
+    Each exam is ``{"case": FOLDER}`` of arrays, or ``{"folder": FOLDER}`` of results (or a CT, which is segmented first
+    where all exams are such).
+    """
+    from DRAMLesionLib.api.compare import compare
+    from DRAMLesionLib.api.result import Result
+    from DRAMLesionLib.followup.comparison import check_out
+    from DRAMLesionLib.followup.sources import compare_sources
+    from DRAMLesionLib.results.arrays import read_arrays
+
+    check_out(out)
+    folders = [exam["folder"] for exam in exams if "folder" in exam]
+    if len(folders) == len(exams):
+        comparison = compare_sources(folders, out, coarser=coarser, progress=reporter.progress)
+    else:
+        given = [
+            exam["folder"] if "folder" in exam else Result(read_arrays(exam["case"], mapped=True))
+            for exam in exams
+        ]
+        comparison = compare(*given, coarser=coarser, progress=reporter.progress)
+        reporter.progress("Writing the comparison", 0.0)
+        comparison.save(out)
+    return {"out": out, **comparison.summary}
 
 
 def rank(
@@ -118,6 +147,7 @@ JOBS = {
     "segment": segment,
     "accept": accept,
     "report": report,
+    "compare": compare,
     "rank": rank,
     "lesions": lesions,
 }
