@@ -24,8 +24,8 @@ FINEST_MM = 1.4
 HELD_HU = (-1100.0, 400.0)
 """HU that count as they are: metal and calcium shall not make their surroundings dense."""
 WIDER = 3.0
-"""Where density overrules the map, the range goes from the map's lower end so many half widths up: often still more of the lobe
-is sick than its density says. It held 84 % of 55 lobes with pasted disease (one half width: 53 %)."""
+"""Where density overrules the map, the range goes from the map's lower end so many half widths up: often still more of
+the lobe is sick. It held 84 % of 55 lobes with pasted disease (one half width: 53 %)."""
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
