@@ -115,6 +115,7 @@ def find_lesions_in(
     give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
+    refined: np.ndarray | None
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
