@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.lungs.body import body_of, walled_air
+from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
-from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, doubtful_haze
+from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,7 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     level[never] = -1.0
     off = doubtful_haze(level > 0, total, part, spacing)
     level[off] = -0.3
+    level[dense_slivers(level > 0, part)] = -0.3
     return _on_ct_grid(level, side, box, coarse.shape, hu.shape)
 
 
@@ -193,7 +194,7 @@ def _judged_by_piece(
     Returns:
         The sides, and where no lung is whatever the densities say.
     """
-    walled = walled_air(coarse, sides > 0, spacing)
+    walled = walled_air(coarse, sides > 0, spacing) | (body & doubted_air(coarse, total, spacing))
     air = body & (coarse < AERATED_HU) & ~walled
     pieces, count = ndimage.label(ndimage.binary_erosion(air))
     if count == 0:
