@@ -278,7 +278,7 @@ def _views(v: Any, html: Any, page: Page) -> None:
             html.Span("0")
             html.Div(
                 classes="legend-bar",
-                style=f"background: linear-gradient(to right, {', '.join(map(css, MAP_COLORS))})",
+                style=f"background: linear-gradient(to right, {colors})",
             )
             html.Span("1")
         with html.Div(classes="grid"):
@@ -311,5 +311,6 @@ def _views(v: Any, html: Any, page: Page) -> None:
                     title,
                     size="x-small",
                     variant=(f"layout === '{name}' ? 'flat' : 'tonal'",),
+                    color=(f"layout === '{name}' ? 'primary' : ''",),
                     click=f"layout = '{name}'",
                 )

@@ -43,3 +43,30 @@ def make_case(folder: Path, name: str = "thorax") -> Path:
     results = folder / f"{name}_results"
     write_findings(Findings(ct, lobes, dram, lesion, table, dict(RECORD)), results, with_scene=False)
     return results
+
+
+def make_batch(folder: Path) -> Path:
+    """Write a batch of the cases ``a`` and ``b``, of which ``b`` has a flag; returns the batch's folder."""
+    import json
+
+    from DRAMLesionLib.batch.tables import write_volumes
+    from DRAMLesionLib.batch.work import CASES
+
+    out = folder / "batch"
+    (out / CASES).mkdir(parents=True)
+    for name in ("a", "b"):
+        results = make_case(folder, name)
+        target = out / CASES / name
+        results.rename(target)
+        summary = json.loads((target / "summary.json").read_text())
+        summary["record"]["ct_file"] = f"../../../{name}.nii.gz"
+        if name == "b":
+            flag = {"code": "lungs-cut-below", "sentence": "The lungs are cut off", "remedy": "look at them"}
+            summary["flags"] = summary["record"]["flags"] = [flag]
+            table = (target / "lobes.csv").read_text().splitlines()
+            (target / "lobes.csv").write_text(
+                "\n".join([table[0], *(f"{row}{flag['code']}" for row in table[1:])])
+            )
+        (target / "summary.json").write_text(json.dumps(summary))
+    write_volumes(out, ["a", "b"])
+    return out
