@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, KeepIdentifiers, Out, Strict
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import FLAGGED, Debug, Device, Json, KeepIdentifiers, Out, Strict
 
 if TYPE_CHECKING:
     from rich.console import Console

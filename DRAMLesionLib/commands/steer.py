@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers, Percent, Score, Who, reading_of
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import (
+    Debug,
+    Json,
+    KeepIdentifiers,
+    Percent,
+    Score,
+    Who,
+    reading_of,
+)
 
 
 def steer(

@@ -23,6 +23,9 @@ FINEST_MM = 1.4
 """Density is looked at on a grid that is about as fine as this, in every second or third voxel of finer CTs."""
 HELD_HU = (-1100.0, 400.0)
 """HU that count as they are: metal and calcium shall not make their surroundings dense."""
+WIDER = 3.0
+"""Where density overrules the map, the range goes from the map's lower end so many half widths up: often still more of
+the lobe is sick. It held 84 % of 55 lobes with pasted disease (one half width: 53 %)."""
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
@@ -73,10 +76,14 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    count, flat = len(LOBES) + 1, labels.ravel()
-    voxels = np.bincount(flat, minlength=count)
-    mean = np.bincount(flat, weights=lesion_map.ravel(), minlength=count)
-    dense, by_density = np.zeros(count), None
+    voxels, mean = np.zeros((2, len(LOBES) + 1))
+    for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
+        inside = labels[part] > 0
+        if inside.any():
+            lobes = labels[part][inside]
+            voxels += np.bincount(lobes, minlength=len(voxels))
+            mean += np.bincount(lobes, weights=lesion_map[part][inside], minlength=len(voxels))
+    dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
         dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
     if settings.floor is not None:
@@ -130,16 +137,21 @@ def dense_percent(
 
 def _with_density(by_map: float, by_density: float | None, settings: AmountSettings) -> Amount:
     """What the map says, unless the lobe's density says more."""
-    percent = by_map
-    if by_density is not None and settings.floor is not None and by_map >= settings.floor.seen:
-        percent = max(by_map, by_density)
-    return replace(with_range(percent, settings), by_map=by_map, by_density=by_density)
+    amount = replace(with_range(by_map, settings), by_map=by_map, by_density=by_density)
+    if by_density is None or settings.floor is None or by_map < settings.floor.seen or by_density <= by_map:
+        return amount
+    high = min(100.0, by_density + WIDER * _half_width(by_density, settings))
+    return replace(amount, percent=by_density, high=high)
 
 
 def with_range(percent: float, settings: AmountSettings) -> Amount:
     """A percentage with its range: wide in the middle, narrow where a lobe has almost nothing or nothing left."""
-    half = settings.error_points + settings.error_share * min(percent, 100 - percent)
+    half = _half_width(percent, settings)
     return Amount(percent, max(0.0, percent - half), min(100.0, percent + half))
+
+
+def _half_width(percent: float, settings: AmountSettings) -> float:
+    return settings.error_points + settings.error_share * min(percent, 100 - percent)
 
 
 def lobe_cuts(lesion_map: np.ndarray, labels: np.ndarray, amounts: Mapping[int, Amount]) -> dict[int, float]:

@@ -22,20 +22,39 @@ from DRAMLesionLib.system.progress import Progress, silent
 
 @dataclass(frozen=True)
 class DramMaps:
-    """Maps of a CT, on its grid.
+    """Maps of a CT: kept on the network's grid, made on the CT's when they are asked for, each time anew.
 
     Attributes:
-        dram: float32 (z, y, x), 0..1, 0 outside the lobes: the network's own map.
-        attended: float32 (z, y, x), 0..1: the map after the attention; None where the model has none.
+        labels: uint8 (z, y, x): the CT's lobes.
+        grid: The lung grid; None without lobes.
+        coarse: float32 on that grid: the network's own map and, where the model has attention, the attended one.
     """
 
-    dram: np.ndarray
-    attended: np.ndarray | None
+    labels: np.ndarray
+    grid: LungGrid | None
+    coarse: tuple[np.ndarray, ...]
+
+    @property
+    def dram(self) -> np.ndarray:
+        """float32 (z, y, x), 0..1, 0 outside the lobes: the network's own map."""
+        return self._on_ct_grid(self.coarse[0])
+
+    @property
+    def attended(self) -> np.ndarray | None:
+        """float32 (z, y, x), 0..1: the map after the attention; None where the model has none."""
+        return self._on_ct_grid(self.coarse[1]) if len(self.coarse) > 1 else None
 
     @property
     def best(self) -> np.ndarray:
         """The map that all later steps use: the attended one where there is one."""
-        return self.dram if self.attended is None else self.attended
+        return self._on_ct_grid(self.coarse[-1])
+
+    def _on_ct_grid(self, coarse: np.ndarray) -> np.ndarray:
+        fine = np.zeros(self.labels.shape, np.float32)
+        if self.grid is not None:
+            box = self.grid.box
+            to_ct_grid(coarse, self.grid, self.labels[box], out=fine[box])
+        return fine
 
 
 def predict_dram(
@@ -91,19 +110,17 @@ def predict_maps(
     ``grid`` is the lung grid of CT and description, where the caller has it.
     """
     count = 1 if description.attention is None else 2
-    maps = [np.zeros(hu.shape, np.float32) for _ in range(count)]
-    if labels.any():
-        grid = grid or lung_grid(hu, labels, spacing_mm, description)
-        coarse = [np.zeros(grid.labels.shape, np.float32) for _ in range(count)]
-        for sample in lobe_samples(grid, description):
-            progress("Computing the dRAM", (sample.lobe - 1) / len(LOBES))
-            lobe_maps = _lobe_maps_that_fit(network, description, sample, device, flips, notes)
-            for target, values in zip(coarse, lobe_maps, strict=True):
-                target[sample.box][sample.mask] = values[sample.mask]
-        for fine, values in zip(maps, coarse, strict=True):
-            to_ct_grid(values, grid, labels[grid.box], out=fine[grid.box])
-        progress("Computing the dRAM", 1.0)
-    return DramMaps(maps[0], maps[1] if count == 2 else None)
+    if not labels.any():
+        return DramMaps(labels, None, (labels,) * count)
+    grid = grid or lung_grid(hu, labels, spacing_mm, description)
+    coarse = tuple(np.zeros(grid.labels.shape, np.float32) for _ in range(count))
+    for sample in lobe_samples(grid, description):
+        progress("Computing the dRAM", (sample.lobe - 1) / len(LOBES))
+        lobe_maps = _lobe_maps_that_fit(network, description, sample, device, flips, notes)
+        for target, values in zip(coarse, lobe_maps, strict=True):
+            target[sample.box][sample.mask] = values[sample.mask]
+    progress("Computing the dRAM", 1.0)
+    return DramMaps(labels, grid, coarse)
 
 
 def _lobe_maps_that_fit(

@@ -22,6 +22,7 @@ from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
+from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
 
@@ -104,23 +105,30 @@ def find_lesions_in(
         with watch.stage("final network"):
             its_grid = grid if same_grid(final.preparation, wanted) else None
             probability = predict_lesion(models.final.network, final, *given, grid=its_grid, **how)
-            own = probability > final.threshold
+            own = np.packbits(probability > final.threshold)
     # The mask first where it does not wait for the map: somebody may be looking.
     map_counts = final is None or (crf and final.dram_share > 0)
     if final is not None and probability is not None and not map_counts:
         with watch.stage("smooth"):
             amounts = _make_cut(probability, ct, labels, final)
             outline(segment_lesion(probability, labels, final.threshold))
+    give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
-    dram, refined = maps.dram, maps.attended
+    refined: np.ndarray | None
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
+            # Each map is as large as the CT and more: the attended one goes before the plain one is made.
             refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
-    del maps  # the attended map is as large as the others, and of no more use
+    else:
+        refined = maps.attended
+    dram = maps.dram
     cut, threshold = dram if refined is None else refined, wanted.threshold
-    agreement = None if own is None else agreement_of(own, cut > threshold, ct.spacing_mm)
+    agreement = None
+    if own is not None:
+        its = np.unpackbits(own, count=cut.size).view(bool).reshape(cut.shape)
+        agreement = agreement_of(its, cut > threshold, ct.spacing_mm)
     if final is not None and probability is not None:
         if map_counts and refined is not None:
             probability = with_refined_dram(

@@ -71,8 +71,10 @@ def predict_on_grid(
     padded = [max(n, side) for n, side in zip(image.shape, window, strict=True)]
     runs, done = len(window_starts(padded, window, overlap)), 0
     # bfloat16 where it was measured: three times as fast, probabilities within 0.02 of float32, 0.0001 on average.
+    dtype = torch.float32
     if isinstance(network, SegmentationNetwork) and tensor.device.type == "cpu":
-        network = network.folded(torch.bfloat16 if has_bfloat16(tensor.device) else torch.float32)
+        dtype = torch.bfloat16 if has_bfloat16(tensor.device) else dtype
+        network = network.for_cpu(dtype)
 
     def probability(patches: torch.Tensor) -> torch.Tensor:
         nonlocal done
@@ -80,7 +82,7 @@ def predict_on_grid(
         count = len(patches)
         if flips:  # in one batch: torch has no fast float32 convolution for a batch of one
             patches = torch.cat([patches, patches.flip(-1)])
-        likely = torch.sigmoid(network(patches).float())
+        likely = torch.sigmoid(network(patches.to(dtype)).float())
         if flips:
             likely = (likely[:count] + likely[count:].flip(-1)) / 2
         progress("Segmenting the lesions", min(1.0, done / runs))

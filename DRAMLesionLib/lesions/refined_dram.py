@@ -43,9 +43,8 @@ def refine_dram(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
-    result = np.zeros(dram.shape, np.float32)
     if not labels.any():
-        return result
+        return np.zeros(dram.shape, np.float32)
     box = bounding_box(labels > 0)
     shape = labels[box].shape
     shift = float(special.logit(description.threshold))
@@ -66,6 +65,7 @@ def refine_dram(
         resample(labels[box], size, order=0) > 0,
         **asdict(description.crf),
     )
+    result = np.zeros(dram.shape, np.float32)
     for part, slab in linear_slabs(torch.from_numpy(refined).__getitem__, size, shape):
         np.multiply(_shift(slab, shift).numpy(), labels[box][part] > 0, out=result[box][part])
     return result

@@ -232,6 +232,7 @@ def _levels(
     trust = np.clip((aerated / np.maximum(near, 1e-3) - 0.5) / 0.4, 0.0, 1.0)
     trust[near < 1e-3] = 0.0
     trust[density < 0] *= np.clip((SURE - total[density < 0]) / (SURE - 0.5), 0.0, 1.0)
+    trust[(density > 0) & (total < LEAST_LIKELY) & ~inside] = 0.0  # windpipe and bowel behind a thin wall
     level[core] = 1.0
     level[~(core | band)] = -1.0
     level[band] += trust[band] * (density[band] - level[band])

@@ -25,7 +25,7 @@ SCRIPT = """
 if (!window.dramlesionKeys) {
   window.dramlesionKeys = KEYS;
   window.addEventListener("keydown", (event) => {
-    const field = event.target.closest && event.target.closest("input:not([type=checkbox]), textarea, [role=slider]");
+    const field = event.target.closest && event.target.closest("input[type=text], textarea");
     if (field || event.altKey || event.metaKey) return;
     let name = event.key.toLowerCase();
     if (event.shiftKey && event.ctrlKey) name = "shift+" + name;

@@ -135,7 +135,7 @@ class Slices:
     def jump(self, right: float, anterior: float, superior: float) -> None:
         """Show a point of the patient, in mm, in all planes."""
         for view in self.planes:
-            view.get_view_node().JumpSliceByCentering(right, anterior, superior)
+            view.get_view_node().JumpSliceByOffsetting(right, anterior, superior)
 
     def drop_lesion_surface(self) -> None:
         """The lesion is being changed: its surface would be that of another one."""

@@ -2,7 +2,7 @@
 
 STYLE = """
 html, body { overflow: hidden !important; height: 100%; }
-.views { height: calc(100vh - 44px); display: flex; background: #000; }
+.views { height: calc(100vh - var(--v-layout-top, 28px)); display: flex; background: #000; }
 .views > div { flex: 1; min-width: 0; min-height: 0; }
 .layout-grid-container > div { min-width: 0; min-height: 0; border: 1px solid #2a323a; }
 .brand { font-weight: 600; padding: 0 14px; }
@@ -22,7 +22,10 @@ html, body { overflow: hidden !important; height: 100%; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 .number.wide { min-width: 48px; }
 .lobe-name { border-left: 4px solid; padding-left: 5px; font-weight: 500; }
-.lung { display: grid; grid-template-columns: 1fr 60px 38px 80px; padding: 1px 26px 1px 0; color: #c9d3dc; }
+.lung { display: grid; grid-template-columns: 40px 1fr 42px 38px 44px 26px; padding: 1px 0; color: #c9d3dc; }
+.lung-name { grid-column: 1 / 3; }
+.legend { display: flex; align-items: center; gap: 6px; font-size: 11px; color: #8d99a5; padding: 2px 0; }
+.legend-bar { flex: 1; height: 8px; border-radius: 2px; }
 .grid { display: grid; grid-template-columns: 58px 1fr 66px; align-items: center; font-size: 12px; }
 .flag { font-size: 12px; color: #e5c07b; padding: 2px 0; white-space: normal; }
 .cases, .lesions { max-height: 150px; overflow-y: auto; }

@@ -26,9 +26,8 @@ def lobe_rows(table: Quantification, said: Reading) -> list[dict[str, Any]]:
     """
     rows = []
     for lobe, region in zip(LOBES, table.lobes, strict=True):
-        color = "#{:02x}{:02x}{:02x}".format(*lobe.color)
         steered = said.of(lobe.value) is not None
-        rows.append({"value": lobe.value, "color": color, "steered": steered, **_texts(region)})
+        rows.append({"value": lobe.value, "steered": steered, **_texts(region)})
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.colors import MAP_COLORS, css
 from DRAMLesionLib.view.keys import SCRIPT
 from DRAMLesionLib.view.page import Page
 from DRAMLesionLib.view.slices import LAYOUTS, WINDOWS
@@ -143,13 +144,13 @@ def _results(v: Any, html: Any, page: Page) -> None:
                 _lobe_row(v, html, page, number, lobe)
         with html.Div(v_for="row in lungs", key="row.key", classes="lung"):
             html.Span("{{ row.name }}", classes="lung-name")
-            html.Span("{{ row.percent_text }} %", classes="number")
+            html.Span("{{ row.percent_text }}", classes="number")
             html.Span("{{ row.score }}", classes="number")
-            html.Span("{{ row.lesion_ml }} mL", classes="number")
+            html.Span("{{ row.lesion_ml }}", classes="number")
         with html.Div(classes="row"):
             v.VTextField(
                 v_model=("reader",),
-                label="Reader (for the record)",
+                label="Reader's name",
                 variant="underlined",
                 maxlength=100,
                 style="max-width: 190px",
@@ -163,7 +164,9 @@ def _results(v: Any, html: Any, page: Page) -> None:
 def _lobe_row(v: Any, html: Any, page: Page, number: int, lobe: Any) -> None:
     row = f"(lobes[{number}] || {{}})"
     known = f"ranked.includes({lobe.value})"
-    html.Div(lobe.abbreviation, classes="lobe-name", title=lobe.name, style=f"border-color: {_hex(lobe)}")
+    html.Div(
+        lobe.abbreviation, classes="lobe-name", title=lobe.name, style=f"border-color: {css(lobe.color)}"
+    )
     v.VSlider(
         v_model=(f"percent_{lobe.value}",),
         min=0,
@@ -187,10 +190,6 @@ def _lobe_row(v: Any, html: Any, page: Page, number: int, lobe: Any) -> None:
         style=(f"{{visibility: {row}.steered ? 'visible' : 'hidden'}}",),
         id=f"reset-{lobe.abbreviation}",
     )
-
-
-def _hex(lobe: Any) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*lobe.color)
 
 
 def _correct(v: Any, html: Any, page: Page) -> None:
@@ -275,6 +274,13 @@ def _lesions(v: Any, html: Any, page: Page) -> None:
 def _views(v: Any, html: Any, page: Page) -> None:
     with html.Div(classes="section"):
         _heading(html, "View")
+        with html.Div(classes="legend", title="The heatmap's colours: how likely a voxel is lesion"):
+            html.Span("0")
+            html.Div(
+                classes="legend-bar",
+                style=f"background: linear-gradient(to right, {', '.join(map(css, MAP_COLORS))})",
+            )
+            html.Span("1")
         with html.Div(classes="grid"):
             for name, label, low, high, step, text in (
                 ("opacity", "Heatmap", 0, 1, 0.05, "(100 * opacity).toFixed(0) + ' %'"),

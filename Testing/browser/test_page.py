@@ -66,9 +66,12 @@ def test_a_slider_steers_its_lobe(room):
     room.tab.mouse.down()
     room.tab.mouse.move(box["x"] + 0.4 * box["width"], y, steps=6)
     room.tab.mouse.up()
-    action = room.wait_for_actions(before + 1)[-1]
+    # On a busy machine the hand seems to rest now and then, and each rest is a step.
+    action = room.wait(
+        lambda: (a := room.actions()) and len(a) > before and abs(a[-1].get("percent", 0) - 40) < 4 and a[-1],
+        "a step to 40 %",
+    )
     assert (action["op"], action["lobe"]) == ("steer", 3)
-    assert action["percent"] == pytest.approx(40, abs=4)
     room.wait(lambda: abs(float(room.text("#percent-RUL")) - action["percent"]) < 0.6, "the table")
 
 

@@ -12,7 +12,8 @@ from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
 from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionPanel.results import nodes as shown
-from DRAMLesionPanel.results.lobe_view import showLobe
+from DRAMLesionPanel.results.lobe_under_cursor import LobeUnderCursor
+from DRAMLesionPanel.results.lobe_view import segmentOf, showLobe
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.results.report_file import canPrint
 from DRAMLesionPanel.shared.background import Background
@@ -41,6 +42,7 @@ class ResultsSection:
         self._ui.resultsTableView.connect("clicked(QModelIndex)", lambda index: self._onRow(index.row()))
         rows = self._ui.resultsTableView.verticalHeader()
         rows.connect("sectionClicked(int)", self._onRow)
+        self._cursor, self._entered = LobeUnderCursor(panel), False
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -53,6 +55,7 @@ class ResultsSection:
         self._ui.resultsTableView.setMRMLTableNode(results.tableNode if results else None)
         self._moveColumns()
         self._ui.summaryLabel.text = summary(results) if results else _("No results yet.")
+        self._cursor.watch(results if self._entered and not self._panel.run.arriving else None)
         if results is None:
             self._state = ()
             return
@@ -71,6 +74,15 @@ class ResultsSection:
         shown.setHeatmapThreshold(results, parameters.heatmapThreshold)
         if not old or (old[0], old[3]) != (state[0], state[3]):
             self.showSurfaces(results)
+
+    def enter(self) -> None:
+        """The user is in the module: the lobe under the mouse is shown from the next update on."""
+        self._entered = True
+
+    def leave(self) -> None:
+        """The user left the module: the mouse is another's."""
+        self._entered = False
+        self._cursor.end()
 
     def showNew(self, results: Results) -> None:
         """Show the results of a run that just ended."""
@@ -144,6 +156,7 @@ class ResultsSection:
         if results is not None and name:
             with self._panel.reported():
                 showLobe(results, str(name))
+                self._cursor.choose(segmentOf(results, str(name)))
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()
@@ -185,6 +198,7 @@ class ResultsSection:
 
     def closeScene(self) -> None:
         """Give up a report of a scene that goes."""
+        self._cursor.end()
         self._reporting.cancel()
         self._surfaces.cancel()
         self._ui.reportButton.enabled = True

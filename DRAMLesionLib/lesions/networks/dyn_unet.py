@@ -5,15 +5,12 @@ together: weights of one give the same in the other. Isensee et al., "nnU-Net: a
 learning-based biomedical image segmentation", Nature Methods 18, 203-211 (2021).
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
-
-from DRAMLesionLib.lesions.networks.norm import fold_batch_norm
 
 SLOPE = 0.01
 """Negative slope of the leaky ReLU."""
@@ -33,18 +30,6 @@ class _Convolution(nn.Module):
         return self.conv(values)
 
 
-class _InFloat32(nn.Module):
-    """A convolution in float32, whose output has another dtype."""
-
-    def __init__(self, convolution: nn.Module, dtype: torch.dtype):
-        super().__init__()
-        self.convolution, self.dtype = convolution, dtype
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """(batch, channel, z, y, x) in and out."""
-        return self.convolution(values.float()).to(self.dtype)
-
-
 class Block(nn.Module):
     """Two convolutions of 3 x 3 x 3 voxels, each with normalisation and leaky ReLU; the first may halve the grid."""
 
@@ -59,11 +44,6 @@ class Block(nn.Module):
         """(batch, channel, z, y, x) in and out."""
         values = functional.leaky_relu_(self.norm1(self.conv1(values)), SLOPE)
         return functional.leaky_relu_(self.norm2(self.conv2(values)), SLOPE)
-
-    def fold(self) -> None:
-        """Take batch normalisations into the convolutions."""
-        for number in (1, 2):
-            fold_batch_norm(self, f"conv{number}", f"norm{number}")
 
 
 class UpBlock(nn.Module):
@@ -136,22 +116,6 @@ class DynUNet(nn.Module):
         logits = self.output_block(self.skip_layers(image, coarser))
         enlarged = [functional.interpolate(one, logits.shape[2:]) for one in coarser]
         return torch.stack([logits, *enlarged], dim=1)
-
-    def fold(self, dtype: torch.dtype) -> None:
-        """Make the network fit for inference alone: batch normalisations go into the convolutions.
-
-        Args:
-            dtype: What the weights become. The first convolution stays in float32: the rounding of the image is what
-                shows most in the probability.
-        """
-        for block in list(self.modules()):
-            if isinstance(block, Block):
-                block.fold()
-        assert isinstance(self.skip_layers, SkipLayer)
-        first = self.skip_layers.downsample
-        in_float32 = copy.deepcopy(first.conv1)
-        self.to(dtype)
-        first.conv1 = _InFloat32(in_float32, dtype)
 
 
 def _initialize(module: nn.Module) -> None:

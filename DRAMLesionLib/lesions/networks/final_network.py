@@ -72,12 +72,16 @@ class SegmentationNetwork(nn.Module):
         """
         return self.unet(image)
 
-    def folded(self, dtype: torch.dtype) -> "SegmentationNetwork":
-        """A copy for inference on a CPU: batch normalisation inside the convolutions, in the layout that is fast there.
+    def for_cpu(self, dtype: torch.dtype) -> "SegmentationNetwork":
+        """A copy for inference on a CPU, in the layout that is fast there (channels last).
+
+        In bfloat16 it gives, bit by bit, what autocast gives, which takes more than twice as long.
 
         Args:
-            dtype: Of the weights, but for those of the first convolution; the logits have it, too.
+            dtype: Of the convolutions and of what goes in and comes out; normalisation keeps its float32.
         """
         network = copy.deepcopy(self).eval()
-        network.unet.fold(dtype)
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+                module.to(dtype)
         return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -1,9 +1,8 @@
-"""Instance normalisation in the layout that convolutions on a CPU are fast in, and batch normalisation folded away."""
+"""Instance normalisation in the layout that convolutions on a CPU are fast in."""
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def instance_norm(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -36,17 +35,3 @@ class InstanceNorm3d(nn.InstanceNorm3d):
             return super().forward(input)
         assert self.weight is not None and self.bias is not None
         return instance_norm(input, self.weight, self.bias)
-
-
-def fold_batch_norm(block: nn.Module, convolution: str, norm: str) -> None:
-    """Take a batch normalisation into the convolution before it, which computes the same from then on.
-
-    Args:
-        block: Holds both, in eval mode; is changed.
-        convolution: Name of the module whose ``conv`` is the convolution.
-        norm: Name of the normalisation; another kind stays as it is.
-    """
-    holder, batch_norm = getattr(block, convolution), getattr(block, norm)
-    if isinstance(batch_norm, nn.BatchNorm3d):
-        holder.conv = fuse_conv_bn_eval(holder.conv, batch_norm)
-        setattr(block, norm, nn.Identity())

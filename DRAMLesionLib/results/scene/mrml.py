@@ -29,26 +29,38 @@ from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION,
 from DRAMLesionLib.system.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
+PART_BYTES = 16 << 20
+"""So much is copied at once where a window lives between two parts: some hundredths of a second."""
 APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
 """Node attribute, ``1`` on lobes that were cut by planes."""
 
 
 def fill_volume_node(node: Any, array: np.ndarray, like: Volume) -> None:
-    """Put ``array`` into a scalar volume or label map node, in the geometry of ``like``.
+    """Put ``array`` into a scalar volume or label map node at once; see :func:`filling_volume_node`."""
+    for _part in filling_volume_node(node, array, like):
+        pass
+
+
+def filling_volume_node(node: Any, array: np.ndarray, like: Volume) -> Generator[str, None, None]:
+    """Put ``array`` into a scalar volume or label map node, in the geometry of ``like``; the node changes at the end.
 
     Args:
         node: vtkMRMLScalarVolumeNode.
         array: Shape (z, y, x), canonical axes of ``like``.
         like: The volume whose geometry the node gets.
+
+    Yields:
+        After each part of the voxels; between two of them the caller may do something else.
     """
     import vtk
 
     own = own_axes(array, like)
     data = vtk.vtkImageData()
     data.SetDimensions(*own.shape[::-1])
-    data.GetPointData().SetScalars(_vtk_scalars(own))
+    scalars = yield from _copying(own)
+    data.GetPointData().SetScalars(scalars)
     origin, directions = _ras(like.geometry)
     node.SetAndObserveImageData(data)
     node.SetSpacing(*like.geometry.spacing)
@@ -209,9 +221,7 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
     import slicer
 
     segmentation = node.GetSegmentation()
-    for info in segments:
-        if segmentation.GetSegment(info.id) is not None:
-            segmentation.RemoveSegment(info.id)
+    _remove_segments(segmentation, [info.id for info in segments])
     labelmap = _oriented(own_axes(np.asanyarray(labels, dtype=np.uint8), like), like)
     for info in segments:
         segment = slicer.vtkSegment()
@@ -223,6 +233,20 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
         segment.SetTag(TERMINOLOGY_TAG, info.terminology)
         segment.AddRepresentation(SOURCE_REPRESENTATION, labelmap)
         segmentation.AddSegment(segment, info.id)
+
+
+def _remove_segments(segmentation: Any, names: list[str]) -> None:
+    """Remove segments; none of them is wiped out of a label map that is dropped anyway, which takes long for each."""
+    others = [one for one in segmentation.GetSegmentIDs() if one not in names]
+    kept = [segmentation.GetSegment(one).GetRepresentation(SOURCE_REPRESENTATION) for one in others]
+    for name in names:
+        segment = segmentation.GetSegment(name)
+        if segment is None:
+            continue
+        labelmap = segment.GetRepresentation(SOURCE_REPRESENTATION)
+        if labelmap is not None and not any(labelmap is other for other in kept):
+            segment.RemoveAllRepresentations()
+        segmentation.RemoveSegment(name)
 
 
 def crop(like: Volume, box: Box | None) -> tuple[Volume, tuple[int, int, int]]:
@@ -280,6 +304,24 @@ def _vtk_scalars(own: np.ndarray) -> Any:
 
     scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap))
     scalars.SetName("ImageScalars")
+    return scalars
+
+
+def _copying(own: np.ndarray) -> Generator[str, None, Any]:
+    """The same in parts of some slices."""
+    from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
+    from vtkmodules.vtkCommonCore import vtkDataArray
+
+    if isinstance(own, np.memmap) or own.nbytes <= PART_BYTES:
+        return _vtk_scalars(own)
+    scalars = vtkDataArray.CreateDataArray(get_vtk_array_type(own.dtype))
+    scalars.SetNumberOfTuples(own.size)
+    scalars.SetName("ImageScalars")
+    filled = vtk_to_numpy(scalars).reshape(own.shape)
+    step = max(1, PART_BYTES // max(1, own[0].nbytes))
+    for start in range(0, len(own), step):
+        filled[start : start + step] = own[start : start + step]
+        yield "voxels"
     return scalars
 
 

@@ -103,13 +103,9 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
 
     def setMRMLScene(self, scene):
         self._scene = scene
-        for event in (
-            scene.NodeAddedEvent,
-            scene.NodeRemovedEvent,
-            scene.EndCloseEvent,
-            scene.EndImportEvent,
-        ):
-            scene.AddObserver(event, lambda *_: self.refresh())
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+        tags = [scene.AddObserver(event, lambda *_: self.refresh()) for event in events]
+        self.destroyed.connect(lambda *_: [scene.RemoveObserver(tag) for tag in tags])
         self.refresh()
 
     def refresh(self):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,9 @@ IGNORED = -1
 """Class of a voxel that the loss leaves out."""
 
 AIR_HU = -1024.0
+
+LUNG_HU, SOFT_HU = -860.0, 40.0
+"""Aerated lung and soft tissue."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ class SampleMaker:
         if self._chance(0.5):
             hu, lobes, sides = hu.flip(2), _other_side(lobes.flip(2)), sides[[1, 0, 2]].flip(3)
         target = _classes(sides)
-        if self._chance(0.6):
+        if self._chance(0.35):
+            hu = self._toned(hu)
+        if self._chance(0.7):
             hu = self._gas(hu, lobes)
         if self._chance(0.2):
             hu = self._emphysema(hu, lobes)
@@ -156,6 +161,16 @@ class SampleMaker:
         sides = _sampled(torch.stack([left, right, unknown]).float(), grid, "bilinear")
         return hu, lobes, sides
 
+    def _toned(self, hu: torch.Tensor) -> torch.Tensor:
+        """Tissue of other grey levels: fat anywhere from its own -100 HU to -500, as in slices of equalised contrast.
+
+        Air, aerated lung and soft tissue stay. Before disease is pasted: then ground glass and fat are of one density,
+        and only the place tells them apart.
+        """
+        share = ((hu - LUNG_HU) / (SOFT_HU - LUNG_HU)).clamp(0, 1)
+        toned = LUNG_HU + (SOFT_HU - LUNG_HU) * share ** self._uniform(1.0, 5.0)
+        return torch.where((hu > LUNG_HU) & (hu < SOFT_HU), toned, hu)
+
     def _diseased(
         self, hu: torch.Tensor, lobes: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,7 +184,7 @@ class SampleMaker:
         if kind > 0.4:
             for _ in range(self._whole(1, 2)):
                 hu = self._region(hu, lobes, lung)
-        if self._chance(0.08):
+        if self._chance(0.04):
             hu, target = self._effusion(hu, lobes, target)
         return hu, target
 
@@ -196,11 +211,13 @@ class SampleMaker:
         return self._filled(hu, cover * lung, self._uniform(-650, 60))
 
     def _region(self, hu: torch.Tensor, lobes: torch.Tensor, lung: torch.Tensor) -> torch.Tensor:
-        """A share of a lobe, of a lung or of both, mostly behind and below, up to all of it."""
+        """A share of a lobe, of a lung or of both, mostly behind, below or at the ribs, up to all of it."""
         choice = self._uniform(0, 1)
-        if choice < 0.5:
+        if choice < 0.4:
+            chosen = lobes == (2 if self._chance(0.5) else 5)
+        elif choice < 0.6:
             chosen = lobes == self._whole(1, 5)
-        elif choice < 0.8:
+        elif choice < 0.85:
             chosen = ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
         else:
             chosen = lung
@@ -209,8 +226,10 @@ class SampleMaker:
             return hu
         lean = [self._uniform(-1, 0.5), self._uniform(-0.6, 1), self._uniform(-0.5, 0.5)]
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
-        field = field + self._uniform(4, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
-        share = self._uniform(0.03, 1.0)
+        field = field + self._uniform(2, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
+        if self._chance(0.3):  # a rind along the pleura
+            field = 0.3 * field - self._uniform(60, 200) * _boxed(chosen, 9)
+        share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
         least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
         cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
         return self._filled(
@@ -266,7 +285,7 @@ class SampleMaker:
         top = float(heights.float().quantile(self._uniform(0.05, 0.45)))
         apart = ~_grown(lung, self._whole(1, 3))
         tissue = (hu > -200) & apart
-        deep = functional.avg_pool3d(tissue[None, None].float(), 7, 1, 3)[0, 0] > 0.93
+        deep = _boxed(tissue, 3) > 0.93
         deep[int(top) + 1 :] = False
         places = deep.nonzero()
         if len(places) < 20:
@@ -367,7 +386,28 @@ def _classes(sides: torch.Tensor) -> torch.Tensor:
 
 
 def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    return functional.max_pool3d(mask[None, None].float(), 2 * voxels + 1, 1, voxels)[0, 0] > 0
+    return along_axes(functional.max_pool3d, mask[None, None].float(), voxels)[0, 0] > 0
+
+
+def _boxed(mask: torch.Tensor, voxels: int) -> torch.Tensor:
+    """The part of the mask in the cube that reaches so many voxels from each voxel, float32."""
+    return along_axes(functional.avg_pool3d, mask[None, None].float(), voxels)[0, 0]
+
+
+def along_axes(pool: Callable[..., torch.Tensor], values: torch.Tensor, voxels: int) -> torch.Tensor:
+    """Pool in a cube that reaches so many voxels from each voxel, one axis after the other: far less work than at once.
+
+    Args:
+        pool: ``max_pool3d`` or ``avg_pool3d``.
+        values: float32 (batch, 1, z, y, x).
+        voxels: The reach.
+    """
+    width = 2 * voxels + 1
+    for axis in range(3):
+        size, padding = [1, 1, 1], [0, 0, 0]
+        size[axis], padding[axis] = width, voxels
+        values = pool(values, size, 1, padding)
+    return values
 
 
 def _blurred(values: torch.Tensor, sigma: float) -> torch.Tensor:

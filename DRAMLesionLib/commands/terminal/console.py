@@ -1,6 +1,6 @@
 """What a command shows: progress for people or JSON lines for programs, one line for an error, the exit code.
 
-How the bar looks is in :mod:`DRAMLesionLib.commands.display`.
+How the bar looks is in :mod:`DRAMLesionLib.commands.terminal.display`.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from DRAMLesionLib.commands.display import Display, open_display
+from DRAMLesionLib.commands.terminal.display import Display, open_display
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import check_folder
 from DRAMLesionLib.system.memory import is_out_of_memory
