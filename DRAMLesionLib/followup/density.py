@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from DRAMLesionLib.followup.exam import Images
 from DRAMLesionLib.followup.matching import TOLERANCE_MM
+from DRAMLesionLib.followup.registration import binned
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -23,6 +24,8 @@ REPEATED_PERCENT = 95.0
 """Percent of the lung without lesion that differs by no more than what counts as a change."""
 LEAST_CHANGE_HU = 30.0
 """No smaller difference counts: CTs of one body scatter by so much between scanners, kernels and breaths."""
+_CLIP_HU = (-1024.0, 200.0)
+_LEAST_LUNG = 0.05
 _FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 _SIGMA_MM = 2 * TOLERANCE_MM * _FWHM_TO_SIGMA
 """Densities are means over a ball of the tolerance of matching: what lies within it is one place."""
@@ -93,24 +96,29 @@ def _mean_hu(images: Images, grid: sitk.Image, way: sitk.Transform) -> tuple[np.
     """Mean density about each place of the lungs, of lung alone, and where lung is: float32 and bool (z, y, x)."""
     import SimpleITK as sitk
 
-    lung = (images.lobes > 0).astype(np.float32)
-    hu = np.clip(images.hu, -1024, 200).astype(np.float32)
+    lung = images.lobes > 0
+    held = images.hu.astype(np.float32)
+    np.clip(held, *_CLIP_HU, out=held)
+    # Weighted by the lung, so that what lies around it has no part in a mean.
+    held = np.where(lung, held - np.float32(_CLIP_HU[0]), np.float32(0))
     weighted, share = (
         sitk.GetArrayFromImage(
-            sitk.Resample(
-                sitk.SmoothingRecursiveGaussian(images.image(array), _SIGMA_MM),
-                grid,
-                way,
-                sitk.sitkLinear,
-                0.0,
-            )
+            sitk.Resample(_smooth(images.image(array), grid), grid, way, sitk.sitkLinear, 0.0)
         )
-        for array in ((hu + 1024) * lung, lung)
+        for array in (held, lung.astype(np.float32))
     )
-    there = (
-        sitk.GetArrayFromImage(
-            sitk.Resample(images.image((lung > 0).astype(np.uint8)), grid, way, sitk.sitkNearestNeighbor, 0)
-        )
-        > 0
-    )
-    return weighted / np.maximum(share, 0.05) - 1024, there & (share > 0.05)
+    inside = sitk.Resample(images.image(lung.astype(np.uint8)), grid, way, sitk.sitkNearestNeighbor, 0)
+    there = (sitk.GetArrayFromImage(inside) > 0) & (share > _LEAST_LUNG)
+    return weighted / np.maximum(share, _LEAST_LUNG) + _CLIP_HU[0], there
+
+
+def _smooth(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    """Means over a place, on voxels about as large as the grid's; SimpleITK's own filter wants four slices at least."""
+    import SimpleITK as sitk
+
+    coarse = binned(image, grid.GetSpacing()[0])
+    sigma = [_SIGMA_MM / length for length in coarse.GetSpacing()[::-1]]
+    values = ndimage.gaussian_filter(sitk.GetArrayFromImage(coarse), sigma, mode="constant")
+    smooth = sitk.GetImageFromArray(values)
+    smooth.CopyInformation(coarse)
+    return smooth

@@ -1,5 +1,7 @@
 """Densities of two dates: what came is told from what only the masks say, and from a blurred CT."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -52,3 +54,13 @@ def test_noise_a_softer_kernel_and_another_breath_are_no_change(other):
 def test_no_difference_below_the_scatter_of_scanners_counts():
     found, _ = changed(date(), date())
     assert found.limit_hu == LEAST_CHANGE_HU and not found.denser.any()
+
+
+def test_a_slab_of_three_slices_can_be_compared():
+    slab = slice(18, 21)
+    thin = [
+        replace(one, hu=one.hu[slab], lobes=one.lobes[slab], lesion=one.lesion[slab])
+        for one in (date(), date(shift_hu=5.0))
+    ]
+    found, _ = changed(*thin)
+    assert found.inside.any() and not found.denser.any()
