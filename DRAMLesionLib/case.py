@@ -205,14 +205,15 @@ def _ready_to_find(
     """CT read and models loaded: yields what finds the lesions. Lack of memory in the block ends in one line."""
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
-        if not isinstance(source, Volume) and Path(source).exists():
+        if _is_image(source):
+            _check_choices(options)
             _import_meanwhile("DRAMLesionLib.lesions.find")  # with torch, while the CT is unpacked
         ct = source if isinstance(source, Volume) else read_ct(source, series=options.series)
     about = _about(source, options)
     if not options.keep_identifiers:
         ct = without_identifiers(ct)
     _check_choices(options)
-    # A CT that is not there is refused before torch is imported, which takes seconds.
+    # A CT that can't be used is refused before torch is imported, which takes seconds.
     with watch.stage("load model"):
         progress("Loading the models", 0.0)
         from DRAMLesionLib.lesions.find import find_lesions, find_lesions_in
@@ -238,6 +239,19 @@ def _ready_to_find(
     name = ct.name if isinstance(source, Volume) else str(source)
     with shortage_explained(name, lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
         yield find
+
+
+def _is_image(source: str | Path | Volume) -> bool:
+    """Whether it is a file whose header can be read: most likely the whole of it."""
+    from DRAMLesionLib.images.image_file import read_header
+
+    if isinstance(source, Volume) or not Path(source).is_file():
+        return False
+    try:
+        read_header(source)
+    except InputError:
+        return False
+    return True
 
 
 def _import_meanwhile(module: str) -> None:

@@ -76,15 +76,20 @@ def predict_on_grid(
         dtype = torch.bfloat16 if has_bfloat16(tensor.device) else dtype
         network = network.for_cpu(dtype)
 
+    def likelihood(patches: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(network(patches.to(dtype)).float())
+
     def probability(patches: torch.Tensor) -> torch.Tensor:
         nonlocal done
         done += len(patches)
         count = len(patches)
-        if flips:  # in one batch: torch has no fast float32 convolution for a batch of one
-            patches = torch.cat([patches, patches.flip(-1)])
-        likely = torch.sigmoid(network(patches.to(dtype)).float())
-        if flips:
-            likely = (likely[:count] + likely[count:].flip(-1)) / 2
+        if flips and dtype == torch.bfloat16:  # one after the other: half the memory
+            likely = (likelihood(patches) + likelihood(patches.flip(-1)).flip(-1)) / 2
+        elif flips:  # in one batch: torch has no fast float32 convolution for a batch of one
+            both = likelihood(torch.cat([patches, patches.flip(-1)]))
+            likely = (both[:count] + both[count:].flip(-1)) / 2
+        else:
+            likely = likelihood(patches)
         progress("Segmenting the lesions", min(1.0, done / runs))
         return likely
 

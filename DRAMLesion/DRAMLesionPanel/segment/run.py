@@ -99,6 +99,11 @@ class SegmentRun:
         return self._process is None
 
     @property
+    def outlined(self) -> bool:
+        """Whether the lesion's outline is on the screen, while the rest is computed."""
+        return self._preview is not None
+
+    @property
     def arriving(self) -> bool:
         """Whether the work is done, and its results are on their way into the scene."""
         return self._arrival is not None
