@@ -178,16 +178,13 @@ class PanelLogic:
     def delivering(self, findings: Findings, ctNode: Any) -> Steps[Results]:
         """The same in steps; what is painted between them is an edit, too."""
         old = findResults(ctNode)
-        touched = old is not None and (self.openCorrection(old) or not isUntouched(old, findings.ct))
-        if old and touched:
-            yield "lesion of now"
+        # No step between this look and the first node: a stroke there would be lost.
+        if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)
             if correction.has_edits:
                 return (yield from self._carryingOver(correction, findings, ctNode))
             self._corrections.pop(ctNode.GetID())
-        if old:
-            yield "lesion of now"
         return (yield from addingResults(findings, ctNode))
 
     def _carryingOver(self, correction: Correction, findings: Findings, ctNode: Any) -> Steps[Results]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.colors import MAP_COLORS, css
+from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.view.keys import SCRIPT
 from DRAMLesionLib.view.page import Page
 from DRAMLesionLib.view.slices import LAYOUTS, WINDOWS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -228,7 +228,7 @@ class SampleMaker:
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
         field = field + self._uniform(2, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
         if self._chance(0.3):  # a rind along the pleura
-            field = 0.3 * field - self._uniform(60, 200) * _boxed(chosen, 9)
+            field = 0.3 * field - self._uniform(60, 200) * share_about(chosen, 9)
         share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
         least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
         cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
@@ -283,9 +283,9 @@ class SampleMaker:
         if not len(heights):
             return hu
         top = float(heights.float().quantile(self._uniform(0.05, 0.45)))
-        apart = ~_grown(lung, self._whole(1, 3))
+        apart = ~grown(lung, self._whole(1, 3))
         tissue = (hu > -200) & apart
-        deep = _boxed(tissue, 3) > 0.93
+        deep = share_about(tissue, 3) > 0.93
         deep[int(top) + 1 :] = False
         places = deep.nonzero()
         if len(places) < 20:
@@ -312,7 +312,7 @@ class SampleMaker:
     def _scanned(self, hu: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As another scanner would show it: kernel, slices, noise, HU's offset and scale, field of view."""
         if self._chance(0.35):
-            hu = _blurred(hu, self._uniform(0.3, 1.0))
+            hu = blurred(hu, self._uniform(0.3, 1.0))
         if self._chance(0.4):
             hu = self._sliced(hu)
         if self._chance(0.7):
@@ -383,43 +383,3 @@ def _classes(sides: torch.Tensor) -> torch.Tensor:
     inside = left + right
     target = torch.where(inside + unknown > 0.5, torch.where(left > right, 1, 2), 0)
     return torch.where((unknown > 0.02) & (unknown >= inside), IGNORED, target)
-
-
-def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    return along_axes(functional.max_pool3d, mask[None, None].float(), voxels)[0, 0] > 0
-
-
-def _boxed(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    """The part of the mask in the cube that reaches so many voxels from each voxel, float32."""
-    return along_axes(functional.avg_pool3d, mask[None, None].float(), voxels)[0, 0]
-
-
-def along_axes(pool: Callable[..., torch.Tensor], values: torch.Tensor, voxels: int) -> torch.Tensor:
-    """Pool in a cube that reaches so many voxels from each voxel, one axis after the other: far less work than at once.
-
-    Args:
-        pool: ``max_pool3d`` or ``avg_pool3d``.
-        values: float32 (batch, 1, z, y, x).
-        voxels: The reach.
-    """
-    width = 2 * voxels + 1
-    for axis in range(3):
-        size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = width, voxels
-        values = pool(values, size, 1, padding)
-    return values
-
-
-def _blurred(values: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A Gaussian in the slice, sigma in voxels."""
-    reach = torch.arange(-3, 4, dtype=torch.float32, device=values.device)
-    weights = torch.exp(-(reach**2) / (2 * sigma**2))
-    weights = (weights / weights.sum()).view(1, 1, -1)
-    shape = values.shape
-    rows = functional.conv1d(_reflected(values.reshape(-1, 1, shape[2])), weights).view(shape)
-    columns = rows.transpose(1, 2).reshape(-1, 1, shape[1])
-    return functional.conv1d(_reflected(columns), weights).view(shape[0], shape[2], shape[1]).transpose(1, 2)
-
-
-def _reflected(rows: torch.Tensor) -> torch.Tensor:
-    return functional.pad(rows, (3, 3), mode="replicate")
