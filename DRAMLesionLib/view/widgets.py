@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.colors import css
+from DRAMLesionLib.results.colors import MAP_COLORS, css
 from DRAMLesionLib.view.keys import SCRIPT
 from DRAMLesionLib.view.page import Page
 from DRAMLesionLib.view.slices import LAYOUTS, WINDOWS
@@ -274,6 +274,7 @@ def _lesions(v: Any, html: Any, page: Page) -> None:
 def _views(v: Any, html: Any, page: Page) -> None:
     with html.Div(classes="section"):
         _heading(html, "View")
+        colors = ", ".join(css(color) for color in MAP_COLORS)
         with html.Div(classes="legend", title="The heatmap's colours: how likely a voxel is lesion"):
             html.Span("0")
             html.Div(

@@ -40,10 +40,10 @@ FAULTS = (
     ),
     Fault(
         "the bar of a run goes back",
-        "DRAMLesion/DRAMLesionPanel/segment/estimate.py",
-        "self.fraction = max(self.fraction, before + self._shares[stage] * min(max(fraction, 0.0), 1.0))",
-        "self.fraction = before + self._shares[stage] * min(max(fraction, 0.0), 1.0)",
-        "Testing/panel/test_panel.py",
+        "DRAMLesionLib/system/progress.py",
+        "self._done = max(self._done, begin + part * (end - begin))",
+        "self._done = begin + part * (end - begin)",
+        "Testing/unit/system/test_progress.py",
     ),
     Fault(
         "TotalSegmentator's failure leaves a node",

@@ -15,6 +15,8 @@ from functools import cached_property
 import torch
 from torch.nn import functional
 
+from DRAMLesionLib.training.tasks.lungs.neighbours import blurred, grown, share_about
+
 UNKNOWN = 6
 """Value in the lobes where nobody can tell lung from what is beside it."""
 
