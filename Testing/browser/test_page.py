@@ -87,6 +87,16 @@ def test_erasing_takes_lesion_away(room):
     room.wait(lambda: "Painting" not in room.text("body"), "the empty hand")
 
 
+def test_the_wheel_scrolls_the_plane_under_it(room):
+    before = room.shown_slice()
+    box = room.picture("Axial")
+    room.tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    room.tab.mouse.wheel(0, 100)
+    room.wait(lambda: room.shown_slice() != before, "another slice")
+    assert abs(room.shown_slice() - before) <= 2
+    assert room.picture("Axial")["width"] == box["width"]
+
+
 def test_a_lesion_of_the_list_is_jumped_to(room):
     room.wait(lambda: room.tab.locator(".lesion").count() > 0, "the list")
     room.tab.locator(".lesion").first.click()
