@@ -76,8 +76,22 @@ FAULTS = (
     Fault(
         "no pad of fat is doubted",
         "DRAMLesionLib/lungs/doubtful.py",
-        "LEAST_LOG_ODDS = 2.0",
+        "LEAST_LOG_ODDS = 1.5",
         "LEAST_LOG_ODDS = -9",
+        "Testing/unit/lungs/test_doubtful.py",
+    ),
+    Fault(
+        "a windpipe behind a thin wall is lung",
+        "DRAMLesionLib/lungs/lung_mask.py",
+        "trust[(density > 0) & (total < LEAST_LIKELY) & ~inside] = 0.0",
+        "trust[(density > 0) & (total < 0) & ~inside] = 0.0",
+        "Testing/unit/lungs/test_lung_mask.py",
+    ),
+    Fault(
+        "threads in the liver stay lung",
+        "DRAMLesionLib/lungs/doubtful.py",
+        "~ndimage.binary_dilation(thick, mask=lungs)",
+        "~ndimage.binary_dilation(thick, mask=lungs, iterations=0)",
         "Testing/unit/lungs/test_doubtful.py",
     ),
     Fault(
