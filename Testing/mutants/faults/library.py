@@ -81,6 +81,20 @@ FAULTS = (
         "Testing/unit/lungs/test_doubtful.py",
     ),
     Fault(
+        "a windpipe behind a thin wall is lung",
+        "DRAMLesionLib/lungs/lung_mask.py",
+        "trust[(density > 0) & (total < LEAST_LIKELY) & ~inside] = 0.0",
+        "trust[(density > 0) & (total < 0) & ~inside] = 0.0",
+        "Testing/unit/lungs/test_lung_mask.py",
+    ),
+    Fault(
+        "threads in the liver stay lung",
+        "DRAMLesionLib/lungs/doubtful.py",
+        "~ndimage.binary_dilation(thick, mask=lungs)",
+        "~ndimage.binary_dilation(thick, mask=lungs, iterations=0)",
+        "Testing/unit/lungs/test_doubtful.py",
+    ),
+    Fault(
         "the edge of the lungs counts as a pad",
         "DRAMLesionLib/lungs/doubtful.py",
         "ndimage.binary_opening(haze & (mean < LEAST_LOG_ODDS), np.ones((2, 2, 2)))",

@@ -15,13 +15,16 @@ from functools import cached_property
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.training.tasks.lungs.neighbours import blurred, grown, share_about
-
-UNKNOWN = 6
-"""Value in the lobes where nobody can tell lung from what is beside it."""
-
-IGNORED = -1
-"""Class of a voxel that the loss leaves out."""
+from DRAMLesionLib.training.tasks.lungs.transforms import (
+    UNKNOWN,
+    blurred,
+    boxed,
+    classes,
+    grown,
+    other_side,
+    rotation,
+    sampled,
+)
 
 AIR_HU = -1024.0
 
@@ -105,8 +108,8 @@ class SampleMaker:
         """One sample of ``scan``, whose tensors are on the generator's device."""
         hu, lobes, sides = self._turned(scan)
         if self._chance(0.5):
-            hu, lobes, sides = hu.flip(2), _other_side(lobes.flip(2)), sides[[1, 0, 2]].flip(3)
-        target = _classes(sides)
+            hu, lobes, sides = hu.flip(2), other_side(lobes.flip(2)), sides[[1, 0, 2]].flip(3)
+        target = classes(sides)
         if self._chance(0.35):
             hu = self._toned(hu)
         if self._chance(0.7):
@@ -141,7 +144,7 @@ class SampleMaker:
         angles = [math.radians(self._uniform(-a, a)) for a in (15.0, 8.0, 8.0)]
         zoom = self._uniform(0.82, 1.2)
         stretch = torch.tensor([self._uniform(0.9, 1.12) for _ in range(3)]) * zoom
-        matrix = _rotation(angles) / stretch
+        matrix = rotation(angles) / stretch
         jitter = torch.tensor([self._uniform(-1, 1) for _ in range(3)]) * torch.tensor([45.0, 25.0, 25.0])
         middle = torch.tensor(scan.middle) + jitter / self._grid_mm
         own = torch.stack(
@@ -155,12 +158,12 @@ class SampleMaker:
             reach = self._uniform(1.0, 5.0) / self._grid_mm
             places = places + reach * torch.stack([self._noise(70.0) for _ in range(3)], dim=-1)
         grid = ((places + 0.5) * 2 / size.to(own) - 1).flip(-1)[None]
-        hu = _sampled(scan.hu[None] - AIR_HU, grid, "bilinear")[0] + AIR_HU
-        lobes = _sampled(scan.lobes[None].float(), grid, "nearest")[0].to(torch.uint8)
+        hu = sampled(scan.hu[None] - AIR_HU, grid, "bilinear")[0] + AIR_HU
+        lobes = sampled(scan.lobes[None].float(), grid, "nearest")[0].to(torch.uint8)
         left = (scan.lobes == 1) | (scan.lobes == 2)
         right = (scan.lobes > 2) & (scan.lobes < UNKNOWN)
         unknown = scan.lobes == UNKNOWN
-        sides = _sampled(torch.stack([left, right, unknown]).float(), grid, "bilinear")
+        sides = sampled(torch.stack([left, right, unknown]).float(), grid, "bilinear")
         return hu, lobes, sides
 
     def _toned(self, hu: torch.Tensor) -> torch.Tensor:
@@ -230,7 +233,7 @@ class SampleMaker:
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
         field = field + self._uniform(2, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
         if self._chance(0.3):  # a rind along the pleura
-            field = 0.3 * field - self._uniform(60, 200) * share_about(chosen, 9)
+            field = 0.3 * field - self._uniform(60, 200) * boxed(chosen, 9)
         share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
         least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
         cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
@@ -287,7 +290,7 @@ class SampleMaker:
         top = float(heights.float().quantile(self._uniform(0.05, 0.45)))
         apart = ~grown(lung, self._whole(1, 3))
         tissue = (hu > -200) & apart
-        deep = share_about(tissue, 3) > 0.93
+        deep = boxed(tissue, 3) > 0.93
         deep[int(top) + 1 :] = False
         places = deep.nonzero()
         if len(places) < 20:
@@ -358,30 +361,3 @@ class SampleMaker:
             left, right, front, back = (self._uniform(90, 200) for _ in range(4))
             seen &= (self._x > -right) & (self._x < left) & (self._y > -front) & (self._y < back)
         return seen if cut else None
-
-
-def _rotation(angles: Sequence[float]) -> torch.Tensor:
-    """The product of rotations about z, y and x; acts on (z, y, x)."""
-    matrix = torch.eye(3)
-    for angle, (i, j) in zip(angles, ((1, 2), (0, 2), (0, 1)), strict=True):
-        turn = torch.eye(3)
-        turn[i, i] = turn[j, j] = math.cos(angle)
-        turn[i, j], turn[j, i] = -math.sin(angle), math.sin(angle)
-        matrix = matrix @ turn
-    return matrix
-
-
-def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
-    return functional.grid_sample(values[None], grid, mode=mode, align_corners=False)[0]
-
-
-def _other_side(lobes: torch.Tensor) -> torch.Tensor:
-    """Values after a mirroring: left upper and right upper change places, and so on."""
-    return torch.tensor([0, 3, 5, 1, 1, 2, UNKNOWN], dtype=torch.uint8, device=lobes.device)[lobes.long()]
-
-
-def _classes(sides: torch.Tensor) -> torch.Tensor:
-    left, right, unknown = sides
-    inside = left + right
-    target = torch.where(inside + unknown > 0.5, torch.where(left > right, 1, 2), 0)
-    return torch.where((unknown > 0.02) & (unknown >= inside), IGNORED, target)

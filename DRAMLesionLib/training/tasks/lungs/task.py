@@ -21,14 +21,8 @@ from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import LungSettings
 from DRAMLesionLib.training.tasks.card import lungs_card
-from DRAMLesionLib.training.tasks.lungs.neighbours import along_axes
-from DRAMLesionLib.training.tasks.lungs.samples import (
-    IGNORED,
-    UNKNOWN,
-    LungSample,
-    LungScan,
-    SampleMaker,
-)
+from DRAMLesionLib.training.tasks.lungs.samples import LungSample, LungScan, SampleMaker
+from DRAMLesionLib.training.tasks.lungs.transforms import IGNORED, UNKNOWN, along_axes
 
 LEFT, RIGHT, NOBODY_KNOWS = 1, 2, 255
 """Values of a lung label."""

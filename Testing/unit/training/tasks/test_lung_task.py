@@ -17,14 +17,9 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.engine import train
 from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
-from DRAMLesionLib.training.tasks.lungs.neighbours import along_axes
-from DRAMLesionLib.training.tasks.lungs.samples import (
-    IGNORED,
-    UNKNOWN,
-    LungScan,
-    SampleMaker,
-)
+from DRAMLesionLib.training.tasks.lungs.samples import LungScan, SampleMaker
 from DRAMLesionLib.training.tasks.lungs.task import hard_places, keep_statistics, lung_loss, read_lung_scan
+from DRAMLesionLib.training.tasks.lungs.transforms import IGNORED, UNKNOWN, along_axes
 from DRAMLesionLib.training.weights import load_start_weights
 
 SHAPE, GRID_MM = (48, 48, 64), 6.0
