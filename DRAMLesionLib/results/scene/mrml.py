@@ -25,14 +25,13 @@ from DRAMLesionLib.images.volume import (
 from DRAMLesionLib.lungs.anatomy import refuse_impossible
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap, lobe_of
 from DRAMLesionLib.lungs.read_lobes import lobes_of_values, refuse_doubles
+from DRAMLesionLib.results.scene.vtk_arrays import copying_scalars, vtk_scalars
 from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-PART_BYTES = 16 << 20
-"""So much is copied at once where a window lives between two parts: some hundredths of a second."""
 APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
 """Node attribute, ``1`` on lobes that were cut by planes."""
 
@@ -59,7 +58,7 @@ def filling_volume_node(node: Any, array: np.ndarray, like: Volume) -> Generator
     own = own_axes(array, like)
     data = vtk.vtkImageData()
     data.SetDimensions(*own.shape[::-1])
-    scalars = yield from _copying(own)
+    scalars = yield from copying_scalars(own)
     data.GetPointData().SetScalars(scalars)
     origin, directions = _ras(like.geometry)
     node.SetAndObserveImageData(data)
@@ -298,33 +297,6 @@ def _refuse_transform(node: Any) -> None:
         )
 
 
-def _vtk_scalars(own: np.ndarray) -> Any:
-    """A copy of an array (k, j, i), which VTK owns; of a mapped file none: its pages are this process's own."""
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap))
-    scalars.SetName("ImageScalars")
-    return scalars
-
-
-def _copying(own: np.ndarray) -> Generator[str, None, Any]:
-    """The same in parts of some slices."""
-    from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
-    from vtkmodules.vtkCommonCore import vtkDataArray
-
-    if isinstance(own, np.memmap) or own.nbytes <= PART_BYTES:
-        return _vtk_scalars(own)
-    scalars = vtkDataArray.CreateDataArray(get_vtk_array_type(own.dtype))
-    scalars.SetNumberOfTuples(own.size)
-    scalars.SetName("ImageScalars")
-    filled = vtk_to_numpy(scalars).reshape(own.shape)
-    step = max(1, PART_BYTES // max(1, own[0].nbytes))
-    for start in range(0, len(own), step):
-        filled[start : start + step] = own[start : start + step]
-        yield "voxels"
-    return scalars
-
-
 def _ras(geometry: Geometry) -> tuple[tuple[float, float, float], Any]:
     """Origin and direction matrix (vtkMatrix4x4) of a geometry in RAS."""
     import vtk
@@ -350,7 +322,7 @@ def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0
     data = slicer.vtkOrientedImageData()
     extent = [number for s, size in zip(start, own.shape[::-1], strict=True) for number in (s, s + size - 1)]
     data.SetExtent(*extent)
-    data.GetPointData().SetScalars(_vtk_scalars(own))
+    data.GetPointData().SetScalars(vtk_scalars(own))
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(_ras_matrix(like).ravel().tolist())
     data.SetGeometryFromImageToWorldMatrix(matrix)
