@@ -133,6 +133,7 @@ def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(
     open_correction(segmented, application)
     editor = segmented.ui.segmentEditorWidget
     assert editor.maximumNumberOfUndoStates == 0 and editor.shortcuts == []
+    assert "Ctrl+Z" in segmented.ui.undoButton.toolTip and "Ctrl+Y" in segmented.ui.redoButton.toolTip
     before = lesion_of(segmented)
     mask, _ = ball(segmented, lobe=3, wanted=0)
     editor.saveStateForUndo()

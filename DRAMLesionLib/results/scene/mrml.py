@@ -15,6 +15,7 @@ import numpy as np
 
 from DRAMLesionLib.images.box import Box
 from DRAMLesionLib.images.volume import (
+    CORNER_TOLERANCE,
     Geometry,
     Volume,
     canonical_array,
@@ -24,13 +25,7 @@ from DRAMLesionLib.images.volume import (
 from DRAMLesionLib.lungs.anatomy import refuse_impossible
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap, lobe_of
 from DRAMLesionLib.lungs.read_lobes import lobes_of_values, refuse_doubles
-from DRAMLesionLib.results.scene.vtk_images import (
-    copying,
-    offset_on,
-    oriented,
-    paste,
-    ras,
-)
+from DRAMLesionLib.results.scene.vtk_arrays import copying_scalars, vtk_scalars
 from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
@@ -63,9 +58,9 @@ def filling_volume_node(node: Any, array: np.ndarray, like: Volume) -> Generator
     own = own_axes(array, like)
     data = vtk.vtkImageData()
     data.SetDimensions(*own.shape[::-1])
-    scalars = yield from copying(own)
+    scalars = yield from copying_scalars(own)
     data.GetPointData().SetScalars(scalars)
-    origin, directions = ras(like.geometry)
+    origin, directions = _ras(like.geometry)
     node.SetAndObserveImageData(data)
     node.SetSpacing(*like.geometry.spacing)
     node.SetOrigin(*origin)
@@ -151,12 +146,12 @@ def _paste_segment(node: Any, segment_id: str, like: Volume, own: np.ndarray, va
         logic.ApplyParentTransformToOrientedImageData(node, labelmap)
     if offset_on(labelmap, like) is None:
         moved = slicer.vtkOrientedImageData()
-        reference = oriented(own_axes(np.zeros(like.array.shape, np.uint8), like), like)
+        reference = _oriented(own_axes(np.zeros(like.array.shape, np.uint8), like), like)
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
             labelmap, reference, moved
         )
         labelmap = moved
-    paste(labelmap, offset_on(labelmap, like) or (0, 0, 0), own, value)
+    _paste(labelmap, offset_on(labelmap, like) or (0, 0, 0), own, value)
 
 
 def update_segment(
@@ -210,7 +205,7 @@ def labelmap_of(array: np.ndarray, like: Volume, box: Box | None = None, value: 
     part, start = crop(like, box)
     if array.shape != part.array.shape:
         raise ValueError(f"labelmap_of: array has shape {array.shape}, its box {part.array.shape}")
-    return oriented(own_axes(np.where(array, np.uint8(value), np.uint8(0)), part), like, start)
+    return _oriented(own_axes(np.where(array, np.uint8(value), np.uint8(0)), part), like, start)
 
 
 def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence[SegmentInfo]) -> None:
@@ -226,7 +221,7 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
 
     segmentation = node.GetSegmentation()
     _remove_segments(segmentation, [info.id for info in segments])
-    labelmap = oriented(own_axes(np.asanyarray(labels, dtype=np.uint8), like), like)
+    labelmap = _oriented(own_axes(np.asanyarray(labels, dtype=np.uint8), like), like)
     for info in segments:
         segment = slicer.vtkSegment()
         segment.SetName(info.name)
@@ -300,6 +295,72 @@ def _refuse_transform(node: Any) -> None:
         raise InputError(
             f"{node.GetName()}: lies under the transform {transform.GetName()}: harden it or take the node out of it"
         )
+
+
+def _ras(geometry: Geometry) -> tuple[tuple[float, float, float], Any]:
+    """Origin and direction matrix (vtkMatrix4x4) of a geometry in RAS."""
+    import vtk
+
+    rows = np.reshape(geometry.direction, (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])
+    matrix = vtk.vtkMatrix4x4()
+    for i in range(3):
+        for j in range(3):
+            matrix.SetElement(i, j, rows[i, j])
+    x, y, z = geometry.origin
+    return (-x, -y, z), matrix
+
+
+def _ras_matrix(like: Volume) -> np.ndarray:
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ like.geometry.matrix
+
+
+def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
+    """vtkOrientedImageData of an array (k, j, i) that begins at voxel ``start`` (x, y, z) of the grid of ``like``."""
+    import slicer
+    import vtk
+
+    data = slicer.vtkOrientedImageData()
+    extent = [number for s, size in zip(start, own.shape[::-1], strict=True) for number in (s, s + size - 1)]
+    data.SetExtent(*extent)
+    data.GetPointData().SetScalars(vtk_scalars(own))
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(_ras_matrix(like).ravel().tolist())
+    data.SetGeometryFromImageToWorldMatrix(matrix)
+    return data
+
+
+def offset_on(labelmap: Any, like: Volume) -> tuple[int, int, int] | None:
+    """What to add to the label map's indices (x, y, z) to get those of ``like``; None where the grids differ."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(matrix)
+    own = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+    relative = np.linalg.inv(_ras_matrix(like)) @ own
+    shift = relative[:3, 3]
+    far = max(like.geometry.size)
+    drift = np.abs(relative[:3, :3] - np.eye(3)).max() * far
+    if max(drift, np.abs(shift - np.rint(shift)).max()) > CORNER_TOLERANCE:
+        return None
+    x, y, z = (int(value) for value in np.rint(shift))
+    return x, y, z
+
+
+def _paste(labelmap: Any, offset: tuple[int, int, int], target: np.ndarray, value: int) -> None:
+    """Put ``value`` into an array (k, j, i) wherever a label map is not 0."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    extent = labelmap.GetExtent()
+    start = [extent[2 * axis] + offset[axis] for axis in (2, 1, 0)]
+    source = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
+    here, there = [], []
+    for first, length, size in zip(start, source.shape, target.shape, strict=True):
+        low, high = max(first, 0), min(first + length, size)
+        if low >= high:
+            return
+        here.append(slice(low, high))
+        there.append(slice(low - first, high - first))
+    np.copyto(target[tuple(here)], np.uint8(value), where=source[tuple(there)] != 0)
 
 
 def _labels_from_volume(node: Any, ct: Volume) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -13,8 +13,7 @@ import numpy as np
 
 from DRAMLesionLib.images.box import Box, bounding_box, hull
 from DRAMLesionLib.images.volume import numpy_axes, own_axes
-from DRAMLesionLib.results.scene.mrml import labelmap_of, segment_array, update_segment
-from DRAMLesionLib.results.scene.vtk_images import offset_on
+from DRAMLesionLib.results.scene.mrml import labelmap_of, offset_on, segment_array, update_segment
 from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION
 
 if TYPE_CHECKING:
