@@ -79,10 +79,6 @@ class SegmentationSettings:
         pasted_share: Part of the patches that come from lobes without lesion with pasted disease of any amount, see
             :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
         transplant_share: Part of these that get lesions of another patch instead, 0..1.
-        texture_share: Part of the lungs with pasted disease that look like the lesions of a labelled scan, see
-            :mod:`~DRAMLesionLib.training.tasks.synthetic.texture`, 0..1.
-        severe_share: Part of the lungs with pasted disease that are severe in all lobes, and as many have lobes of either
-            kind, 0..0.5.
         fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
             disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
     """
@@ -99,8 +95,6 @@ class SegmentationSettings:
     amount_weight: float = 0.0
     pasted_share: float = 0.0
     transplant_share: float = 0.0
-    texture_share: float = 0.0
-    severe_share: float = 0.3
     fit_amount: bool = False
 
     @classmethod
@@ -118,8 +112,6 @@ class SegmentationSettings:
             "intensity": (0.0, 5.0),
             "pasted_share": (0.0, 1.0),
             "transplant_share": (0.0, 1.0),
-            "texture_share": (0.0, 1.0),
-            "severe_share": (0.0, 0.5),
         }
         return read_settings(cls, values, where, bounds)
 

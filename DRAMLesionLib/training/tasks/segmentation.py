@@ -25,16 +25,13 @@ from DRAMLesionLib.training.tasks.segmentation_losses import (
     weighted_cross_entropy,
     weighted_dice_loss,
 )
-from DRAMLesionLib.training.tasks.synthetic.disease import DiseaseStyle
 from DRAMLesionLib.training.tasks.synthetic.lungs import (
     HealthyLungs,
-    lesion_texture,
     load_healthy_lungs,
     paste_into,
     transplant,
     without_disease,
 )
-from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture
 
 PASTED_FOR_AMOUNT = 24
 """Lungs with pasted disease that the amount is fitted to, beside the real lobes."""
@@ -89,8 +86,6 @@ class SegmentationTask:
         if s.pasted_share:
             stage = "Reading the lobes without lesion"
             self._healthy = load_healthy_lungs(scans.training, self._description, progress, stage)
-        self._style = DiseaseStyle(severe_share=s.severe_share)
-        self._textures = self._lesion_textures() if self._healthy and s.texture_share else []
         self._pasted: dict[tuple[int, int], LungSample] = {}
         if self._description.network.norm == "batch":
             # Its statistics are those of the samples in one call.
@@ -130,19 +125,9 @@ class SegmentationTask:
         which = (epoch, index // self._settings.patches_per_scan)
         if which not in self._pasted:
             self._pasted = {key: lungs for key, lungs in self._pasted.items() if key[0] == epoch}
-            self._pasted[which] = self._with_disease(np.random.default_rng([self._recipe.seed, *which, 1]))
+            own = np.random.default_rng([self._recipe.seed, *which, 1])
+            self._pasted[which] = paste_into(self._healthy[own.integers(len(self._healthy))], window, own)
         return self._sampler(self._pasted[which], epoch, index, once=True)
-
-    def _with_disease(self, own: np.random.Generator) -> LungSample:
-        """Lungs with pasted disease, some of which looks like a labelled scan's."""
-        healthy, texture = self._healthy[own.integers(len(self._healthy))], None
-        if self._textures and own.random() < self._settings.texture_share:
-            texture = self._textures[own.integers(len(self._textures))]
-        return paste_into(healthy, self._description.hu_window, own, texture, self._style)
-
-    def _lesion_textures(self) -> list[LesionTexture]:
-        window = self._description.hu_window
-        return [texture for lungs in self._lungs if (texture := lesion_texture(lungs, window))]
 
     def loss(self, samples: Sequence[Patch], done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Soft Dice plus cross entropy, each voxel with its weight; with deep supervision also of coarser stages."""
@@ -206,7 +191,9 @@ class SegmentationTask:
                 if label.fraction is not None and inside.any():
                     known.append((100 * float(probability[inside].mean()), 100 * label.fraction))
         for number in range(PASTED_FOR_AMOUNT if known and self._healthy else 0):
-            lungs = self._with_disease(np.random.default_rng([self._recipe.seed, number, 2]))
+            own = np.random.default_rng([self._recipe.seed, number, 2])
+            healthy = self._healthy[number % len(self._healthy)]
+            lungs = paste_into(healthy, self._description.hu_window, own)
             probability, target = self._probability(lungs), lungs.target.numpy()
             for lobe in np.unique(lungs.labels[lungs.labels > 0]):
                 inside = lungs.labels == lobe
