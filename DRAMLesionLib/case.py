@@ -65,7 +65,7 @@ def segment_case(
         _ready_to_find(source, options, models, progress, watch) as find,
         waiting_child() if options.with_scene else contextlib.nullcontext() as scene_child,
     ):
-        _import_meanwhile("DRAMLesionLib.results.figures")  # with matplotlib, for the report
+        _import_meanwhile("DRAMLesionLib.results.report.views")  # with matplotlib, for the report
         # The findings are not held here, so that maps can go as soon as they are written.
         return write_findings(
             find(),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lesions.amount import Amount, cut_at_amounts, lobe_amounts, ranges_of
+from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.lung_grid import lung_grid, same_grid
@@ -150,8 +150,10 @@ def find_lesions_in(
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
-        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement)),
+        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement, amounts)),
     }
+    if amounts:
+        record["amounts"] = amounts_for_record(amounts)
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 
 

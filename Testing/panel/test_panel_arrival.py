@@ -218,11 +218,10 @@ def test_what_is_painted_elsewhere_while_results_arrive_stays(
     segmented, application, handed, findings, steps
 ):
     """The Segment Editor module is another one, and goes on working."""
-    from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
 
     inside = findings.lobes.labels > 0
-    moved = np.where(inside, np.roll(cutMapOf(findings), 3, axis=2), np.float32(0))
-    lesion = ((moved > thresholdOf(findings.record)) & inside).astype(np.uint8)
+    moved = np.where(inside, np.roll(findings.map, 3, axis=2), np.float32(0))
+    lesion = ((moved > findings.threshold) & inside).astype(np.uint8)
     handed.findings = replace(findings, refined=moved, probability=None, lesion=lesion)
     segmented.ui.autoRefineCheckBox.checked = False
     open_correction(segmented, application)

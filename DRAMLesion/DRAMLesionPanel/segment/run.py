@@ -14,15 +14,17 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.images.volume import Volume, to_image
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.results.arrays import reading_arrays
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene.preview import remove_preview, show_preview
+from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
-from DRAMLesionPanel.segment.estimate import ARRIVAL, FINAL_SHARES, SHARES, Estimate
+from DRAMLesionPanel.segment.estimate import ARRIVAL, estimateOf
 from DRAMLesionPanel.shared.child_process import RunFailed
-from DRAMLesionPanel.shared.steps import WAITING, Steps
+from DRAMLesionPanel.shared.time_left import stageAndTime
 from DRAMLesionPanel.shared.worker_jobs import OUTLINE
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
@@ -73,7 +75,8 @@ class SegmentRun:
         self.results: Results | None = None
         self.error: str | None = None
         self.cancelled = self.inScene = self.waiting = False
-        self.estimate = Estimate(shares=SHARES if method == "dram" else FINAL_SHARES)
+        lobes = lobesNode.GetName() if lobesNode else None
+        self.estimate = estimateOf(Options(lobes=lobes, method=method, with_scene=False))
         self._ctNode, self._deliver = volumeNode, deliver
         self._process: Any = None
         self.findings: Findings | None = None
@@ -137,7 +140,7 @@ class SegmentRun:
         """
         while not self.poll():
             if onProgress:
-                onProgress(self.estimate.fraction, self.estimate.text())
+                onProgress(self.estimate.fraction, stageAndTime(self.estimate))
             slicer.app.processEvents()
             time.sleep(0.02)
         if self.results is None:
