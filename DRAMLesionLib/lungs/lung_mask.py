@@ -162,9 +162,9 @@ def _shares(network: LungNetwork, coarse: np.ndarray, cut: tuple[bool, bool]) ->
     padded = np.pad(continued, [(0, -n % step) for n in continued.shape], constant_values=AIR_HU)
     with torch.inference_mode():
         logits = network(network_input(torch.from_numpy(padded)[None, None]))[0]
-        shares = logits.softmax(dim=0)[1:]
+        shares = logits.float().softmax(dim=0)[1:]
     z, y, x = coarse.shape
-    return shares[:, below : below + z, :y, :x].float().numpy()
+    return shares[:, below : below + z, :y, :x].numpy()
 
 
 def _pieces(shares: np.ndarray, grid_mm: float) -> np.ndarray:
