@@ -1,6 +1,8 @@
 """What the module can do without its panel."""
 
 import logging
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import fill_table
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import (
     Results,
@@ -24,7 +27,9 @@ from DRAMLesionPanel.results.nodes import (
     readingFindings,
     writeLesions,
 )
+from DRAMLesionPanel.results.report_file import printing
 from DRAMLesionPanel.segment.run import SegmentRun, commandOf
+from DRAMLesionPanel.shared.background import inWorker
 from DRAMLesionPanel.shared.child_process import LibraryProcess
 from DRAMLesionPanel.shared.worker import Worker
 from DRAMLesionPanel.train.plan import makePlan
@@ -139,6 +144,29 @@ class PanelLogic:
         fill_table(results.tableNode, table.regions)
         writeLesions(results, None)
 
+    def reporting(self, results: Results, path: Path, tell: Callable[[str], None]) -> Steps[None]:
+        """Write the report of the results as they are now, in the worker; where it is to be PDF, its page is printed.
+
+        Args:
+            results: The nodes.
+            path: The file to make; one that ends in ``.pdf`` is printed.
+            tell: Told the stage, for people.
+
+        Raises:
+            InputError: The nodes don't fit each other, or the worker failed; one line.
+            OSError: The file can't be written.
+        """
+        findings = yield from self.readingCurrent(results)
+        temporary = slicer.app.temporaryPath
+        if path.suffix.lower() != ".pdf":
+            yield from inWorker(self.worker, temporary, "report", findings, tell, path=str(path))
+            return
+        with tempfile.TemporaryDirectory(dir=temporary, prefix=f"{STAGING_PREFIX}report-") as folder:
+            page = Path(folder) / "report.html"
+            yield from inWorker(self.worker, temporary, "report", findings, tell, path=str(page))
+            tell(_("Printing the report"))
+            yield from printing(page, path)
+
     def forget(self) -> None:
         """Drop what belongs to a scene that is closed."""
         self._corrections.clear()
@@ -150,6 +178,7 @@ class PanelLogic:
     def delivering(self, findings: Findings, ctNode: Any) -> Steps[Results]:
         """The same in steps; what is painted between them is an edit, too."""
         old = findResults(ctNode)
+        # No step between this look and the first node: a stroke there would be lost.
         if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)

@@ -78,6 +78,7 @@ class Panel:
                 self.lesions.update()
                 self.correct.update()
                 self.steer.update()
+                self.followup.update()
                 self.train.update()
         finally:
             self._updating = False
@@ -124,6 +125,7 @@ class Panel:
     def enter(self) -> None:
         """The user opened the module."""
         self.inputs.enter()
+        self.results.enter()
         self.correct.enter()
         self.train.enter()
         self.update()
@@ -143,6 +145,7 @@ class Panel:
 
     def leave(self) -> None:
         """The user went to another module; a run goes on."""
+        self.results.leave()
         self.correct.leave()
 
     def closeScene(self) -> None:
@@ -151,6 +154,7 @@ class Panel:
         self.results.closeScene()
         self.lesions.closeScene()
         self.steer.closeScene()
+        self.followup.closeScene()
         self.correct.closeScene()
         self.logic.forget()
         self.parameters = None
@@ -161,7 +165,6 @@ class Panel:
         self.closeScene()
         self.inputs.cleanup()
         self.train.cleanup(quitting)
-        self.followup.cancel()
         self._idleTimer.stop()
         self.logic.worker.end()
         self._log.end()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import DRAMLesionLib
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import Debug, Json
 from DRAMLesionLib.system.interrupted_install import interrupted
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.requirements import PACKAGES, Environment, requirement, state_of_packages

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import Debug, Json, KeepIdentifiers
 
 
 def view(

@@ -12,6 +12,7 @@ look alike (HU at two scales, and the logits that the map began with):
 A few hundred equations and one matrix product: no iterations over the volume, no compiled code.
 """
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -107,9 +108,11 @@ def propagate(patch: Patch, settings: Propagation) -> np.ndarray:
         float32 (z, y, x): the new logits. It equals ``patch.logits`` outside the lobes, beyond the reach, and in a
         lung that the stroke doesn't touch.
     """
-    touched = np.unique(patch.lung[patch.stroke])
-    distance = _distance(patch.stroke, patch.lung > 0, patch.spacing_mm, settings.reach_mm)
-    near = (distance <= settings.reach_mm) & (patch.lung > 0) & np.isin(patch.lung, touched)
+    touched = np.zeros(256, bool)
+    touched[patch.lung[patch.stroke]] = True
+    touched[0] = False
+    distance = _distance(patch.stroke, touched[patch.lung], patch.spacing_mm, settings.reach_mm)
+    near = distance <= settings.reach_mm
     targets = np.flatnonzero(near)
     new = patch.logits.copy().reshape(-1)
     if patch.value == FORGET:
@@ -194,9 +197,10 @@ def _distance(
         ~stroke[near], sampling=spacing_mm, return_distances=False, return_indices=True
     )
     # The distances of all voxels would take as long again as the nearest ones.
-    squares = np.zeros(np.count_nonzero(inside))
-    for voxel, other, length in zip(np.nonzero(inside), nearest, spacing_mm, strict=True):
-        squares += ((other[inside] - voxel) * length) ** 2
+    places = np.flatnonzero(inside)
+    squares = np.zeros(places.size)
+    for voxel, other, length in zip(np.unravel_index(places, inside.shape), nearest, spacing_mm, strict=True):
+        squares += ((other.reshape(-1)[places] - voxel) * length) ** 2
     distance[near][inside] = np.sqrt(squares)
     return distance
 
@@ -204,39 +208,63 @@ def _distance(
 def _features(patch: Patch, settings: Propagation, voxels: np.ndarray) -> np.ndarray:
     """float32 (voxels, 6): position, HU at two scales and first logits, each in units of its kernel's sigma."""
     shape, spacing = patch.logits.shape, np.asarray(patch.spacing_mm, np.float32)
-    rows = np.empty((voxels.size, 6), np.float32)
-    for axis, index in enumerate(np.unravel_index(voxels, shape)):
+    rows, places = np.empty((voxels.size, 6), np.float32), np.unravel_index(voxels, shape)
+    for axis, index in enumerate(places):
         rows[:, axis] = (index - shape[axis] / 2) * (spacing[axis] / settings.distance_mm)
     scales = ((settings.fine_mm, settings.fine_hu), (settings.coarse_mm, settings.coarse_hu))
     with ThreadPoolExecutor(len(scales)) as pool:  # scipy's filters let other threads run
-        smoothed = pool.map(lambda scale: _smoothed_hu(patch, scale[0], voxels), scales)
+        smoothed = pool.map(lambda scale: _smoothed_hu(patch, scale[0], places), scales)
         for column, (values, (_sigma_mm, width)) in enumerate(zip(smoothed, scales, strict=True), start=3):
             rows[:, column] = values / width
     rows[:, 5] = patch.start.reshape(-1)[voxels] / settings.start_scale
     return rows
 
 
-def _smoothed_hu(patch: Patch, sigma_mm: float, voxels: np.ndarray) -> np.ndarray:
-    """float32 (voxels,): HU smoothed inside the lungs, at flat indices; nothing further away is looked at than needed."""
-    shape = patch.hu.shape
-    ends = [(int(index.min()), int(index.max())) for index in np.unravel_index(voxels, shape)]
+def _smoothed_hu(patch: Patch, sigma_mm: float, places: tuple[np.ndarray, ...]) -> np.ndarray:
+    """float32 (voxels,): HU smoothed inside the lungs, at indices (z, y, x); nothing further away is looked at.
+
+    Voxels that are much smaller than sigma are taken together in blocks of at most half of it: what is left of the
+    smoothing does the rest.
+    """
     pads = [int(TRUNCATE * sigma_mm / length + 0.5) for length in patch.spacing_mm]
     z, y, x = (
-        slice(max(0, low - pad), min(length, high + pad + 1))
-        for (low, high), pad, length in zip(ends, pads, shape, strict=True)
+        slice(max(0, int(index.min()) - pad), min(length, int(index.max()) + pad + 1))
+        for index, pad, length in zip(places, pads, patch.hu.shape, strict=True)
     )
     inside = (patch.lung[z, y, x] > 0).astype(np.float32)
+    # What lies outside the lungs counts nothing, so that the chest wall doesn't leak in.
     hu = np.clip(patch.hu[z, y, x], -1000, 200).astype(np.float32) * inside
-    smooth = _smooth_inside(hu, inside, sigma_mm / np.asarray(patch.spacing_mm, np.float32))
-    index = np.unravel_index(voxels, shape)
-    return smooth[tuple(i - side.start for i, side in zip(index, (z, y, x), strict=True))]
-
-
-def _smooth_inside(values: np.ndarray, inside: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Gaussian smoothing that takes values from the lobes alone, so that the chest wall doesn't leak in."""
-    blurred = ndimage.gaussian_filter(values, sigmas, truncate=TRUNCATE, mode="nearest")
-    weight = ndimage.gaussian_filter(inside, sigmas, truncate=TRUNCATE, mode="nearest")
+    blocks = [max(1, int(sigma_mm / (2 * length))) for length in patch.spacing_mm]
+    sigmas = [
+        math.sqrt(max(0.0, (sigma_mm / length) ** 2 - (block**2 - 1) / 12)) / block
+        for length, block in zip(patch.spacing_mm, blocks, strict=True)
+    ]
+    own = [index - side.start for index, side in zip(places, (z, y, x), strict=True)]
+    blurred, weight = (
+        _at(ndimage.gaussian_filter(part, sigmas, truncate=TRUNCATE, mode="nearest"), own, blocks)
+        for part in (_block_means(hu, blocks), _block_means(inside, blocks))
+    )
     return blurred / np.maximum(weight, 1e-3)
+
+
+def _block_means(values: np.ndarray, blocks: list[int]) -> np.ndarray:
+    """Means of blocks of voxels (z, y, x); the last ones repeat the edge where they are not whole."""
+    for axis, block in enumerate(blocks):
+        if block > 1:
+            rest = -values.shape[axis] % block
+            values = np.pad(values, [(0, rest if other == axis else 0) for other in range(3)], mode="edge")
+            parts = np.moveaxis(values, axis, 0)
+            summed = sum((parts[start::block] for start in range(1, block)), parts[::block].copy())
+            values = np.moveaxis(summed / np.float32(block), 0, axis)
+    return values
+
+
+def _at(blocked: np.ndarray, places: list[np.ndarray], blocks: list[int]) -> np.ndarray:
+    """Values of an array of blocks at voxels, linear between the blocks' middles."""
+    if blocks == [1, 1, 1]:
+        return blocked[tuple(places)]
+    middles = [(index - (block - 1) / 2) / block for index, block in zip(places, blocks, strict=True)]
+    return ndimage.map_coordinates(blocked, middles, order=1, mode="nearest", prefilter=False)
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

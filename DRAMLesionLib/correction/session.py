@@ -110,7 +110,7 @@ class CorrectionSession:
             probability = sharpened(probability, hu, labels, spacing_mm)
         if start is None:
             start = start_logits(probability, labels, threshold, label)
-        self._state = State.begin(hu, labels.astype(np.uint8), (z, y, x), settings, start)
+        self._state = State.begin(hu, labels.astype(np.uint8, copy=False), (z, y, x), settings, start)
         self._history = History()
         self._store: Store | None = None
         if directory is not None:

@@ -53,7 +53,7 @@ class State:
     ) -> State:
         """Before the first stroke."""
         edits = np.zeros(hu.shape, np.uint8)
-        label = (start > 0).astype(np.uint8)
+        label = (start > 0).view(np.uint8)
         return cls(hu, lobes, spacing_mm, settings, start, start.copy(), edits, label)
 
     def with_start(self, start: np.ndarray) -> State:
@@ -80,7 +80,9 @@ class State:
             value=stroke.value,
             spacing_mm=self.spacing_mm,
         )
-        new = update_steps(old, propagate(patch, self.settings))
+        corrected = propagate(patch, self.settings)
+        new, moved = old.copy(), corrected != patch.logits
+        new[moved] = update_steps(old[moved], corrected[moved])
         difference = new.view(np.uint8) - np.ascontiguousarray(old).view(np.uint8)
         tight = box.bounding_box((difference != 0) | painted)
         edited = edits[inner] - self.edits[stroke.box]

@@ -34,7 +34,7 @@ ARRAYS: dict[str, tuple[str, int]] = {
     "probability": ("float32", 1),
 }
 """By name: dtype, and the greatest value; the smallest is 0. The CT may have any dtype and value."""
-_PART_BYTES = 32 << 20
+_PART_BYTES = 16 << 20
 FOR_SCENE = (CT, "lobes", "dram", "lesion")
 """What a scene shows: neither refined map nor probability, which are as large as the CT."""
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def application():
     from panel_standin.application import start
 
     return start()
+
+
+@pytest.fixture(autouse=True)
+def deleted():
+    """What a test deletes later is deleted when it ends: no event loop runs, and without one Qt keeps it for ever.
+    Widgets that are left hear of each change of the scene, which takes longer and longer."""
+    yield
+    if "qt" in sys.modules:
+        qt = sys.modules["qt"]
+        qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete.value)
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +127,7 @@ def panel(module, models, application, ct, monkeypatch):
     import qt
     from DRAMLesionPanel.panel import Panel
     from DRAMLesionPanel.segment.input_section import InputSection
-    from panel_standin.application import openPanel
+    from panel_standin.application import closePanel, openPanel
 
     qt.QSettings().clear()
     monkeypatch.setattr(InputSection, "examine", lambda self: None)
@@ -125,14 +136,7 @@ def panel(module, models, application, ct, monkeypatch):
     monkeypatch.undo()
     widget.panel.parameters.model = "tiny"
     yield widget
-    host = widget.parent
-    host.exit()
-    host.module.cleanup()
-    application.moduleManager().disconnect(
-        "moduleAboutToBeUnloaded(QString)", host.module._onModuleAboutToBeUnloaded
-    )
-    host.deleteLater()
-    application.processEvents()
+    closePanel(widget)
 
 
 @pytest.fixture

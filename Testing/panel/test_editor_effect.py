@@ -84,8 +84,26 @@ def registered(application):
     application.startupCompleted.emit()
 
 
+@pytest.fixture(scope="module")
+def lobes_once(module):
+    """Lobes are found once in each CT: that takes seconds, and each test would find the same ones again."""
+    from DRAMLesionPanel.correct import segment_refining
+
+    known, find = {}, segment_refining.find_lobes
+
+    def once(ct, **options):
+        key = (ct.array.tobytes(), ct.spacing_mm)
+        if key not in known:
+            known[key] = find(ct, **options)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment_refining, "find_lobes", once)
+        yield
+
+
 @pytest.fixture
-def editor(registered, ct, application):
+def editor(registered, lobes_once, ct, application):
     made = Editor(ct, application)
     yield made
     made.widget.setActiveEffect(None)

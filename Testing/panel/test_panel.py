@@ -1,6 +1,7 @@
 """Running and looking at results, clicked in a stand-in for Slicer (see panel_standin)."""
 
 import os
+import re
 import stat
 import sys
 
@@ -76,26 +77,34 @@ def test_segments_without_the_panel(module, models, ct):
     assert any("Lobes" in text for _, text in heard)
 
 
-def test_the_time_left_counts_down_and_the_bar_never_goes_back(module):
-    from DRAMLesionPanel.segment.estimate import Estimate
+def test_the_bar_knows_every_stage_of_a_run_and_never_goes_back(module):
+    from DRAMLesionPanel.segment.estimate import ARRIVAL, estimateOf
+    from DRAMLesionPanel.shared.time_left import stageAndTime
 
-    now = [0.0]
-    estimate = Estimate(lambda: now[0])
-    now[0] = 60.0
-    estimate.report("Reading the CT", 0.0)
-    assert estimate.remainingSeconds() is None
-    now[0] = 70.0
-    estimate.report("Computing the dRAM", 2 / 3)
-    assert estimate.fraction == pytest.approx(0.5)
-    assert estimate.remainingSeconds() == pytest.approx(10.0)
-    now[0] = 73.0
-    assert estimate.remainingSeconds() == pytest.approx(7.0)
-    assert estimate.text() == "Computing the dRAM, about 7 s left"
-    estimate.report("Something new", 0.0)
+    from DRAMLesionLib.lesions.options import Options
+
+    now, shown = [0.0], []
+    estimate = estimateOf(Options(with_scene=False), lambda: now[0])
+    assert stageAndTime(estimate) == "Starting"
+    stages = ["Reading the CT", "Loading the models", "Lobes", "Computing the dRAM", "Refining the dRAM"]
+    stages += ["Segmenting the lesions", "Handing over", ARRIVAL]
+    for stage in stages:
+        estimate.report(stage, 0.0)
+        shown.append(estimate.fraction)
+        now[0] += 1.0
+    assert shown == sorted(set(shown)), "a stage that is not known leaves the bar where it is"
     estimate.report("Lobes", 0.0)
-    assert estimate.fraction == pytest.approx(0.5)
-    now[0] = 100.0
-    assert estimate.remainingSeconds() == 1.0
+    assert estimate.fraction >= shown[-1]
+    estimate.report(ARRIVAL, 0.5)
+    assert re.fullmatch(rf"{ARRIVAL}, about \d+ s left", stageAndTime(estimate))
+    before = estimate.remaining_s
+    now[0] += 0.5
+    assert estimate.remaining_s <= before
+    estimate.report(ARRIVAL, 1.0)
+    assert estimate.fraction == pytest.approx(1.0)
+    alone = estimateOf(Options(method="dram", with_scene=False), lambda: now[0])
+    alone.report("Handing over", 0.0)
+    assert alone.fraction > 0.5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Slicer's launcher")

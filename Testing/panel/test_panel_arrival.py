@@ -99,6 +99,43 @@ def test_cancel_before_the_scene_changes_leaves_it(panel, handed):
     assert panel.ui.segmentButton.enabled and "Cancelled" in panel.ui.statusLabel.text
 
 
+def test_the_outline_is_shown_while_the_rest_is_computed_and_is_no_result(
+    panel, handed, findings, monkeypatch
+):
+    import slicer
+
+    from DRAMLesionLib.results.scene import mrml
+
+    before = node_ids()
+    folder = []
+    begin = handed.__init__
+
+    def start(self, arguments, its_folder):
+        begin(self, arguments, its_folder)
+        folder.append(its_folder)
+
+    def events(self):
+        if not folder:
+            return []
+        path = folder.pop() / "outline.npy"
+        np.save(path, findings.lesion)
+        return [{"event": "outline", "path": str(path)}]
+
+    monkeypatch.setattr(handed, "__init__", start)
+    monkeypatch.setattr(handed, "events", events)
+    monkeypatch.setattr(handed, "poll", lambda self: None)
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    step(panel)
+    (shown,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    mask = mrml.segment_array(shown, "lesion", panel.panel.run.current._ct)
+    np.testing.assert_array_equal(mask, findings.lesion)
+    assert shown.GetHideFromEditors() and not shown.GetSaveWithScene()
+    assert panel.ui.cancelButton.enabled and not panel.panel.run.current.inScene
+    panel.ui.cancelButton.click()
+    assert node_ids() == before
+
+
 def test_nobody_cancels_or_paints_while_the_scene_changes(panel, application, handed):
     panel.ui.segmentButton.click()
     wait_until(application, lambda: panel.panel.run.current is None)

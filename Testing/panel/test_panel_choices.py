@@ -3,12 +3,11 @@
 import subprocess
 import sys
 import types
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clicks import node_ids, own_folders, reported, wait_until
+from clicks import node_ids, own_folders, wait_until
 
 from DRAMLesionLib.results import segments
 
@@ -262,40 +261,3 @@ def test_a_phantom_that_can_not_be_made_leaves_nothing_and_is_said(module, appli
     with pytest.raises((InputError, ValueError)):
         sample_data.showPhantom(None)
     assert node_ids() == before and len(shown) == 1 and "phantom" in shown[0]
-
-
-def test_report_as_pdf(segmented, application, tmp_path):
-    reported(segmented, application, tmp_path / "report.pdf")
-    data = (tmp_path / "report.pdf").read_bytes()
-    assert (
-        data.startswith(b"%PDF") and data.count(b"/Type /Page\n") >= 2 and data.count(b"/Subtype /Image") >= 3
-    )
-    assert "report.pdf" in segmented.ui.statusLabel.text and not segmented.ui.statusLabel.styleSheet
-    assert [path.name for path in tmp_path.iterdir()] == ["report.pdf"]
-
-
-def test_the_printed_report_says_what_the_other_says(segmented):
-    from DRAMLesionPanel.results.report_file import printedHtml
-
-    findings = segmented.logic.panelLogic.currentFindings(segmented.panel.currentResults())
-    text = printedHtml(findings, dict.fromkeys(("lobes", "axial", "coronal"), b""))
-    assert "Research use only" in text and "Phantom CT" in text and "approximate" in text
-    for region in findings.quantification.regions:
-        assert region.name in text and f"{region.lesion_ml:.1f}" in text
-
-
-@pytest.mark.parametrize("approximate", [True, False])
-def test_the_printed_report_says_that_lobes_are_approximate_only_where_they_are(
-    module, findings, approximate
-):
-    from DRAMLesionPanel.results.report_file import printedHtml
-
-    known = replace(findings, lobes=replace(findings.lobes, approximate=approximate))
-    text = printedHtml(known, dict.fromkeys(("lobes", "axial", "coronal"), b""))
-    assert ("The lobes are approximate: the lungs were cut by planes." in text) == approximate
-
-
-def test_a_report_that_can_not_be_written_is_said(segmented, application, tmp_path):
-    (tmp_path / "report.pdf").mkdir()
-    reported(segmented, application, tmp_path / "report.pdf")
-    assert "report.pdf" in segmented.ui.statusLabel.text and segmented.ui.statusLabel.styleSheet

@@ -1,11 +1,10 @@
 """Correcting, accepting and reopening, clicked in a stand-in for Slicer (see panel_standin)."""
 
 import json
-import re
 
 import numpy as np
 import pytest
-from clicks import accepted, ball, lesion_of, node_ids, open_correction, reported, stroke, wait_until
+from clicks import accepted, ball, lesion_of, node_ids, open_correction, stroke, wait_until
 
 
 def test_surfaces_follow_the_check_box_and_give_way_to_painting(segmented, application):
@@ -23,19 +22,6 @@ def test_surfaces_follow_the_check_box_and_give_way_to_painting(segmented, appli
     assert surfaces() == (True, True)
     segmented.ui.show3DCheckBox.checked = False
     assert surfaces() == (False, False)
-
-
-def test_report_has_the_results_of_now(segmented, application, tmp_path):
-    open_correction(segmented, application)
-    voxels, _ = ball(segmented, lobe=3, wanted=0, radius=4)
-    segmented.ui.autoRefineCheckBox.checked = False
-    stroke(segmented, application, voxels, add=True)
-    results = segmented.panel.currentResults()
-    reported(segmented, application, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    ml = segmented.logic.panelLogic.currentFindings(results).quantification["RUL"].lesion_ml
-    assert "Research use only" in text and f"{ml:.0f}" in text
-    assert re.search(r"strokes? of \d+ voxels", text)
 
 
 def test_a_stroke_is_refined_undone_and_redone(segmented, application):

@@ -24,7 +24,7 @@ FLOORS = (
     ("api",),
     ("batch",),
     ("view",),
-    ("commands",),
+    ("commands", "commands.terminal"),
     ("cli",),
     ("__main__",),
 )

@@ -247,7 +247,11 @@ class CorrectSection(VTKObservationMixin):
         """Store the case as it is now; what is painted from here on is not in it."""
         correction = yield from self._panel.logic.preparingCorrection(results)
         correction.recognise(self._panel.parameters.insideLobes)
-        findings, edits = correction.findings(), correction.edits
+        findings, edits = (
+            correction.findings(),
+            correction.edits,
+        )  # at one moment: a stroke may come between steps
+        yield "copies"
         self._panel.showStatus(_("Storing the case..."))
         stored = yield from inWorker(
             self._panel.logic.worker,

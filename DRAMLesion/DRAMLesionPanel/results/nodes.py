@@ -118,12 +118,12 @@ def addingResults(findings: Findings, ctNode: Any, edited: bool = False) -> Step
     yield "table"
     # One map is enough to go on from, and each is as large as the CT.
     refined = findings.refined if findings.probability is None else None
-    maps = [_mapNode(refined, findings, ctNode, nodes.folder, REFINED, "refined lesion map")]
-    if refined is not None:
-        yield REFINED
-    maps.append(
-        _mapNode(findings.probability, findings, ctNode, nodes.folder, PROBABILITY, "lesion probability")
-    )
+    maps = []
+    for values, role, title in (
+        (refined, REFINED, "refined lesion map"),
+        (findings.probability, PROBABILITY, "lesion probability"),
+    ):
+        maps.append((yield from _fillingMap(values, findings, ctNode, nodes.folder, role, title)))
     return Results(nodes.ct, nodes.heatmap, nodes.lesion, nodes.lobes, nodes.table, nodes.chart, *maps)
 
 
@@ -162,12 +162,15 @@ def isUntouched(results: Results, ct: Volume) -> bool:
 
 
 def _checksum(label: np.ndarray) -> int:
-    return zlib.crc32(np.packbits(label != 0).tobytes())
+    checksum = 0
+    for first in range(0, len(label), 8):  # whole bytes, whatever a slice's size
+        checksum = zlib.crc32(np.packbits(label[first : first + 8] != 0).tobytes(), checksum)
+    return checksum
 
 
-def _mapNode(
+def _fillingMap(
     values: np.ndarray | None, findings: Findings, ctNode: Any, folder: int, role: str, title: str
-) -> Any:
+) -> Steps[Any]:
     """Keep a map with the other results: corrections go on from it, in a reopened scene, too."""
     node = _find(ctNode, role, "vtkMRMLScalarVolumeNode")
     if values is None:
@@ -186,7 +189,7 @@ def _mapNode(
             hierarchy.SetItemParent(item, folder)
         else:
             hierarchy.CreateItem(folder, node, "Volumes")
-    mrml.fill_volume_node(node, values, findings.ct)
+    yield from mrml.filling_volume_node(node, values, findings.ct)
     return node
 
 

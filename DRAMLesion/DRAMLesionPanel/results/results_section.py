@@ -1,7 +1,6 @@
 """Lesion map, surfaces, table, chart and report."""
 
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
 from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
-from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results import nodes as shown
-from DRAMLesionPanel.results.lobe_view import showLobe
+from DRAMLesionPanel.results.lobe_under_cursor import LobeUnderCursor
+from DRAMLesionPanel.results.lobe_view import segmentOf, showLobe
 from DRAMLesionPanel.results.nodes import Results
-from DRAMLesionPanel.shared.background import Background, inWorker
+from DRAMLesionPanel.results.report_file import canPrint
+from DRAMLesionPanel.shared.background import Background
 
 SCORE_COLUMN = "Severity score"
 
@@ -42,6 +42,7 @@ class ResultsSection:
         self._ui.resultsTableView.connect("clicked(QModelIndex)", lambda index: self._onRow(index.row()))
         rows = self._ui.resultsTableView.verticalHeader()
         rows.connect("sectionClicked(int)", self._onRow)
+        self._cursor, self._entered = LobeUnderCursor(panel), False
         self._ui.chartButton.connect("clicked(bool)", self._onChart)
         self._ui.reportButton.connect("clicked(bool)", self._onReport)
 
@@ -54,6 +55,7 @@ class ResultsSection:
         self._ui.resultsTableView.setMRMLTableNode(results.tableNode if results else None)
         self._moveColumns()
         self._ui.summaryLabel.text = summary(results) if results else _("No results yet.")
+        self._cursor.watch(results if self._entered and not self._panel.run.arriving else None)
         if results is None:
             self._state = ()
             return
@@ -72,6 +74,15 @@ class ResultsSection:
         shown.setHeatmapThreshold(results, parameters.heatmapThreshold)
         if not old or (old[0], old[3]) != (state[0], state[3]):
             self.showSurfaces(results)
+
+    def enter(self) -> None:
+        """The user is in the module: the lobe under the mouse is shown from the next update on."""
+        self._entered = True
+
+    def leave(self) -> None:
+        """The user left the module: the mouse is another's."""
+        self._entered = False
+        self._cursor.end()
 
     def showNew(self, results: Results) -> None:
         """Show the results of a run that just ended."""
@@ -145,6 +156,7 @@ class ResultsSection:
         if results is not None and name:
             with self._panel.reported():
                 showLobe(results, str(name))
+                self._cursor.choose(segmentOf(results, str(name)))
 
     def _onChart(self, _checked: bool = False) -> None:
         results = self._panel.currentResults()
@@ -157,7 +169,9 @@ class ResultsSection:
         if results is None:
             return
         name = fileName(f"{results.ctNode.GetName()} report.html")
-        kinds = _("Web page (*.html);;PDF document (*.pdf)")
+        kinds = _("Web page (*.html)")
+        if canPrint():
+            kinds += ";;" + _("PDF document (*.pdf)")
         path = qt.QFileDialog.getSaveFileName(self._ui.reportButton, _("Save report"), name, kinds)
         # One Qt binding gives the path, another the path and the filter.
         path = path[0] if isinstance(path, tuple) else path
@@ -167,26 +181,14 @@ class ResultsSection:
     def saveReport(self, results: Results, path: str) -> None:
         """Write the report with the results as they are now, as HTML or, where the name ends so, as PDF.
 
-        The worker writes it, or draws its pictures; the window lives meanwhile.
+        The worker writes it, and a browser prints it; the window lives meanwhile.
         """
-        self._reporting.start(self._report(results, path), lambda made: self._onReported(path, made))
+        self._reporting.start(self._report(results, Path(path)), lambda made: self._onReported(path, made))
         self._ui.reportButton.enabled = False
 
-    def _report(self, results: Results, path: str) -> Steps[bool]:
-        from DRAMLesionPanel.results.report_file import writePdf
-
+    def _report(self, results: Results, path: Path) -> Steps[bool]:
         self._panel.showStatus(_("Writing the report..."))
-        findings = yield from self._panel.logic.readingCurrent(results)
-        worker, temporary = self._panel.logic.worker, slicer.app.temporaryPath
-        if Path(path).suffix.lower() != ".pdf":
-            yield from inWorker(worker, temporary, "report", findings, self._panel.showStatus, path=path)
-            return True
-        with tempfile.TemporaryDirectory(dir=temporary, prefix=f"{STAGING_PREFIX}pictures-") as folder:
-            yield from inWorker(
-                worker, temporary, "pictures", findings, self._panel.showStatus, folder=folder
-            )
-            pictures = {file.stem: file.read_bytes() for file in Path(folder).glob("*.png")}
-        writePdf(findings, path, pictures)
+        yield from self._panel.logic.reporting(results, path, self._panel.showStatus)
         return True
 
     def _onReported(self, path: str, made: bool | None) -> None:
@@ -196,6 +198,7 @@ class ResultsSection:
 
     def closeScene(self) -> None:
         """Give up a report of a scene that goes."""
+        self._cursor.end()
         self._reporting.cancel()
         self._surfaces.cancel()
         self._ui.reportButton.enabled = True

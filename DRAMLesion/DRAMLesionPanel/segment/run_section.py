@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.segment.run import SegmentRun
 from DRAMLesionPanel.segment.total_segmentator import LobesCancelled, LobesFailed, TotalSegmentatorRun
+from DRAMLesionPanel.shared.time_left import stageAndTime
 
 POLL_MS, STEP_MS = 100, 1
 """While the child works, and while its results come into the scene."""
@@ -76,7 +77,7 @@ class RunSection:
                 parameters.device,
                 parameters.method or None,
             )
-            self._panel.showStatus(self._run.estimate.text())
+            self._panel.showStatus(stageAndTime(self._run.estimate))
             self._timer.setInterval(POLL_MS)
             self._timer.start()
         self.update()
@@ -123,7 +124,7 @@ class RunSection:
             finished = run.poll()
         self._ui.progressBar.value = round(100 * run.estimate.fraction)
         if not finished:
-            self._panel.showStatus(run.estimate.text())
+            self._panel.showStatus(stageAndTime(run.estimate))
             if run.arriving:
                 self._timer.setInterval(POLL_MS if run.waiting else STEP_MS)
             if run.inScene != wasInScene:

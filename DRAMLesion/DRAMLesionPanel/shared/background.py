@@ -15,7 +15,7 @@ from DRAMLesionLib.results.arrays import ARRAYS, FOR_SCENE, writing_arrays
 from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.shared.worker import Worker
+from DRAMLesionPanel.shared.worker import Worker, WorkerJob
 
 STEP_MS, WAIT_MS = 1, 40
 
@@ -105,7 +105,7 @@ def inWorker(
         InputError: It failed; one line.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"{STAGING_PREFIX}case-", dir=temporaryPath))
-    chosen, job = worker, None
+    chosen = worker
     try:
         yield from writing_arrays(findings, folder, {*FOR_SCENE, *(ARRAYS if withMaps else ())})
         for name, array in (extra or {}).items():
@@ -115,12 +115,33 @@ def inWorker(
         if worker.busy:
             chosen = Worker(temporaryPath)
         job = chosen.submit(kind, case=str(folder), **arguments)
-        message, result = "", {}
+        return (yield from following(job, lambda stage, _fraction: tell(stage)))
+    finally:
+        if chosen is not worker:
+            chosen.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def following(job: WorkerJob, tell: Callable[[str, float], None]) -> Steps[dict[str, Any]]:
+    """Wait for a job; where that is given up, the job ends.
+
+    Args:
+        job: What a worker was given.
+        tell: Told the stage, for people, and how much of it is done.
+
+    Returns:
+        What the job reports as its result.
+
+    Raises:
+        InputError: It failed; one line.
+    """
+    message, result = "", {}
+    try:
         while True:
-            code = job.poll()
+            code = job.poll()  # before the events: none comes after the end
             for event in job.events():
                 if event["event"] == "progress":
-                    tell(str(event["stage"]))
+                    tell(str(event["stage"]), float(event.get("fraction", 0.0)))
                 elif event["event"] == "error":
                     message = str(event["message"])
                 elif event["event"] == "result":
@@ -133,8 +154,4 @@ def inWorker(
                 )
             yield WAITING
     finally:
-        if job is not None and job.poll() is None:
-            job.kill()
-        if chosen is not worker:
-            chosen.end()
-        shutil.rmtree(folder, ignore_errors=True)
+        job.kill()

@@ -21,6 +21,8 @@ class DRAMLesionParameterNode:
     show3D - Show lesion and lobes in 3-D views.
     insideLobes - Painting counts inside the lobes alone.
     autoRefine - Refine after each stroke.
+    baseline - The first of two CTs to compare; none: a folder of results.
+    followup - The later one.
     trainingFolder - Where accepted cases go.
     trainDataList - What to train on; empty: the training folder.
     trainRecipe - dram, final, fine-tune, or a recipe's file.
@@ -40,6 +42,8 @@ class DRAMLesionParameterNode:
     show3D: bool = True
     insideLobes: bool = True
     autoRefine: bool = True
+    baseline: vtkMRMLScalarVolumeNode
+    followup: vtkMRMLScalarVolumeNode
     trainingFolder: str = ""
     trainDataList: str = ""
     trainRecipe: str = "dram"

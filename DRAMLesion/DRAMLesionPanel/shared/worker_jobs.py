@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from DRAMLesionLib.case import KeptModels
 
 LESION, EDITS, REPORT = "lesion", "edits", "report.html"
+OUTLINE = "outline"
+"""An event of ``segment``: the mask lies in the file ``path``, as uint8 (z, y, x) in canonical axes."""
 
 
 def warm(
@@ -41,14 +43,22 @@ def segment(
     method: str | None,
     device: str,
 ) -> dict[str, Any]:
-    """Segment a CT, and hand the arrays over in the folder ``out``."""
+    """Segment a CT, tell of the mask as soon as it is known, and hand the arrays over in the folder ``out``."""
+    import numpy as np
+
     from DRAMLesionLib.case import segment_to_arrays
+    from DRAMLesionLib.commands.terminal.console import print_json
     from DRAMLesionLib.lesions.options import Options
 
-    reporter.progress("Loading the model", 0.0)
+    def show(mask: np.ndarray) -> None:
+        path = Path(out).with_name(f"{OUTLINE}.npy")
+        np.save(path, mask)
+        print_json({"event": OUTLINE, "path": str(path)})
+
+    reporter.progress("Loading the models", 0.0)
     loaded = models.load(model, method, device)
     options = Options(lobes=lobes, model=model, method=method, device=device)
-    segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress)
+    segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress, outline=show)
     return {"out": out}
 
 
@@ -75,15 +85,33 @@ def report(_models: "KeptModels", reporter: Any, case: str, path: str) -> dict[s
     return {"path": path}
 
 
-def pictures(_models: "KeptModels", reporter: Any, case: str, folder: str) -> dict[str, Any]:
-    """Draw a report's pictures as PNG files, for a report that the panel prints."""
+def compare(
+    _models: "KeptModels", reporter: Any, exams: list[dict[str, str]], out: str, coarser: float = 1.0
+) -> dict[str, Any]:
+    """Compare exams, the earliest first, and write page and tables into the folder ``out``.
+
+    Each exam is ``{"case": FOLDER}`` of arrays, or ``{"folder": FOLDER}`` of results (or a CT, which is segmented first
+    where all exams are such).
+    """
+    from DRAMLesionLib.api.compare import compare
+    from DRAMLesionLib.api.result import Result
+    from DRAMLesionLib.followup.comparison import check_out
+    from DRAMLesionLib.followup.sources import compare_sources
     from DRAMLesionLib.results.arrays import read_arrays
 
-    reporter.progress("Drawing the report", 0.0)
-    drawn = drawPictures(read_arrays(case, mapped=True))
-    for name, png in drawn.items():
-        (Path(folder) / f"{name}.png").write_bytes(png)
-    return {"pictures": sorted(drawn)}
+    check_out(out)
+    folders = [exam["folder"] for exam in exams if "folder" in exam]
+    if len(folders) == len(exams):
+        comparison = compare_sources(folders, out, coarser=coarser, progress=reporter.progress)
+    else:
+        given = [
+            exam["folder"] if "folder" in exam else Result(read_arrays(exam["case"], mapped=True))
+            for exam in exams
+        ]
+        comparison = compare(*given, coarser=coarser, progress=reporter.progress)
+        reporter.progress("Writing the comparison", 0.0)
+        comparison.save(out)
+    return {"out": out, **comparison.summary}
 
 
 def rank(
@@ -114,23 +142,12 @@ def lesions(_models: "KeptModels", reporter: Any, case: str) -> dict[str, Any]:
     return list_lesions(findings.ct, findings.lobes.labels, findings.lesion).to_dict()
 
 
-def drawPictures(findings: Any) -> dict[str, bytes]:
-    """A report's pictures as PNG, by name: ``lobes``, ``axial`` and ``coronal``."""
-    from DRAMLesionLib.results import figures
-
-    return {
-        "lobes": figures.lobe_chart(findings.quantification, findings.lobes.approximate),
-        "axial": figures.axial_montage(findings),
-        "coronal": figures.coronal_montage(findings),
-    }
-
-
 JOBS = {
     "warm": warm,
     "segment": segment,
     "accept": accept,
     "report": report,
-    "pictures": pictures,
+    "compare": compare,
     "rank": rank,
     "lesions": lesions,
 }
@@ -140,7 +157,7 @@ def do(job: dict[str, Any], models: "KeptModels") -> int:
     """Do a job; returns its exit code, which is a command's."""
     import typer
 
-    from DRAMLesionLib.commands.console import Reporter
+    from DRAMLesionLib.commands.terminal.console import Reporter
 
     arguments = {name: value for name, value in job.items() if name not in ("id", "job")}
     try:

@@ -39,6 +39,7 @@ class ClosingWatch:
             self._stop()
         if self._window is not None:
             self._window.removeEventFilter(self._filter)
+        self._filter.deleteLater()
 
     def _mayClose(self) -> bool:
         # On macOS a second close event comes for the window that is closed already.

@@ -25,30 +25,41 @@ from DRAMLesionLib.images.volume import (
 from DRAMLesionLib.lungs.anatomy import refuse_impossible
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap, lobe_of
 from DRAMLesionLib.lungs.read_lobes import lobes_of_values, refuse_doubles
+from DRAMLesionLib.results.scene.vtk_arrays import copying_scalars, vtk_scalars
 from DRAMLesionLib.results.segments import LOBE_SEGMENTS, SOURCE_REPRESENTATION, TERMINOLOGY_TAG, SegmentInfo
 from DRAMLesionLib.system.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 APPROXIMATE_ATTRIBUTE = "DRAMLesion.Approximate"
 """Node attribute, ``1`` on lobes that were cut by planes."""
 
 
 def fill_volume_node(node: Any, array: np.ndarray, like: Volume) -> None:
-    """Put ``array`` into a scalar volume or label map node, in the geometry of ``like``.
+    """Put ``array`` into a scalar volume or label map node at once; see :func:`filling_volume_node`."""
+    for _part in filling_volume_node(node, array, like):
+        pass
+
+
+def filling_volume_node(node: Any, array: np.ndarray, like: Volume) -> Generator[str, None, None]:
+    """Put ``array`` into a scalar volume or label map node, in the geometry of ``like``; the node changes at the end.
 
     Args:
         node: vtkMRMLScalarVolumeNode.
         array: Shape (z, y, x), canonical axes of ``like``.
         like: The volume whose geometry the node gets.
+
+    Yields:
+        After each part of the voxels; between two of them the caller may do something else.
     """
     import vtk
 
     own = own_axes(array, like)
     data = vtk.vtkImageData()
     data.SetDimensions(*own.shape[::-1])
-    data.GetPointData().SetScalars(_vtk_scalars(own))
+    scalars = yield from copying_scalars(own)
+    data.GetPointData().SetScalars(scalars)
     origin, directions = _ras(like.geometry)
     node.SetAndObserveImageData(data)
     node.SetSpacing(*like.geometry.spacing)
@@ -209,9 +220,7 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
     import slicer
 
     segmentation = node.GetSegmentation()
-    for info in segments:
-        if segmentation.GetSegment(info.id) is not None:
-            segmentation.RemoveSegment(info.id)
+    _remove_segments(segmentation, [info.id for info in segments])
     labelmap = _oriented(own_axes(np.asanyarray(labels, dtype=np.uint8), like), like)
     for info in segments:
         segment = slicer.vtkSegment()
@@ -223,6 +232,20 @@ def set_segments(node: Any, labels: np.ndarray, like: Volume, segments: Sequence
         segment.SetTag(TERMINOLOGY_TAG, info.terminology)
         segment.AddRepresentation(SOURCE_REPRESENTATION, labelmap)
         segmentation.AddSegment(segment, info.id)
+
+
+def _remove_segments(segmentation: Any, names: list[str]) -> None:
+    """Remove segments; none of them is wiped out of a label map that is dropped anyway, which takes long for each."""
+    others = [one for one in segmentation.GetSegmentIDs() if one not in names]
+    kept = [segmentation.GetSegment(one).GetRepresentation(SOURCE_REPRESENTATION) for one in others]
+    for name in names:
+        segment = segmentation.GetSegment(name)
+        if segment is None:
+            continue
+        labelmap = segment.GetRepresentation(SOURCE_REPRESENTATION)
+        if labelmap is not None and not any(labelmap is other for other in kept):
+            segment.RemoveAllRepresentations()
+        segmentation.RemoveSegment(name)
 
 
 def crop(like: Volume, box: Box | None) -> tuple[Volume, tuple[int, int, int]]:
@@ -274,15 +297,6 @@ def _refuse_transform(node: Any) -> None:
         )
 
 
-def _vtk_scalars(own: np.ndarray) -> Any:
-    """A copy of an array (k, j, i), which VTK owns; of a mapped file none: its pages are this process's own."""
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap))
-    scalars.SetName("ImageScalars")
-    return scalars
-
-
 def _ras(geometry: Geometry) -> tuple[tuple[float, float, float], Any]:
     """Origin and direction matrix (vtkMatrix4x4) of a geometry in RAS."""
     import vtk
@@ -308,7 +322,7 @@ def _oriented(own: np.ndarray, like: Volume, start: tuple[int, int, int] = (0, 0
     data = slicer.vtkOrientedImageData()
     extent = [number for s, size in zip(start, own.shape[::-1], strict=True) for number in (s, s + size - 1)]
     data.SetExtent(*extent)
-    data.GetPointData().SetScalars(_vtk_scalars(own))
+    data.GetPointData().SetScalars(vtk_scalars(own))
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(_ras_matrix(like).ravel().tolist())
     data.SetGeometryFromImageToWorldMatrix(matrix)

@@ -18,6 +18,7 @@ from DRAMLesionLib.results.colors import map_colors
 from DRAMLesionLib.results.scene.mrml import (
     APPROXIMATE_ATTRIBUTE,
     fill_volume_node,
+    filling_volume_node,
     set_segments,
 )
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN, fill_table
@@ -103,7 +104,7 @@ def adding_findings(
     lesion = _lesion_node(scene, findings, ct)
     yield "lesion"
     colors = _heatmap_colors(scene, ct)
-    heatmap = _heatmap_node(scene, findings, ct, colors)
+    heatmap = yield from _filling_heatmap_node(scene, findings, ct, colors)
     yield "heatmap"
     lobes = _lobes_node(scene, findings, ct)
     yield "lobes"
@@ -180,7 +181,7 @@ def _heatmap_colors(scene: Any, ct: Any) -> Any:
     return node
 
 
-def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
+def _filling_heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Generator[str, None, Any]:
     name = f"{findings.ct.name} lesion map"
     node, new = _result_node(scene, "vtkMRMLScalarVolumeNode", "heatmap", ct, name)
     shown = not new and node.GetDisplayNode() is not None
@@ -190,7 +191,7 @@ def _heatmap_node(scene: Any, findings: Findings, ct: Any, colors: Any) -> Any:
         display.AutoThresholdOff()
         display.SetThreshold(HEATMAP_THRESHOLD, 1.0)
         display.ApplyThresholdOn()
-    fill_volume_node(node, findings.map.astype(np.float32, copy=False), findings.ct)
+    yield from filling_volume_node(node, findings.map.astype(np.float32, copy=False), findings.ct)
     if not shown:
         _add_legend(node)
     return node
@@ -238,7 +239,7 @@ def _segmentation_node(scene: Any, role: str, ct: Any, name: str) -> tuple[Any, 
 
 def _lesion_node(scene: Any, findings: Findings, ct: Any) -> Any:
     node, new = _segmentation_node(scene, "lesion", ct, f"{findings.ct.name} lesion")
-    set_segments(node, findings.lesion != 0, findings.ct, [LESION])
+    set_segments(node, (findings.lesion != 0).view(np.uint8), findings.ct, [LESION])
     if new:
         display = node.GetDisplayNode()
         display.SetVisibility2DFill(False)

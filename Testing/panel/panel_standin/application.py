@@ -84,6 +84,9 @@ def start():
     colors.SetMRMLScene(scene)
     logic.SetColorLogic(colors)
     slicer.mrmlScene = scene
+    crosshair = slicer.vtkMRMLCrosshairNode()  # as qSlicerCoreApplication::setMRMLScene
+    crosshair.SetCrosshairName("default")
+    scene.AddNode(crosshair)
     slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
     kinds = {
         "volumes": slicer.vtkSlicerVolumesLogic,
@@ -192,3 +195,21 @@ def openPanel(module):
     host.enter()
     host.show()
     return host.module
+
+
+def closePanel(widget):
+    """Take a module's widget away, as Slicer does at its end: nothing of it is left that hears of the scene.
+
+    No event loop runs here, and without one Qt keeps for ever what is to be deleted later."""
+    import qt
+    import slicer
+
+    host = widget.parent
+    host.exit()
+    host.module.cleanup()
+    slicer.app.moduleManager().disconnect(
+        "moduleAboutToBeUnloaded(QString)", host.module._onModuleAboutToBeUnloaded
+    )
+    host.deleteLater()
+    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete.value)
+    slicer.app.processEvents()

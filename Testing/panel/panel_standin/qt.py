@@ -6,7 +6,7 @@ import sys
 import types
 from xml.etree import ElementTree
 
-from PySide6 import QtCore, QtGui, QtPrintSupport, QtUiTools, QtWidgets
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from panel_standin import pythonqt
 
@@ -91,7 +91,7 @@ def _keepNone():
 
 def _install():
     _keepNone()
-    for module in (QtCore, QtGui, QtWidgets, QtUiTools, QtPrintSupport):
+    for module in (QtCore, QtGui, QtWidgets, QtUiTools):
         # PySide6 makes its classes when they are first asked for: the module's dictionary does not have them all.
         for name in dir(module):
             if name.startswith("_"):
@@ -101,7 +101,6 @@ def _install():
             if inspect.isclass(value) and issubclass(value, QtCore.QObject):
                 _addProperties(value)
     QtCore.QObject.name = QtCore.QObject.objectName
-    QtGui.QTextDocument.print = QtGui.QTextDocument.print_
     QtCore.QObject.className = lambda self: self.metaObject().className()
     QtCore.QObject.__getattribute__ = _attribute
     pythonqt.guard_values(sys.modules[__name__])

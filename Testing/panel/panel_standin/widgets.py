@@ -1,5 +1,8 @@
 """Stand-ins for the qMRML widgets that the panel uses; ``slicer`` gets them as attributes."""
 
+import typing
+from pathlib import Path
+
 import qt
 import shiboken6
 import slicer
@@ -100,13 +103,9 @@ class qMRMLNodeComboBox(qt.QWidget, _SceneUser):
 
     def setMRMLScene(self, scene):
         self._scene = scene
-        for event in (
-            scene.NodeAddedEvent,
-            scene.NodeRemovedEvent,
-            scene.EndCloseEvent,
-            scene.EndImportEvent,
-        ):
-            scene.AddObserver(event, lambda *_: self.refresh())
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+        tags = [scene.AddObserver(event, lambda *_: self.refresh()) for event in events]
+        self.destroyed.connect(lambda *_: [scene.RemoveObserver(tag) for tag in tags])
         self.refresh()
 
     def refresh(self):
@@ -342,3 +341,46 @@ class qMRMLSegmentEditorWidget(qt.QWidget, _SceneUser):
     maskingSectionVisible = _remembered(bool, "maskingSectionVisible", True)
     undoEnabled = _remembered(bool, "undoEnabled", True)
     unorderedEffectsVisible = _remembered(bool, "unorderedEffectsVisible", True)
+
+
+@_inSlicer
+class qSlicerWebWidget(qt.QWidget):
+    """The browser inside Slicer, as qSlicerWebWidget.cxx has it: it loads and prints in a process of its own and answers
+    by signals, later; what is printed before the page is there is empty. Here the PDF has the page's title alone."""
+
+    loadFinished = Signal(bool)
+    pdfPrintingFinished = Signal(str, bool)
+    printed: typing.ClassVar[list] = []
+    """What was printed: the page's text, and the layout's margins in mm."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._url, self._text = "", ""
+
+    def _load(self, url):
+        self._url, self._text = url, ""
+        qt.QTimer.singleShot(0, self, self._loaded)
+
+    def _loaded(self):
+        file = Path(qt.QUrl(self._url).toLocalFile())
+        if file.is_file():
+            self._text = file.read_text(encoding="utf-8")
+        self.loadFinished.emit(bool(self._text))
+
+    def printToPdf(self, path, layout=None):
+        qt.QTimer.singleShot(0, self, lambda: self._print(path, layout or qt.QPageLayout()))
+
+    def _print(self, path, layout):
+        margins = layout.margins(qt.QPageLayout.Millimeter)
+        self.printed.append(
+            (self._text, [getattr(margins, side)() for side in ("left", "top", "right", "bottom")])
+        )
+        painter, device = qt.QPainter(), qt.QPdfWriter(path)
+        device.setPageLayout(layout)
+        done = painter.begin(device)
+        if done:
+            painter.drawText(500, 500, self._text.partition("<title>")[2].partition("</title>")[0])
+            painter.end()
+        self.pdfPrintingFinished.emit(path, done)
+
+    url = Property(str, lambda self: self._url, _load)
