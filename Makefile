@@ -9,12 +9,15 @@ SHELL := /bin/bash
 export OMP_WAIT_POLICY := PASSIVE
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test test-slicer-python interop mutants torture check format bench screenshots docs docs-test clean install install-test audit
+.PHONY: help demo view test test-browser test-slicer-python interop mutants torture check format bench screenshots \
+  browser-pictures docs docs-test clean install install-test audit
 
 help:
 	@echo "make demo             segment a phantom CT and write demo/"
 	@echo "make demo CT=FILE     the same on a CT of yours"
+	@echo "make view             what dramlesion view needs, in an environment of its own (100 MB)"
 	@echo "make test             run the tests"
+	@echo "make test-browser     the page in Chromium, by mouse and keyboard (apt-get install chromium)"
 	@echo "make test-slicer-python   the tests that need no torch, on the Python of Slicer (3.12)"
 	@echo "make interop          ask nnU-Net, dcmqi, highdicom, MONAI and MONAI Label themselves about what is written for them"
 	@echo "make mutants          put known faults into a copy of the code, and see a test fail with each"
@@ -26,6 +29,7 @@ help:
 	@echo "make docs-test        type what the pages tell people to type"
 	@echo "make bench            time the parts"
 	@echo "make screenshots      picture the panel in each state into Documentation/"
+	@echo "make browser-pictures picture the page of the browser on the demo into Documentation/"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -49,8 +53,19 @@ install-test: $(VENV)/.installed-test
 demo: install
 	$(BIN)/python Scripts/demo.py --out demo $(if $(CT),--ct "$(CT)")
 
+# On top of .venv: slicer-layer-dm asks for another slicer-core than constraints.txt has.
+VIEW := trame-slicer==2.0.0 slicer-layer-dm==2.0.0
+view: $(VENV)/view/.installed
+$(VENV)/view/.installed: $(VENV)/.installed
+	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/view $(VIEW)
+	@touch $@
+
 test: install-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: install-test view
+	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/view $(VIEW) playwright==1.65.2
+	OMP_NUM_THREADS=1 $(VENV)/view/bin/python -m pytest -q -rs Testing/browser
 
 # Slicer's Python is 3.12. Torch (6 GB with its CUDA libraries) is not installed a second time: what asks for it is skipped.
 SLICER_PYTHON ?= python3.12
@@ -118,6 +133,10 @@ docs-test: install-test
 
 screenshots: install-test
 	$(BIN)/python Scripts/screenshots.py
+
+browser-pictures: demo view
+	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/view $(VIEW) playwright==1.65.2
+	$(VENV)/view/bin/python Scripts/browser_pictures.py demo
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -1,5 +1,9 @@
 """The main job on one CT: read, find the lobes, map, refine, segment, quantify, and write everything."""
 
+import contextlib
+import importlib
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,12 +21,15 @@ from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
 from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_edits, read_findings, write_findings
 from DRAMLesionLib.results.lesion_list import lesions_of
+from DRAMLesionLib.results.scene.process import waiting_child
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from DRAMLesionLib.lesions.run_models import CaseModels
 
 
@@ -54,7 +61,11 @@ def segment_case(
     """
     options, watch = replace(options or Options(), **choices), Stopwatch()
     dicom_folder = check_source(source, options.series) if options.dicom_seg else None
-    with _ready_to_find(source, options, models, progress, watch) as find:
+    with (
+        _ready_to_find(source, options, models, progress, watch) as find,
+        waiting_child() if options.with_scene else contextlib.nullcontext() as scene_child,
+    ):
+        _import_meanwhile("DRAMLesionLib.results.report.views")  # with matplotlib, for the report
         # The findings are not held here, so that maps can go as soon as they are written.
         return write_findings(
             find(),
@@ -63,6 +74,7 @@ def segment_case(
             dicom_folder=dicom_folder,
             progress=progress,
             watch=watch,
+            scene_child=scene_child,
         )
 
 
@@ -101,6 +113,7 @@ def segment_to_arrays(
     *,
     models: "CaseModels | None" = None,
     progress: Progress = silent,
+    outline: Callable[["np.ndarray"], None] | None = None,
 ) -> Findings:
     """Segment one CT for another process, which has the CT already and goes on with plain arrays.
 
@@ -110,6 +123,8 @@ def segment_to_arrays(
         options: How to segment; what they say of scene and DICOM does not count here.
         models: Models that are loaded already; None loads those that the options name.
         progress: Told the stage and how much of it is done.
+        outline: Called with the mask, uint8 (z, y, x), before the lesion map is made where the mask does not depend on
+            it.
 
     Returns:
         The findings.
@@ -117,7 +132,7 @@ def segment_to_arrays(
     Raises:
         InputError: Something that was given can't be used; nothing was written.
     """
-    with _ready_to_find(source, options or Options(), models, progress, Stopwatch()) as find:
+    with _ready_to_find(source, options or Options(), models, progress, Stopwatch(), outline=outline) as find:
         findings = find()
         progress("Handing over", 0.0)
         lesions_of(findings)  # handed over, too: to list them would make the other process's window wait
@@ -185,10 +200,14 @@ def _ready_to_find(
     progress: Progress,
     watch: Stopwatch,
     lobes: LobeMap | None = None,
+    outline: Callable[["np.ndarray"], None] | None = None,
 ) -> Iterator[Callable[[], Findings]]:
     """CT read and models loaded: yields what finds the lesions. Lack of memory in the block ends in one line."""
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
+        if _is_image(source):
+            _check_choices(options)
+            _import_meanwhile("DRAMLesionLib.lesions.find")  # with torch, while the CT is unpacked
         ct = source if isinstance(source, Volume) else read_ct(source, series=options.series)
     about = _about(source, options)
     if not options.keep_identifiers:
@@ -206,6 +225,8 @@ def _ready_to_find(
         loaded = models
     device = loaded.device
     how: dict[str, Any] = {"progress": progress, "watch": watch}
+    if outline is not None:
+        how["outline"] = outline
 
     def find() -> Findings:
         if lobes is None:
@@ -218,6 +239,30 @@ def _ready_to_find(
     name = ct.name if isinstance(source, Volume) else str(source)
     with shortage_explained(name, lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
         yield find
+
+
+def _is_image(source: str | Path | Volume) -> bool:
+    """Whether it is a file whose header can be read: most likely the whole of it."""
+    from DRAMLesionLib.images.image_file import read_header
+
+    if isinstance(source, Volume) or not Path(source).is_file():
+        return False
+    try:
+        read_header(source)
+    except InputError:
+        return False
+    return True
+
+
+def _import_meanwhile(module: str) -> None:
+    """Begin to import a module in a thread; who imports it later waits for what is left, and sees what went wrong."""
+
+    def work() -> None:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+    if module not in sys.modules:
+        threading.Thread(target=work, name=f"import {module}").start()
 
 
 def _about(source: str | Path | Volume, options: Options) -> dict[str, Any]:

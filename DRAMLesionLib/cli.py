@@ -13,7 +13,6 @@ import typer
 from DRAMLesionLib import __version__
 from DRAMLesionLib.commands.batch import batch
 from DRAMLesionLib.commands.compare import compare
-from DRAMLesionLib.commands.console import INTERRUPTED, print_json
 from DRAMLesionLib.commands.datalist import datalist
 from DRAMLesionLib.commands.doctor import doctor
 from DRAMLesionLib.commands.evaluate import evaluate
@@ -24,7 +23,9 @@ from DRAMLesionLib.commands.refine import refine
 from DRAMLesionLib.commands.segment import segment
 from DRAMLesionLib.commands.steer import steer
 from DRAMLesionLib.commands.study import study
+from DRAMLesionLib.commands.terminal.console import INTERRUPTED, print_json
 from DRAMLesionLib.commands.train import train
+from DRAMLesionLib.commands.view import view
 from DRAMLesionLib.system.streams import lasting, restart_in_utf8
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ for command in (
     segment,
     steer,
     compare,
+    view,
     batch,
     phantom,
     refine,

@@ -10,12 +10,13 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from DRAMLesionLib.correction.segment.correction import Correction
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import fill_table
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.correct.correction import Correction
 from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import (
     Results,
@@ -30,7 +31,6 @@ from DRAMLesionPanel.results.report_file import printing
 from DRAMLesionPanel.segment.run import SegmentRun, commandOf
 from DRAMLesionPanel.shared.background import inWorker
 from DRAMLesionPanel.shared.child_process import LibraryProcess
-from DRAMLesionPanel.shared.steps import Steps, finish
 from DRAMLesionPanel.shared.worker import Worker
 from DRAMLesionPanel.train.plan import makePlan
 from DRAMLesionPanel.train.run import TrainingRun, discardTraining, resumeTraining, startTraining
@@ -40,7 +40,7 @@ class PanelLogic:
     """Runs segmentations and keeps the corrections of the CTs in the scene."""
 
     def __init__(self) -> None:
-        self._corrections: dict[str, Correction] = {}
+        self._corrections: dict[str, tuple[Results, Correction]] = {}
         self.worker = Worker(slicer.app.temporaryPath)
 
     def startSegmentation(
@@ -113,14 +113,17 @@ class PanelLogic:
         """
         known = self.openCorrection(results)
         if known is None:
-            known = yield from Correction.preparing(results, findings)
-            self._corrections[results.ctNode.GetID()] = known
+            if findings is None:
+                findings = yield from readingFindings(results)
+                yield "findings"
+            known = yield from Correction.preparing(results.lesionSegmentationNode, findings)
+            self._corrections[results.ctNode.GetID()] = (results, known)
         return known
 
     def openCorrection(self, results: Results | None) -> Correction | None:
         """The correction of a CT if it was prepared already."""
-        known = self._corrections.get(results.ctNode.GetID()) if results else None
-        return known if known is not None and known.results == results else None
+        same, known = self._corrections.get(results.ctNode.GetID(), (None, None)) if results else (None, None)
+        return known if same == results else None
 
     def currentFindings(self, results: Results) -> Findings:
         """The results with the user's edits."""
@@ -179,7 +182,7 @@ class PanelLogic:
         if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
             correction.recognise(insideLobes=False)
-            if correction.hasEdits:
+            if correction.has_edits:
                 return (yield from self._carryingOver(correction, findings, ctNode))
             self._corrections.pop(ctNode.GetID())
         return (yield from addingResults(findings, ctNode))
@@ -191,7 +194,7 @@ class PanelLogic:
         try:
             findings = yield from self._ranking(ranking, correction, findings)
             with correction.working():
-                findings = yield from correction.carryingOver(findings, ranking.lobes)
+                findings = yield from correction.carrying_over(findings, ranking.lobes)
                 results = yield from addingResults(findings, ctNode, edited=True)
         except BaseException:
             # Half of it is of the new run: the next one begins with what the scene holds.
@@ -199,7 +202,7 @@ class PanelLogic:
             raise
         finally:
             ranking.end()
-        correction.saveStrokes()
+        correction.save_strokes()
         return results
 
     def _ranking(self, ranking: Ranking, correction: Correction, findings: Findings) -> Steps[Findings]:

@@ -15,8 +15,8 @@ import slicer
 from DRAMLesionLib.lesions.networks.bundle_folders import USER_ENVIRONMENT
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.results.nodes import Results, findResults
-from DRAMLesionPanel.shared.steps import Steps
 
 RECIPE = """
 task: dram

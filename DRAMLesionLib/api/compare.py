@@ -40,9 +40,12 @@ def compare(
         what to look at, and ``save(folder)`` writes page and tables.
 
     Raises:
-        InputError: A date is given twice, a folder lacks something, or two dates do not fit each other.
+        InputError: A date is neither a result nor a folder, or is given twice; a folder lacks something; or two
+            dates do not fit each other.
     """
     dates = (baseline, followup, *more)
+    for number, date in enumerate(dates, 1):
+        _check_kind(date, number)
     results = [date for date in dates if isinstance(date, Result)]
     if len({id(result) for result in results}) < len(results):
         raise InputError("one result is given twice: give each date once, the earliest first")
@@ -50,6 +53,14 @@ def compare(
     check_days(days, len(dates))
     names = [_name(date, number) for number, date in enumerate(dates, 1)]
     return compare_dates(map(_read, dates), names, days, coarser=coarser, progress=progress or silent)
+
+
+def _check_kind(date: object, number: int) -> None:
+    if not isinstance(date, Result | str | Path):
+        raise InputError(
+            f"exam {number}: is a {type(date).__name__}: give a result of segment, or the folder that it was saved to; "
+            "each date on its own, as compare(first, second)"
+        )
 
 
 def _name(date: Result | str | Path, number: int) -> str:

@@ -115,6 +115,17 @@ def numbers_of(kind: str, given: Any) -> tuple[Any, ...] | None:
     return tuple(values)
 
 
+def folder_of(given: Any) -> Path:
+    """The folder for results that was given, or the one that holds some.
+
+    Raises:
+        InputError: It is no path.
+    """
+    if isinstance(given, str | Path):
+        return Path(given)
+    raise InputError(f"folder: is a {type(given).__name__}: give the path of a folder of results")
+
+
 def is_image(given: Any) -> bool:
     """Whether something is a SimpleITK image; SimpleITK is not imported for it."""
     return type(given).__module__.partition(".")[0] == "SimpleITK"

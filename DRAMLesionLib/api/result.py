@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DRAMLesionLib.api.inputs import ct_of, numbers_of, strokes_of
+from DRAMLesionLib.api.inputs import ct_of, folder_of, numbers_of, strokes_of
 from DRAMLesionLib.api.table import Table, table_of
 from DRAMLesionLib.images.paths import is_volume_file
 from DRAMLesionLib.images.volume import to_image, without_identifiers
@@ -206,8 +206,9 @@ class Result:
             The folder.
 
         Raises:
-            InputError: It can't be written.
+            InputError: It is no path, or can't be written.
         """
+        folder = folder_of(folder)
         record = {**self.findings.record, "seconds": dict(self.findings.record.get("seconds", {}))}
         record["warnings"] = list(record.get("warnings", ()))
         results_folder.write_findings(
@@ -218,7 +219,7 @@ class Result:
             with_ct=not self._has_a_file if ct is None else ct,
             progress=progress or silent,
         )
-        return Path(folder)
+        return folder
 
     @classmethod
     def load(cls, folder: str | Path, ct: Any = None, *, series: str | None = None) -> Result:
@@ -235,6 +236,7 @@ class Result:
         Raises:
             InputError: The results are damaged, or the CT is not to be found or another one.
         """
+        folder = folder_of(folder)
         volume = without_identifiers(ct_of(results_folder.ct_of(folder) if ct is None else ct, series))
         findings = results_folder.read_findings(folder, results_folder.known_again(folder, volume))
         results_folder.check_same_ct(folder, findings)

@@ -15,8 +15,9 @@ from scipy import ndimage
 
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import LESION_COLOR, css
-from DRAMLesionLib.results.figures import blend, spread_slices
 from DRAMLesionLib.results.numbers import percent_text
+from DRAMLesionLib.results.report.drawing import blend
+from DRAMLesionLib.results.report.slices import spread_slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

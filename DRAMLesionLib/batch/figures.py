@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.colors import CONSOLIDATION_COLOR, GROUND_GLASS_COLOR
-from DRAMLesionLib.results.figures import DRAM_COLOR, MUTED_COLOR, TEXT_COLOR, new_figure, png_of
+from DRAMLesionLib.results.colors import CONSOLIDATION_COLOR, DRAM_COLOR, GROUND_GLASS_COLOR
+from DRAMLesionLib.results.report.canvas import MUTED_COLOR, TEXT_COLOR, new_figure, png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, MissingLobes, Strict, Who
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import FLAGGED, Debug, Device, Json, MissingLobes, Strict, Who
 from DRAMLesionLib.system.files import check_folder
 from DRAMLesionLib.system.progress import duration
 

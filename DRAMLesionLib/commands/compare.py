@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import FLAGGED, Debug, Device, Json, KeepIdentifiers, Out, Strict
-from DRAMLesionLib.system.files import check_folder
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import FLAGGED, Debug, Device, Json, KeepIdentifiers, Out, Strict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from DRAMLesionLib.followup.comparison import Comparison
+    from DRAMLesionLib.followup.interval import Interval
 
 
 def compare(
@@ -46,26 +46,26 @@ def compare(
 ) -> None:
     """Compare exams of one patient: what changed in each lobe, and what became of each lesion."""
     with Reporter(json, debug) as reporter:
-        check_folder(out)
-        reporter.progress("Starting", 0.0)
+        reporter.begin(out)
         from DRAMLesionLib.followup.page import OUTPUTS, REPORT
-        from DRAMLesionLib.followup.sources import compare_sources
+        from DRAMLesionLib.followup.sources import compare_sources, usual_seconds
         from DRAMLesionLib.lesions.options import Options
 
+        options = Options(model=model, device=device, keep_identifiers=keep_identifiers)
+        reporter.expect(usual_seconds(sources, options, coarser))
         comparison = compare_sources(
             sources,
             out,
             cts=[None if path == "-" else path for path in ct or ()],
             days=_numbers(days),
             coarser=coarser,
-            options=Options(model=model, device=device, keep_identifiers=keep_identifiers),
+            options=options,
             progress=reporter.progress,
         )
         reporter.result({"out": str(out), **comparison.summary})
         if not json:
             print_changes(comparison, reporter.console)
-            for flag in comparison.flags:
-                reporter.note(f"Look: {flag.sentence}: {flag.remedy}")
+            reporter.look(comparison.flags)
             reporter.note(f"Comparison in {out}: {', '.join(OUTPUTS)}")
             reporter.note(f"Start with {out / REPORT}")
         if strict and comparison.flags:
@@ -79,6 +79,29 @@ def _numbers(text: str | None) -> list[float]:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError as error:
         raise InputError(f"--days {text}: not numbers with commas between: give such as 0,14") from error
+
+
+def certainty_lines(interval: "Interval") -> list[str]:
+    """Which regions changed for certain, and what of the change the densities confirm; nothing where it is not known."""
+    from DRAMLesionLib.followup.changes import UNCERTAIN
+    from DRAMLesionLib.followup.words import range_text, signed_ml_text
+
+    lines = []
+    told = [change for change in interval.regions if change.verdict is not None]
+    if told:
+        certain = [
+            f"{one.key} {one.verdict} ({range_text(one.points_low, one.points_high)} points)"
+            for one in told
+            if one.verdict != UNCERTAIN
+        ]
+        lines.append(f"Beyond their ranges: {', '.join(certain) or f'none, {UNCERTAIN}'}.")
+    total = interval.total
+    if total.gained_ml is not None and total.lost_ml is not None:
+        lines.append(
+            f"By density: {signed_ml_text(total.gained_ml)} mL where the lung became denser, "
+            f"{signed_ml_text(-total.lost_ml)} mL where less dense."
+        )
+    return lines
 
 
 def print_changes(comparison: "Comparison", console: "Console") -> None:
@@ -115,6 +138,8 @@ def print_changes(comparison: "Comparison", console: "Console") -> None:
                 end_section=place in (4, 6),
             )
         console.print(table)
+        for line in certainty_lines(interval):
+            console.print(Text(line))
         kinds = ", ".join(f"{count} {kind}" for kind, count in interval.counts().items() if count)
         console.print(Text(f"Lesions: {kinds or 'none'}."))
     console.print(Text(f"{RESEARCH_USE}."))

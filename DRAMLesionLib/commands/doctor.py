@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import DRAMLesionLib
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import Debug, Json
 from DRAMLesionLib.system.interrupted_install import interrupted
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.requirements import PACKAGES, Environment, requirement, state_of_packages
@@ -31,6 +31,7 @@ OPTIONAL = {
     "highdicom": ("highdicom", "writes DICOM Segmentations and reports"),
     "onnxruntime": ("onnxruntime", "runs exported networks"),
     "onnxscript": ("onnxscript", "exports networks as ONNX"),
+    "trame-slicer": ("trame_slicer", "shows results in the browser: the command view"),
 }
 
 
@@ -120,7 +121,7 @@ def print_examination(examination: dict[str, Any], console: "Console") -> None:
     for name, installed in examination["packages"].items():
         table.add_row(name, "[red]missing[/red]" if installed is None else installed or "unknown version", "")
     for name, installed in examination["optional"].items():
-        note = OPTIONAL[name][1] if installed else f"{OPTIONAL[name][1]}: {install_command(name)}"
+        note = OPTIONAL[name][1] if installed else f"{OPTIONAL[name][1]}: {_how_to_get(name)}"
         table.add_row(name, installed or "not installed", escape(f"optional: {note}"))
     memory = examination["memory_gib"]
     table.add_row("memory", f"{memory} GiB" if memory else "unknown", "")
@@ -134,6 +135,15 @@ def print_examination(examination: dict[str, Any], console: "Console") -> None:
         console.print(f"Problem: {problem}", markup=False)
     if not examination["problems"]:
         console.print("All that is needed is here.")
+
+
+def _how_to_get(package: str) -> str:
+    if package != "trame-slicer":
+        return install_command(package)
+    from DRAMLesionLib.view.available import HOW, python_beside
+
+    beside = python_beside()
+    return f"is in an environment of its own, {beside}" if beside else HOW
 
 
 def _version(package: str) -> str | None:

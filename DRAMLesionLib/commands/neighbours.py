@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json, MissingLobes, Out
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import Debug, Json, MissingLobes, Out
 from DRAMLesionLib.system.files import check_folder, check_output_file
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers, MissingLobes
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import Debug, Json, KeepIdentifiers, MissingLobes
 from DRAMLesionLib.system.files import check_folder
 
 

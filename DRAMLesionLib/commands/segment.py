@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import (
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import (
     FLAGGED,
     Debug,
     Device,
@@ -22,7 +22,6 @@ from DRAMLesionLib.commands.options import (
     Who,
     reading_of,
 )
-from DRAMLesionLib.system.files import check_folder
 
 
 def segment(
@@ -63,8 +62,7 @@ def segment(
 ) -> None:
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
-        check_folder(out)
-        reporter.progress("Starting", 0.0)
+        reporter.begin(out)
         from DRAMLesionLib.lesions.options import Options
 
         options = Options(
@@ -95,8 +93,7 @@ def segment(
         reporter.result({"out": str(out), **summary(findings)})
         if not json:
             print_table(findings, reporter.console)
-            for flag in flags_of(findings.record):
-                reporter.note(f"Look: {flag.sentence}: {flag.remedy}")
+            reporter.look(flags_of(findings.record))
             for warning in warnings_of(findings):
                 reporter.note(f"Note: {warning}")
             if not handover:

@@ -5,9 +5,16 @@ from typing import Annotated
 
 import typer
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.options import Debug, Json, KeepIdentifiers, Percent, Score, Who, reading_of
-from DRAMLesionLib.system.files import check_folder
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.options import (
+    Debug,
+    Json,
+    KeepIdentifiers,
+    Percent,
+    Score,
+    Who,
+    reading_of,
+)
 
 
 def steer(
@@ -35,8 +42,7 @@ def steer(
             from DRAMLesionLib.system.errors import InputError
 
             raise InputError("no lobe has a number: give --percent or --score, such as --score 2,4,-,1,4")
-        check_folder(results)
-        reporter.progress("Starting", 0.0)
+        reporter.begin(results)
         from DRAMLesionLib.lesions.options import Options
 
         reporter.expect(Options(with_scene=not no_scene).seconds_after({"Steering the mask": 3.0}))

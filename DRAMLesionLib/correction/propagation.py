@@ -221,7 +221,7 @@ def _features(patch: Patch, settings: Propagation, voxels: np.ndarray) -> np.nda
 
 
 def _smoothed_hu(patch: Patch, sigma_mm: float, places: tuple[np.ndarray, ...]) -> np.ndarray:
-    """float32 (voxels,): HU smoothed inside the lungs, at indices (z, y, x); nothing is looked at that is too far away.
+    """float32 (voxels,): HU smoothed inside the lungs, at indices (z, y, x); nothing further away is looked at.
 
     Voxels that are much smaller than sigma are taken together in blocks of at most half of it: what is left of the
     smoothing does the rest.

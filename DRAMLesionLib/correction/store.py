@@ -100,25 +100,33 @@ class Store:
         Raises:
             OSError: It can't be written; the journal is then as it was before.
         """
-        size = (
-            self.journal.stat().st_size
-        )  # the journal must be there: a vanished folder is an error, not a new file
-        with self.journal.open("r+b") as file:
-            file.seek(size)
-            try:
-                file.write(_line(record))
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    file.truncate(size)
-                raise
+        append_record(self.journal, record)
 
     def _remove_others(self, volumes_name: str) -> None:
         for pattern in ("volumes-*.npz", "journal-*.jsonl"):
             for path in self.directory.glob(pattern):
                 if path.name not in (volumes_name, self.journal.name):
                     path.unlink(missing_ok=True)
+
+
+def append_record(journal: Path, record: dict[str, Any]) -> None:
+    """Add a record to a journal that is there; it is on the disk when this returns.
+
+    Raises:
+        OSError: It can't be written; the journal is then as it was before.
+    """
+    # The journal must be there: a vanished folder is an error, not a new file.
+    size = journal.stat().st_size
+    with journal.open("r+b") as file:
+        file.seek(size)
+        try:
+            file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
 
 
 def read_header(directory: str | Path) -> dict[str, Any] | None:
@@ -192,7 +200,7 @@ def read_session(directory: str | Path) -> Saved:
     journal = directory / header["journal"]
     if not journal.is_file():
         raise InputError(f"{journal}: is missing: restore the folder from a backup")
-    return Saved(header, volumes, list(_read_journal(journal)), Store(directory, header["generation"]))
+    return Saved(header, volumes, list(read_journal(journal)), Store(directory, header["generation"]))
 
 
 def _read_volumes(path: Path) -> dict[str, np.ndarray]:
@@ -216,8 +224,12 @@ def _line(record: dict[str, Any]) -> bytes:
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
-def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The records; a last line that is torn (no end, or not what its checksum says) is cut off the file."""
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """A journal's records; a last line that is torn (no end, or not what its checksum says) is cut off the file.
+
+    Raises:
+        InputError: A line before the last one is damaged.
+    """
     data = path.read_bytes()
     position = number = 0
     while position < len(data):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.lesions.quality import Flag
-from DRAMLesionLib.lesions.quantify import Region
+from DRAMLesionLib.lesions.quantify import Quantification, Region
+from DRAMLesionLib.lungs.lobes import LOBES
 
+MORE, LESS, UNCERTAIN = VERDICTS = ("more", "less", "no certain change")
+"""What is said of a region's change: it is above or below 0 with its whole range, or it is not."""
 MOST_LUNG_CHANGE = 0.25
 """Change of a lung's volume, as a part of the larger: more, and another breath explains part of a change in percent."""
 LEAST_CORRELATION = 0.55
@@ -25,10 +29,19 @@ class RegionChange:
     Attributes:
         before: At the earlier date.
         after: At the later date.
+        gained_ml: Lesion of the later date alone where the lung became denser, in mL of the earlier date's lungs; see
+            :mod:`DRAMLesionLib.followup.density`. None where it was not measured.
+        lost_ml: Lesion of the earlier date alone where the lung became less dense, in the same mL.
+        points_low: Lower end of the range of :attr:`change_points`; None where the percentages have no ranges.
+        points_high: Upper end.
     """
 
     before: Region
     after: Region
+    gained_ml: float | None = None
+    lost_ml: float | None = None
+    points_low: float | None = None
+    points_high: float | None = None
 
     @property
     def key(self) -> str:
@@ -60,24 +73,82 @@ class RegionChange:
         return self.after.volume_ml - self.before.volume_ml
 
     @property
-    def beyond_ranges(self) -> bool | None:
-        """Whether the ranges of the two percentages are apart; None where one of them has none."""
-        ends = (
-            self.before.percent_low,
-            self.before.percent_high,
-            self.after.percent_low,
-            self.after.percent_high,
-        )
-        if None in ends:
+    def confirmed_ml(self) -> float | None:
+        """Gained minus lost lesion in mL: the change that the densities confirm; None where it was not measured."""
+        if self.gained_ml is None or self.lost_ml is None:
             return None
-        low, high, later_low, later_high = (float(end or 0.0) for end in ends)
-        return later_low > high or later_high < low
+        return self.gained_ml - self.lost_ml
+
+    @property
+    def verdict(self) -> str | None:
+        """One of :data:`VERDICTS`: whether the percentage has changed beyond its range; None where it has none."""
+        if self.points_low is None or self.points_high is None:
+            return None
+        if self.points_low > 0:
+            return MORE
+        return LESS if self.points_high < 0 else UNCERTAIN
 
 
-def changes_between(before: Exam, after: Exam) -> tuple[RegionChange, ...]:
-    """The changes of all regions, in the order of the table."""
-    pairs = zip(before.quantification.regions, after.quantification.regions, strict=True)
-    return tuple(RegionChange(one, other) for one, other in pairs)
+def changes_between(
+    before: Exam, after: Exam, confirmed: Mapping[str, tuple[float, float]] | None = None
+) -> tuple[RegionChange, ...]:
+    """The changes of all regions, in the order of the table.
+
+    Args:
+        before: The earlier exam.
+        after: The later exam.
+        confirmed: By a region's key, what it gained and lost in mL by the densities; None: not measured.
+    """
+    changes = []
+    pairs = list(zip(before.quantification.regions, after.quantification.regions, strict=True))
+    for one, other in pairs:
+        gained, lost = (confirmed or {}).get(other.key, (None, None))
+        parts = [pair for pair in pairs[: len(LOBES)] if _holds(other.key, pair[1].key)]
+        low, high = _range_of_change(one, other, parts)
+        changes.append(RegionChange(one, other, gained, lost, low, high))
+    return tuple(changes)
+
+
+def total_range(table: Quantification) -> tuple[float, float] | None:
+    """The range of the percentage of both lungs, as if the lobes' errors were equal ones; None where a lobe has none."""
+    spread = _spread(table.total, table.lobes)
+    if spread is None or table.total.percent is None:
+        return None
+    return table.total.percent - spread[0], table.total.percent + spread[1]
+
+
+def _holds(region: str, lobe: str) -> bool:
+    sides = {one.abbreviation: one.side for one in LOBES}
+    return region in (lobe, sides[lobe], "total")
+
+
+def _range_of_change(
+    before: Region, after: Region, lobes: Sequence[tuple[Region, Region]]
+) -> tuple[float | None, float | None]:
+    """The range of a change in points: errors of the two dates add as independent ones do, those of lobes at one date
+    as equal ones. Both are on the safe side: a method errs alike on alike CTs, and less alike on unlike lobes."""
+    if before.percent is None or after.percent is None:
+        return None, None
+    spread = [_spread(before, [pair[0] for pair in lobes]), _spread(after, [pair[1] for pair in lobes])]
+    if None in spread:
+        return None, None
+    (below, above), (later_below, later_above) = (one for one in spread if one is not None)
+    change = after.percent - before.percent
+    return change - hypot(later_below, above), change + hypot(later_above, below)
+
+
+def _spread(region: Region, lobes: Sequence[Region]) -> tuple[float, float] | None:
+    """How far the range of a region's percentage reaches below and above it, in points; None where a lobe has none."""
+    below = above = 0.0
+    for lobe in lobes:
+        if lobe.percent is None:
+            continue
+        if lobe.percent_low is None or lobe.percent_high is None:
+            return None
+        share = lobe.volume_ml / region.volume_ml
+        below += share * max(0.0, lobe.percent - lobe.percent_low)
+        above += share * max(0.0, lobe.percent_high - lobe.percent)
+    return below, above
 
 
 def flags_between(before: Exam, after: Exam, correlation: float, inverse_error_mm: float) -> tuple[Flag, ...]:

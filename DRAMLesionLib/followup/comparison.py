@@ -12,8 +12,9 @@ import numpy as np
 
 from DRAMLesionLib.followup import page, tables
 from DRAMLesionLib.followup.exam import Exam, Images, read_exam
-from DRAMLesionLib.followup.interval import Interval, compare_exams
+from DRAMLesionLib.followup.interval import MATCHING_LESIONS, MATCHING_SLICES, Interval, compare_exams
 from DRAMLesionLib.followup.matching import KINDS
+from DRAMLesionLib.followup.registration import REGISTERING
 from DRAMLesionLib.lesions.quality import Flag
 from DRAMLesionLib.results.folder import SUMMARY, is_results
 from DRAMLesionLib.system.errors import InputError
@@ -144,17 +145,47 @@ def compare_dates(
     exams: list[Exam] = []
     intervals: list[Interval] = []
     earlier: Images | None = None
-    progress("Reading the results", 0.0)
+    progress(_reading(1), 0.0)
     for number, (exam, images) in enumerate(dates):
-        progress("Reading the results", (number + 1) / len(names))
-        exams.append(replace(exam, days=float(days[number]) if days else None))
+        progress(_reading(number + 1), 1.0)
+        exams.append(replace(exam, days=float(days[number]) if len(days) else None))
         if earlier is not None:
             pair = (names[number - 1], names[number])
+
+            def told(stage: str, fraction: float, number: int = number) -> None:
+                progress(_of_interval(stage, number), fraction)
+
             intervals.append(
-                compare_exams(exams[-2:], (earlier, images), pair, coarser=coarser, progress=progress)
+                compare_exams(exams[-2:], (earlier, images), pair, coarser=coarser, progress=told)
             )
         earlier = images
+        if number + 1 < len(names):
+            progress(_reading(number + 2), 0.0)
     return Comparison(tuple(exams), tuple(intervals))
+
+
+def comparing_seconds(count: int, coarser: float = 1.0) -> dict[str, float]:
+    """The stages of comparing exams that are there, in their order, and the seconds that each usually takes.
+
+    Args:
+        count: How many exams.
+        coarser: Factor on the voxel sizes of the registration.
+    """
+    stages = {_reading(1): 1.5}
+    for number in range(1, count):
+        stages |= {_reading(number + 1): 1.5, _of_interval(REGISTERING, number): 17.0 / coarser**2.6}
+        stages |= {_of_interval(MATCHING_LESIONS, number): 1.5, _of_interval(MATCHING_SLICES, number): 0.5}
+    return stages
+
+
+def _reading(number: int) -> str:
+    """``number`` counts exams from 1."""
+    return f"Reading the results of exam {number}"
+
+
+def _of_interval(stage: str, number: int) -> str:
+    """What a stage between exam ``number`` and the next one is called; ``number`` counts from 1."""
+    return f"{stage} of exams {number} and {number + 1}"
 
 
 def check_distinct(folders: Sequence[str | Path]) -> None:
@@ -177,7 +208,9 @@ def check_days(days: Sequence[float], count: int) -> None:
     Raises:
         InputError: There is not one for each exam, or they do not rise.
     """
-    if not days:
+    if not isinstance(days, Sequence | np.ndarray):
+        raise InputError(f"days {days}: give one for each of the {count} exams, rising, such as 0,14")
+    if not len(days):
         return
     rising = all(later > earlier for earlier, later in pairwise(days))
     if len(days) != count or not rising or not np.isfinite(days).all():

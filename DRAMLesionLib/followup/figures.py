@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from DRAMLesionLib.followup.changes import total_range
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED, Level
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import LESION_COLOR, css
-from DRAMLesionLib.results.figures import DPI, MUTED_COLOR, TEXT_COLOR, blend, new_figure, png_of
+from DRAMLesionLib.results.report.canvas import DPI, MUTED_COLOR, TEXT_COLOR, new_figure, png_of
+from DRAMLesionLib.results.report.drawing import blend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +119,7 @@ def _write(axes: Axes, x: float, y: float, text: str, ha: str, va: str) -> None:
 
 
 def course_chart(exams: Sequence[Exam]) -> bytes:
-    """A PNG of the course: percent of each lobe and of both lungs at each date.
+    """A PNG of the course: percent of each lobe and of both lungs at each date, with the range of the latter in grey.
 
     Two dates are joined by lines as more are; the horizontal axis is in days where they are known.
     """
@@ -133,6 +135,10 @@ def course_chart(exams: Sequence[Exam]) -> bytes:
         line = "both lungs" if key == "total" else key
         look: dict[str, Any] = {"markeredgecolor": "#55606d", "markeredgewidth": 0.5, "markersize": 6}
         axes.plot(places, percent, color=css(color), marker=marker, linewidth=thick, label=line, **look)
+    ends = [total_range(exam.quantification) for exam in exams]
+    if None not in ends:
+        low, high = np.array(ends, dtype=float).T
+        axes.fill_between(places, low, high, color="#1f2933", alpha=0.12, linewidth=0, zorder=0.6)
     top = max(2.0, *(region.percent or 0.0 for exam in exams for region in exam.quantification.regions))
     axes.set_ylim(0.0, min(104.0, 1.1 * top))
     for edge in SCORE_EDGES:

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DRAMLesionLib.followup.changes import RegionChange, changes_between, flags_between
+from DRAMLesionLib.followup.density import DensityChange, density_change
 from DRAMLesionLib.followup.exam import Exam, Images
 from DRAMLesionLib.followup.levels import Level, matched_levels
 from DRAMLesionLib.followup.matching import KINDS, LesionChange, find_lesions, match_lesions
 from DRAMLesionLib.followup.registration import Quality, Registration, grid_about, register_lungs
 from DRAMLesionLib.lesions.quality import Flag
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.progress import Progress, silent
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+MATCHING_LESIONS, MATCHING_SLICES = "Matching the lesions", "Matching the slices"
+"""Stages that are told."""
 MATCHING_MM = 2.0
 """Voxel size of the grid on which lesions of two dates are matched."""
 
@@ -32,6 +36,7 @@ class Interval:
         lesions: What became of the lesions.
         small: Number and volume (mL) of lesions too small to be followed, of the earlier and of the later exam.
         registration: How well the lungs lie on each other.
+        density_limit_hu: What counts as a change of density, in HU: see :mod:`DRAMLesionLib.followup.density`.
         flags: What should be looked at before the changes are used.
         levels: Matched slices, for pictures.
     """
@@ -40,6 +45,7 @@ class Interval:
     lesions: tuple[LesionChange, ...]
     small: tuple[tuple[int, float], tuple[int, float]]
     registration: Quality
+    density_limit_hu: float
     flags: tuple[Flag, ...]
     levels: tuple[Level, ...]
 
@@ -76,26 +82,43 @@ def compare_exams(
     """
     before, after = images
     registration = register_lungs(before, after, names, coarser=coarser, progress=progress)
-    progress("Matching the lesions", 0.0)
+    progress(MATCHING_LESIONS, 0.0)
     grid = grid_about(before, MATCHING_MM)
     labels, lesions, small = zip(*(find_lesions(one) for one in images), strict=True)
     placed = _on_grid(images, labels, grid, registration)
     spacing = grid.GetSpacing()[::-1]
     covered = _covered(images, grid, registration)
-    changes = match_lesions(*placed, spacing, lesions, covered)
+    masks = tuple(one > 0 for one in _on_grid(images, [one.lesion for one in images], grid, registration))
+    lobes = _on_grid((before, before), (before.lobes, before.lobes), grid, None)[0]
+    shown = (masks[0] | masks[1], lobes > 0)
+    density = density_change(images, registration.forward, grid, shown[0])
+    changes = match_lesions(*placed, spacing, lesions, covered, (density.denser, density.less_dense))
     quality = registration.quality
-    progress("Matching the slices", 0.0)
-    masks = _on_grid(images, tuple(one.lesion for one in images), grid, registration)
-    lungs = _on_grid((before, before), (before.lobes, before.lobes), grid, None)[0] > 0
-    shown = ((masks[0] > 0) | (masks[1] > 0), lungs)
+    progress(MATCHING_SLICES, 0.0)
     return Interval(
-        regions=changes_between(exams[0], exams[1]),
+        regions=changes_between(exams[0], exams[1], _confirmed(density, masks, lobes, MATCHING_MM**3 / 1000)),
         lesions=changes,
+        density_limit_hu=density.limit_hu,
         small=small,
         registration=quality,
         flags=flags_between(exams[0], exams[1], quality.correlation, quality.inverse_error_mm_95),
         levels=matched_levels(before, after, registration.forward, grid, shown),
     )
+
+
+def _confirmed(
+    density: DensityChange, masks: Sequence[np.ndarray], lobes: np.ndarray, voxel_ml: float
+) -> dict[str, tuple[float, float]]:
+    """By a region's key the mL that it gained and lost: lesion of one date alone where the density changed likewise."""
+    gained, lost = (
+        np.bincount(lobes[there].ravel(), minlength=len(LOBES) + 1) * voxel_ml
+        for there in (masks[1] & ~masks[0] & density.denser, masks[0] & ~masks[1] & density.less_dense)
+    )
+    found = {}
+    for key in (*(lobe.abbreviation for lobe in LOBES), "left", "right", "total"):
+        values = [lobe.value for lobe in LOBES if key in (lobe.abbreviation, lobe.side, "total")]
+        found[key] = (float(gained[values].sum()), float(lost[values].sum()))
+    return found
 
 
 def _on_grid(

@@ -64,7 +64,7 @@ def matched_levels(
         shown: bool (z, y, x) on that grid: where either date has lesion, and the lungs of the earlier exam.
         counts: How many axial and coronal levels at most.
     """
-    from DRAMLesionLib.results.figures import spread_slices
+    from DRAMLesionLib.results.report.slices import spread_slices
 
     to_index = np.linalg.inv(before.matrix)
     levels = []

@@ -10,6 +10,8 @@ The rules and their numbers:
   group's volume at their date are counted: a crumb beside a large lesion is no part.
 * Else **grown** or **shrunk** when the volume changes by more than :data:`LEAST_CHANGE` and :data:`LEAST_ML`; else
   **stable**.
+* **uncertain**: found at one date only, and in more than half of it the density is as it was at the other one. The masks
+  differ, the lung does not: see :mod:`DRAMLesionLib.followup.density`.
 * **not covered**: alone in its group, and less than half of it lies inside the other CT's field of view.
 """
 
@@ -24,7 +26,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from DRAMLesionLib.followup.exam import Images
-from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results import lesion_list
 
 TOLERANCE_MM = 4.0
@@ -41,7 +42,7 @@ LEAST_ML = lesion_list.LEAST_ML
 """Smaller lesions (a ball of 5.8 mm) are counted in the volumes, not followed one by one: two voxels of the registration
 across, they come and go with noise and slice thickness."""
 
-KINDS = ("new", "grown", "merged", "split", "stable", "shrunk", "resolved", "not covered")
+KINDS = ("new", "grown", "merged", "split", "stable", "shrunk", "resolved", "uncertain", "not covered")
 """What can become of a lesion."""
 
 
@@ -137,11 +138,8 @@ def _voxel(part: np.ndarray, box: tuple[slice, ...], images: Images) -> tuple[in
 def _pieces(images: Images) -> tuple[np.ndarray, int]:
     """Connected components of the lesion in each lung: int32 (z, y, x), and how many."""
     pieces, count = np.zeros(images.lesion.shape, np.int32), 0
-    for side in ("left", "right"):
-        lung = np.isin(images.lobes, [lobe.value for lobe in LOBES if lobe.side == side])
-        own, found = ndimage.label(images.lesion & lung, structure=np.ones((3, 3, 3)))
-        there = own > 0
-        pieces[there] = own[there] + count
+    for _side, box, own, found in lesion_list.lung_pieces(images.lobes, images.lesion):
+        pieces[box] += np.where(own > 0, own + count, 0)
         count += found
     return pieces, count
 
@@ -152,6 +150,7 @@ def match_lesions(
     spacing_mm: Sequence[float],
     lesions: tuple[Sequence[Lesion], Sequence[Lesion]],
     covered: tuple[np.ndarray, np.ndarray] | None = None,
+    changed: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[LesionChange, ...]:
     """Group the lesions of two dates, and say what became of each group.
 
@@ -161,6 +160,7 @@ def match_lesions(
         spacing_mm: Voxel size (z, y, x) of that grid.
         lesions: The lesions of the earlier and of the later date, in the order of their numbers.
         covered: bool (z, y, x): inside the field of view of the earlier and of the later CT; None: everywhere.
+        changed: bool (z, y, x): where the lung became denser, and where less dense; None: not measured.
 
     Returns:
         The groups, in the order of :data:`KINDS`, the largest of a kind first.
@@ -171,21 +171,24 @@ def match_lesions(
     rows, columns = links[:, 0] - 1, links[:, 1] - 1 + len(first)
     graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(size, size))
     count, group_of = connected_components(graph, directed=False) if size else (0, np.zeros(0, int))
-    seen = [np.ones(len(first) + 1), np.ones(len(second) + 1)]
-    if covered is not None:
-        seen = [
-            _covered_share(before, covered[1], len(first)),
-            _covered_share(after, covered[0], len(second)),
-        ]
+    seen, sure = (
+        [np.ones(len(first) + 1), np.ones(len(second) + 1)]
+        if there is None
+        else [_share(before, there[1], len(first)), _share(after, there[0], len(second))]
+        for there in (covered, changed)
+    )
     changes = []
     for group in range(count):
         mine = tuple(one for one, where in zip(first, group_of, strict=False) if where == group)
         its = tuple(one for one, where in zip(second, group_of[len(first) :], strict=True) if where == group)
-        alone = [seen[0][one.number] for one in mine if not its] + [
-            seen[1][one.number] for one in its if not mine
-        ]
-        outside = bool(alone) and max(alone) < 0.5
-        changes.append(LesionChange("not covered" if outside else kind_of(mine, its), mine, its))
+        kind = kind_of(mine, its)
+        if not mine or not its:  # one lesion, since lesions of one date are never linked
+            date, number = (0, mine[0].number) if mine else (1, its[0].number)
+            if seen[date][number] < 0.5:
+                kind = "not covered"
+            elif sure[date][number] < 0.5:
+                kind = "uncertain"
+        changes.append(LesionChange(kind, mine, its))
     return tuple(sorted(changes, key=lambda one: (KINDS.index(one.kind), -max(one.before_ml, one.after_ml))))
 
 
@@ -242,8 +245,8 @@ def _spread(labels: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     return np.where(distance <= TOLERANCE_MM, labels[tuple(nearest)], 0)
 
 
-def _covered_share(labels: np.ndarray, covered: np.ndarray, count: int) -> np.ndarray:
-    """Per number the part of a lesion that is covered, 0..1; 0 for one that has no voxel on the grid."""
+def _share(labels: np.ndarray, where: np.ndarray, count: int) -> np.ndarray:
+    """Per number the part of a lesion that lies there, 0..1; 0 for one that has no voxel on the grid."""
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    inside = np.bincount(labels[covered], minlength=count + 1)
+    inside = np.bincount(labels[where], minlength=count + 1)
     return inside / np.maximum(sizes, 1)

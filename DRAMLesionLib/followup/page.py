@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.followup import changes, matching, registration
+from DRAMLesionLib.followup import changes, density, matching, registration
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.followup.interval import Interval
 from DRAMLesionLib.followup.tables import (
@@ -19,7 +19,7 @@ from DRAMLesionLib.followup.tables import (
     lesion_rows,
     summary,
 )
-from DRAMLesionLib.followup.words import exam_name, signed_ml_text, signed_text, whole_text
+from DRAMLesionLib.followup.words import exam_name, range_text, signed_ml_text, signed_text, whole_text
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.results.pages import render_page
@@ -69,10 +69,17 @@ def page_text(exams: Sequence[Exam], intervals: Sequence[Interval]) -> str:
         ],
         "rules": matching,
         "limits": registration,
+        "density": density,
         "most_lung_change": changes.MOST_LUNG_CHANGE,
+        "ranged": all(changes.total_range(exam.quantification) for exam in exams),
         "approximate": any(exam.approximate for exam in exams),
     }
-    filters = {"signed": signed_text, "signed_ml": signed_ml_text, "whole": whole_text}
+    filters: dict[str, Callable[..., str]] = {
+        "signed": signed_text,
+        "signed_ml": signed_ml_text,
+        "whole": whole_text,
+        "span": range_text,
+    }
     return render_page("followup.html.j2", values, filters)
 
 
@@ -92,7 +99,9 @@ def _interval(exams: Sequence[Exam], intervals: Sequence[Interval], number: int)
         "small": interval.small,
         "quality": interval.registration,
         "flags": interval.flags,
-        "ranged": any(change.beyond_ranges is not None for change in interval.regions),
+        "ranged": any(change.verdict is not None for change in interval.regions),
+        "confirmed": interval.total.confirmed_ml is not None,
+        "limit_hu": interval.density_limit_hu,
         "picture": _levels(interval, names, figures.levels_picture),
     }
 

@@ -23,6 +23,8 @@ from DRAMLesionLib.system.progress import Progress, silent
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+REGISTERING = "Registering the lungs"
+"""The stage that is told."""
 SHAPE_MM, CONTENTS_MM = 4.0, 3.0
 """Voxel size of the two steps."""
 LEAST_DICE = 0.90
@@ -112,9 +114,9 @@ def register_lungs(
     done = iter(range(1, steps + 1))
 
     def step() -> None:
-        progress("Registering the lungs", next(done) / steps)
+        progress(REGISTERING, next(done) / steps)
 
-    progress("Registering the lungs", 0.0)
+    progress(REGISTERING, 0.0)
     forward, affine_dice, stretch = _one_way(one, other, step)
     if affine_dice < LEAST_AFFINE_DICE or stretch > MOST_STRETCH:
         raise InputError(
@@ -154,7 +156,7 @@ class _Lungs:
 
         self.images = images
         lung = images.lobes > 0
-        share = _binned(images.image(lung.astype(np.float32)), CONTENTS_MM * coarser)
+        share = binned(images.image(lung.astype(np.float32)), CONTENTS_MM * coarser)
         self.shape_grid = grid_about(images, SHAPE_MM * coarser)
         self.contents_grid = grid_about(images, CONTENTS_MM * coarser)
         on_shape = sitk.Resample(share, self.shape_grid, sitk.Transform(), sitk.sitkLinear, 0.0)
@@ -165,13 +167,13 @@ class _Lungs:
             sitk.Clamp(distance, lowerBound=-_CLIP_MM, upperBound=_CLIP_MM), sitk.sitkFloat32
         )
         self.mask = sitk.Resample(share, self.contents_grid, sitk.Transform(), sitk.sitkLinear, 0.0) > 0.5
-        contents = _binned(images.image(_healthy(images, lung)), CONTENTS_MM * coarser)
+        contents = binned(images.image(_healthy(images, lung)), CONTENTS_MM * coarser)
         self.contents = sitk.Resample(
             contents, self.contents_grid, sitk.Transform(), sitk.sitkLinear, _OUTSIDE_HU
         )
         self.lesion = (
             sitk.Resample(
-                _binned(images.image(images.lesion.astype(np.float32)), CONTENTS_MM * coarser),
+                binned(images.image(images.lesion.astype(np.float32)), CONTENTS_MM * coarser),
                 self.contents_grid,
                 sitk.Transform(),
                 sitk.sitkLinear,
@@ -217,7 +219,7 @@ def grid_about(images: Images, step_mm: float) -> sitk.Image:
     return grid
 
 
-def _binned(image: sitk.Image, step_mm: float) -> sitk.Image:
+def binned(image: sitk.Image, step_mm: float) -> sitk.Image:
     """Means of whole voxels, about as large as those of the grid that comes next: nothing finer is left to be missed."""
     import SimpleITK as sitk
 
@@ -300,7 +302,7 @@ def _demons(
     import SimpleITK as sitk
 
     for factor, count in levels:
-        one, other = (_binned(image, factor * image.GetSpacing()[0]) for image in (fixed, moving))
+        one, other = (binned(image, factor * image.GetSpacing()[0]) for image in (fixed, moving))
         demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetNumberOfThreads(WORK_UNITS)
         demons.SetNumberOfIterations(count)

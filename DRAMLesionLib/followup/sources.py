@@ -7,12 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from DRAMLesionLib.case import segment_case
-from DRAMLesionLib.followup.comparison import Comparison, check_days, check_distinct, check_out, compare
+from DRAMLesionLib.followup.comparison import (
+    Comparison,
+    check_days,
+    check_distinct,
+    check_out,
+    compare,
+    comparing_seconds,
+)
 from DRAMLesionLib.images.paths import exists
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.results.folder import is_results, results_in
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
+
+_WRITING = "Writing the comparison"
 
 
 def compare_sources(
@@ -45,7 +54,7 @@ def compare_sources(
     check_out(out)
     check_distinct(sources)
     check_days(days, len(sources))
-    options = replace(options or Options(), with_scene=False, dicom_seg=False)
+    options = _without_scene(options or Options())
     places = list(cts) or [None] * len(sources)
     if len(places) != len(sources):
         raise InputError(f"{len(places)} CTs for {len(sources)} exams: give one for each, in order")
@@ -60,7 +69,7 @@ def compare_sources(
         folder = _own_folder(Path(out), number)
 
         def told(stage: str, fraction: float, number: int = number) -> None:
-            progress(f"Exam {number}: {stage[:1].lower()}{stage[1:]}", fraction)
+            progress(_of_exam(number, stage), fraction)
 
         segment_case(source, folder, options, progress=told)
         folders.append(folder)
@@ -73,9 +82,35 @@ def compare_sources(
         keep_identifiers=options.keep_identifiers,
         progress=progress,
     )
-    progress("Writing the comparison", 0.0)
+    progress(_WRITING, 0.0)
     comparison.save(out)
     return comparison
+
+
+def usual_seconds(sources: Sequence[str | Path], options: Options, coarser: float = 1.0) -> dict[str, float]:
+    """The stages of comparing sources, in their order, and the seconds that each usually takes on one core.
+
+    Args:
+        sources: As :func:`compare_sources` takes them.
+        options: How CTs are segmented.
+        coarser: Factor on the voxel sizes of the registration.
+    """
+    stages = {"Starting": 0.5}
+    segmenting = _without_scene(options).seconds()
+    del segmenting["Starting"]
+    for number, source in enumerate(sources, start=1):
+        if not is_results(source):
+            stages |= {_of_exam(number, stage): seconds for stage, seconds in segmenting.items()}
+    return stages | comparing_seconds(len(sources), coarser) | {_WRITING: 2.5}
+
+
+def _without_scene(options: Options) -> Options:
+    return replace(options, with_scene=False, dicom_seg=False)
+
+
+def _of_exam(number: int, stage: str) -> str:
+    """What a stage of segmenting one of the exams is called; ``number`` counts from 1."""
+    return f"Exam {number}: {stage[:1].lower()}{stage[1:]}"
 
 
 def _own_folder(out: Path, number: int) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from DRAMLesionLib.followup import matching, registration
+from DRAMLesionLib.followup import density, matching, registration
 from DRAMLesionLib.followup.changes import RegionChange, changes_between
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.followup.interval import Interval
@@ -32,13 +32,19 @@ CHANGE_COLUMNS = (
     "lesion_change_ml",
     "percent_change_points",
     "score_change",
-    "beyond_ranges",
+    "percent_change_low",
+    "percent_change_high",
+    "verdict",
+    "confirmed_gain_ml",
+    "confirmed_loss_ml",
     "lesion_change_ml_since_baseline",
     "percent_change_points_since_baseline",
     "score_change_since_baseline",
     "volume_change_ml_since_baseline",
 )
-"""Exams count from 1. Changes are against the exam before; ``since_baseline`` against the first one."""
+"""Exams count from 1. Changes are against the exam before; ``since_baseline`` against the first one. The range of a
+change in points and the verdict on it are empty where the percentages have no ranges; what the densities confirm is
+measured on the earlier exam's lungs."""
 LESION_COLUMNS = (
     "from_exam",
     "to_exam",
@@ -72,7 +78,7 @@ def change_rows(exams: Sequence[Exam], intervals: Sequence[Interval]) -> list[Ro
             row |= {"lesion_percent": region.percent, "severity_score": region.score}
             if number:
                 last = intervals[number - 1].regions[place]
-                row |= {**_change(last), "beyond_ranges": _yes_no(last.beyond_ranges)}
+                row |= {**_change(last), **_certainty(last)}
                 first = changes_between(exams[0], exam)[place]
                 row |= {f"{name}_since_baseline": value for name, value in _change(first).items()}
             rows.append(row)
@@ -88,8 +94,14 @@ def _change(change: RegionChange) -> Row:
     }
 
 
-def _yes_no(value: bool | None) -> str | None:
-    return None if value is None else "yes" if value else "no"
+def _certainty(change: RegionChange) -> Row:
+    return {
+        "percent_change_low": change.points_low,
+        "percent_change_high": change.points_high,
+        "verdict": change.verdict,
+        "confirmed_gain_ml": change.gained_ml,
+        "confirmed_loss_ml": change.lost_ml,
+    }
 
 
 def lesion_rows(intervals: Sequence[Interval]) -> list[Row]:
@@ -153,6 +165,7 @@ def summary(exams: Sequence[Exam], intervals: Sequence[Interval]) -> dict[str, A
                     for exam, (count, ml) in enumerate(interval.small, start=number)
                 ],
                 "registration": asdict(interval.registration),
+                "density_limit_hu": interval.density_limit_hu,
                 "flags": flags_for_record(interval.flags),
             }
             for number, interval in enumerate(intervals, start=1)
@@ -171,6 +184,9 @@ def definitions() -> Mapping[str, Any]:
         "least_share_of_the_smaller_lesion": matching.LEAST_SHARE,
         "least_part_of_a_merged_or_split_group": matching.LEAST_PART,
         "least_change_of_volume": matching.LEAST_CHANGE,
+        "density_tolerance_mm": matching.TOLERANCE_MM,
+        "density_repeated_percent": density.REPEATED_PERCENT,
+        "least_change_hu": density.LEAST_CHANGE_HU,
         "least_lung_dice": registration.LEAST_DICE,
         "most_ratio_of_lung_volumes": registration.MOST_INFLATION,
         "severity_score_source": f"{SCORE_SOURCE}. {SCORE_DIFFERENCE}",

@@ -22,6 +22,11 @@ def signed_text(value: float | None) -> str:
     return f"{value:+.{1 if abs(value) >= 0.05 else 2}f}".replace("-", "−")
 
 
+def range_text(low: float | None, high: float | None) -> str:
+    """The range of a change, both ends with their sign: ``−1.2 to +3.4``."""
+    return ABSENT if low is None or high is None else f"{signed_text(low)} to {signed_text(high)}"
+
+
 def signed_ml_text(value: float) -> str:
     """As a signed number; without decimals from 100 mL on."""
     return f"{value:+.0f}".replace("-", "−") if abs(value) >= 100 else signed_text(value)

@@ -1,24 +1,31 @@
 """How much of each lobe is lesion, and how sure that is: from the whole lobe, before any voxel is decided.
 
 A map may be faint where most of a lobe is sick, so that one threshold for all lobes gives too little there. So the amount
-comes first, from the map's mean (the expected share of lesion voxels) and from how much of the lobe is dense; then the
-map is cut in each lobe where it gives that amount.
+comes first, from the map's mean (the expected share of lesion voxels); then the map is cut in each lobe where it gives
+that amount. Where a lobe is so dense that far more of it must be sick than the map says, its density gives the amount.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy import special
 
+from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import gaussian, slabs
 from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.lungs.lobes import LOBES
 
 DENSE_MM = 2.0
 """Sigma of the Gaussian before a voxel is called dense, in mm: single vessels and noise are not."""
-AIR_HU = -1000.0
+FINEST_MM = 1.4
+"""Density is looked at on a grid that is about as fine as this, in every second or third voxel of finer CTs."""
+HELD_HU = (-1100.0, 400.0)
+"""HU that count as they are: metal and calcium shall not make their surroundings dense."""
+WIDER = 3.0
+"""Where density overrules the map, the range goes from the map's lower end so many half widths up: often still more of
+the lobe is sick. It held 84 % of 55 lobes with pasted disease (one half width: 53 %)."""
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
@@ -31,11 +38,20 @@ class Amount:
         percent: The estimate, 0..100.
         low: Lower end of the range that was set to hold the true percentage of about 80 in 100 lobes.
         high: Upper end of that range.
+        by_map: What the map alone says, 0..100; None where it was not asked.
+        by_density: What the density of the lobe alone says, 0..100; None where it was not asked.
     """
 
     percent: float
     low: float
     high: float
+    by_map: float | None = None
+    by_density: float | None = None
+
+    @property
+    def is_by_density(self) -> bool:
+        """The map's answer was overruled by the lobe's density."""
+        return self.by_map is not None and self.percent > self.by_map
 
 
 def lobe_amounts(
@@ -47,7 +63,8 @@ def lobe_amounts(
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
-    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense.
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. Where the lobe's
+    density alone says more, see :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
@@ -59,35 +76,82 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    count, flat = len(LOBES) + 1, labels.ravel()
-    voxels = np.bincount(flat, minlength=count)
-    mean = np.bincount(flat, weights=lesion_map.ravel(), minlength=count)
-    dense = np.zeros(count)
+    voxels, mean = np.zeros((2, len(LOBES) + 1))
+    for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
+        inside = labels[part] > 0
+        if inside.any():
+            lobes = labels[part][inside]
+            voxels += np.bincount(lobes, minlength=len(voxels))
+            mean += np.bincount(lobes, weights=lesion_map[part][inside], minlength=len(voxels))
+    dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
-        is_dense = _dense(hu, spacing_mm, settings.dense_hu).ravel()
-        dense += np.bincount(flat, weights=is_dense, minlength=count)
+        dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
+    if settings.floor is not None:
+        floor = settings.floor
+        very_dense = dense_percent(hu, labels, spacing_mm, floor.dense_hu)
+        by_density = np.clip(floor.slope * (very_dense - floor.start), 0, 100)
     amounts = {}
     for value in (lobe.value for lobe in LOBES if voxels[lobe.value]):
-        m, d = (100 * sums[value] / voxels[value] for sums in (mean, dense))
+        m, d = 100 * mean[value] / voxels[value], dense[value]
         points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
-        amounts[value] = with_range(float(np.clip(points, 0, 100)), settings)
+        said = None if by_density is None else float(by_density[value])
+        amounts[value] = _with_density(float(np.clip(points, 0, 100)), said, settings)
     return amounts
 
 
-def _dense(hu: np.ndarray, spacing_mm: tuple[float, float, float], limit: float) -> np.ndarray:
-    """Which voxels are denser than ``limit`` HU after a Gaussian; outside the CT there is air."""
-    smooth = gaussian(
-        lambda part: torch.from_numpy(hu[part].astype(np.float32) - np.float32(AIR_HU)),
-        hu.shape,
-        [DENSE_MM / length for length in spacing_mm],
-    )
-    return smooth > limit - AIR_HU
+def dense_percent(
+    hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, float, float], limit: float
+) -> np.ndarray:
+    """How much of each lobe is denser than a limit, where the mean about a voxel counts (a Gaussian of 2 mm).
+
+    What lies outside the lobes does not count: the chest wall would make all lung beside it dense.
+
+    Args:
+        hu: (z, y, x) HU.
+        labels: uint8 (z, y, x), lobes 1..5.
+        spacing_mm: (z, y, x).
+        limit: In HU.
+
+    Returns:
+        float64 (6,): percent of each lobe's voxels by the lobe's value; 0 where there are none.
+    """
+    steps = [max(1, int(FINEST_MM / length)) for length in spacing_mm]
+    part = tuple(slice(None, None, step) for step in steps)
+    hu, labels = hu[part], labels[part]
+    dense = np.zeros(len(LOBES) + 1)
+    if not labels.any():
+        return dense
+    box = bounding_box(labels > 0)
+    hu, labels = hu[box], labels[box]
+
+    def above(slab: slice) -> torch.Tensor:
+        values = np.clip(hu[slab].astype(np.float32), *HELD_HU) - np.float32(limit)
+        return torch.from_numpy(values * (labels[slab] > 0))
+
+    sigma = [DENSE_MM / (length * step) for length, step in zip(spacing_mm, steps, strict=True)]
+    is_dense = gaussian(above, hu.shape, sigma) > 0
+    voxels = np.bincount(labels.ravel(), minlength=len(dense))
+    dense += np.bincount(labels.ravel(), weights=is_dense.ravel(), minlength=len(dense))
+    return 100 * dense / np.maximum(voxels, 1)
+
+
+def _with_density(by_map: float, by_density: float | None, settings: AmountSettings) -> Amount:
+    """What the map says, unless the lobe's density says more."""
+    amount = replace(with_range(by_map, settings), by_map=by_map, by_density=by_density)
+    if by_density is None or settings.floor is None or by_map < settings.floor.seen or by_density <= by_map:
+        return amount
+    high = min(100.0, by_density + WIDER * _half_width(by_density, settings))
+    return replace(amount, percent=by_density, high=high)
 
 
 def with_range(percent: float, settings: AmountSettings) -> Amount:
     """A percentage with its range: wide in the middle, narrow where a lobe has almost nothing or nothing left."""
-    half = settings.error_points + settings.error_share * min(percent, 100 - percent)
+    half = _half_width(percent, settings)
     return Amount(percent, max(0.0, percent - half), min(100.0, percent + half))
+
+
+def _half_width(percent: float, settings: AmountSettings) -> float:
+    return settings.error_points + settings.error_share * min(percent, 100 - percent)
 
 
 def lobe_cuts(lesion_map: np.ndarray, labels: np.ndarray, amounts: Mapping[int, Amount]) -> dict[int, float]:
@@ -139,3 +203,20 @@ def cut_at_amounts(
 def ranges_of(amounts: Mapping[int, Amount]) -> dict[int, tuple[float, float]]:
     """The ranges alone, percent, by the lobe's value."""
     return {lobe: (amount.low, amount.high) for lobe, amount in amounts.items()}
+
+
+def amounts_for_record(amounts: Mapping[int, Amount]) -> dict[str, dict[str, float | str | None]]:
+    """What each lobe's percentage comes from, as JSON values by the lobe's abbreviation."""
+    return {
+        lobe.abbreviation: {
+            "source": "density" if amounts[lobe.value].is_by_density else "map",
+            "map_percent": _rounded(amounts[lobe.value].by_map),
+            "density_percent": _rounded(amounts[lobe.value].by_density),
+        }
+        for lobe in LOBES
+        if lobe.value in amounts
+    }
+
+
+def _rounded(percent: float | None) -> float | None:
+    return None if percent is None else round(percent, 2)

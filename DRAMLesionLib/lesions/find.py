@@ -1,13 +1,19 @@
 """The main job in memory: lobes, dRAM, refined dRAM, lesion mask and table of one CT."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from DRAMLesionLib.images.volume import Volume
-from DRAMLesionLib.lesions.amount import Amount, cut_at_amounts, lobe_amounts, ranges_of
+from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.lung_grid import lung_grid, same_grid
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import Model
+from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.probability import predict_lesion
 from DRAMLesionLib.lesions.quality import agreement_of, find_flags, flags_for_record
@@ -16,8 +22,15 @@ from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
+from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
+
+Outline = Callable[[np.ndarray], None]
+
+
+def unseen(mask: np.ndarray) -> None:
+    """Nobody waits for the mask."""
 
 
 def find_lesions(
@@ -27,6 +40,7 @@ def find_lesions(
     *,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
+    outline: Outline = unseen,
 ) -> Findings:
     """Find lobes and lesions of a CT that is in memory: dRAM, refined dRAM, lesion mask and table.
 
@@ -36,6 +50,8 @@ def find_lesions(
         options: Here ``lobes``, ``crf`` and ``allow_missing_lobes`` count.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage.
+        outline: Called with the mask (uint8 (z, y, x), 1 lesion) as soon as it is known, before the lesion map where
+            the mask does not depend on it.
 
     Returns:
         The findings; nothing is written.
@@ -47,7 +63,8 @@ def find_lesions(
     with watch.stage("lobes"):
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
-    return find_lesions_in(ct, lobe_map, models, crf=options.crf, progress=progress, watch=watch)
+    how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline}
+    return find_lesions_in(ct, lobe_map, models, crf=options.crf, **how)
 
 
 def find_lesions_in(
@@ -58,6 +75,7 @@ def find_lesions_in(
     crf: bool = True,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
+    outline: Outline = unseen,
 ) -> Findings:
     """Find the lesions in lobes that are known, in memory.
 
@@ -68,6 +86,7 @@ def find_lesions_in(
         crf: Sharpen the dRAM by the dense CRF.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage.
+        outline: See :func:`find_lesions`.
 
     Returns:
         The findings; nothing is written.
@@ -77,34 +96,50 @@ def find_lesions_in(
     device, notes = str(models.device), list[str]()
     how: dict[str, Any] = {"device": device, "progress": progress, "notes": notes}
     labels, wanted = lobe_map.labels, models.dram.description
+    final = None if models.final is None else models.final.description
+    given = (ct.array, labels, ct.spacing_mm)
+    grid = lung_grid(*given, wanted) if labels.any() else None
+    amounts: dict[int, Amount] = {}
+    probability = own = None
+    if models.final is not None and final is not None:
+        with watch.stage("final network"):
+            its_grid = grid if same_grid(final.preparation, wanted) else None
+            probability = predict_lesion(models.final.network, final, *given, grid=its_grid, **how)
+            own = np.packbits(probability > final.threshold)
+    # The mask first where it does not wait for the map: somebody may be looking.
+    map_counts = final is None or (crf and final.dram_share > 0)
+    if final is not None and probability is not None and not map_counts:
+        with watch.stage("smooth"):
+            amounts = _make_cut(probability, ct, labels, final)
+            outline(segment_lesion(probability, labels, final.threshold))
+    give_freed_memory_back()
     with watch.stage("dRAM"):
-        maps = predict_maps(models.dram.network, wanted, ct.array, labels, ct.spacing_mm, **how)
-    dram, refined = maps.dram, maps.attended
+        maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
+    refined: np.ndarray | None
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
+            # Each map is as large as the CT and more: the attended one goes before the plain one is made.
             refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
-    del maps  # the attended map is as large as the others, and of no more use
-    amounts: dict[int, Amount] = {}
-    agreement: float | None = None
-    probability, cut, threshold = None, dram if refined is None else refined, wanted.threshold
-    if models.final is not None:
-        with watch.stage("final network"):
-            final = models.final.description
-            probability = predict_lesion(models.final.network, final, ct.array, labels, ct.spacing_mm, **how)
-            agreement = agreement_of(probability > final.threshold, cut > wanted.threshold, ct.spacing_mm)
-            if crf and refined is not None:
-                probability = with_refined_dram(
-                    probability, final.threshold, refined, wanted.threshold, final.dram_share
-                )
-            cut, threshold = probability, final.threshold
-            if final.amount is not None:
-                amounts = lobe_amounts(cut, ct.array, labels, ct.spacing_mm, final.amount)
-                cut_at_amounts(cut, labels, threshold, amounts)
+    else:
+        refined = maps.attended
+    dram = maps.dram
+    cut, threshold = dram if refined is None else refined, wanted.threshold
+    agreement = None
+    if own is not None:
+        its = np.unpackbits(own, count=cut.size).view(bool).reshape(cut.shape)
+        agreement = agreement_of(its, cut > threshold, ct.spacing_mm)
+    if final is not None and probability is not None:
+        if map_counts and refined is not None:
+            probability = with_refined_dram(
+                probability, final.threshold, refined, wanted.threshold, final.dram_share
+            )
+        cut, threshold = probability, final.threshold
     settings = _settings(models, lobe_map.source, crf, device)
     if cut is not dram:  # the network's own map stays as it is
-        with watch.stage("smooth"):
-            take_speckle_off(cut, labels, threshold, ct.spacing_mm)
+        if map_counts:
+            with watch.stage("smooth"):
+                amounts = _make_cut(cut, ct, labels, final or wanted)
         settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
@@ -115,9 +150,26 @@ def find_lesions_in(
         "versions": versions(),
         "seconds": watch.seconds,
         "warnings": [*ct.warnings, *lobe_map.warnings, *notes],
-        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement)),
+        "flags": flags_for_record(find_flags(ct, lobe_map, table, agreement, amounts)),
     }
+    if amounts:
+        record["amounts"] = amounts_for_record(amounts)
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
+
+
+def _make_cut(
+    lesion_map: np.ndarray,
+    ct: Volume,
+    labels: np.ndarray,
+    description: SegmentationDescription | ModelDescription,
+) -> dict[int, Amount]:
+    """Change a map, in place, so that its threshold gives the mask: each lobe's amount, no speckle."""
+    amounts: dict[int, Amount] = {}
+    if isinstance(description, SegmentationDescription) and description.amount is not None:
+        amounts = lobe_amounts(lesion_map, ct.array, labels, ct.spacing_mm, description.amount)
+        cut_at_amounts(lesion_map, labels, description.threshold, amounts)
+    take_speckle_off(lesion_map, labels, description.threshold, ct.spacing_mm)
+    return amounts
 
 
 def _settings(models: CaseModels, lobes: str, crf: bool, device: str) -> dict[str, Any]:

@@ -86,6 +86,12 @@ def lung_grid(
     )
 
 
+def same_grid(one: ModelDescription, other: ModelDescription) -> bool:
+    """Whether two models see the same lung grid."""
+    wanted = ("spacing_mm", "hu_window", "margin_mm")
+    return all(getattr(one, name) == getattr(other, name) for name in wanted)
+
+
 def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
     """One sample per lobe that has voxels, in the order of the lobes' values."""
     margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]

@@ -1,7 +1,6 @@
 """The lesion mask that daily use sees: the final network's probability, or the map, cut inside the lobes."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ import torch
 from DRAMLesionLib.lesions.lung_grid import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
+from DRAMLesionLib.lesions.networks.sliding_window import in_windows, window_starts
 from DRAMLesionLib.lesions.networks.windows import in_windows_that_fit, note_windows, smaller_windows
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
@@ -32,10 +32,12 @@ def segmentation_grid(
         description: What the model expects.
     """
     grid = lung_grid(hu, labels, spacing_mm, description.preparation)
-    if not description.lobes_only:
-        return grid
-    inside = np.where(grid.labels > 0, grid.image, np.float32(AIR))
-    return LungGrid(inside, grid.labels, grid.box, grid.step)
+    return LungGrid(_seen(grid, description), grid.labels, grid.box, grid.step)
+
+
+def _seen(grid: LungGrid, description: SegmentationDescription) -> np.ndarray:
+    """What the network sees of a lung grid: float32, its shape."""
+    return np.where(grid.labels > 0, grid.image, np.float32(AIR)) if description.lobes_only else grid.image
 
 
 @torch.inference_mode()
@@ -63,35 +65,36 @@ def predict_on_grid(
     Returns:
         float32 (z, y, x), 0..1.
     """
-    from monai.inferers import SlidingWindowInferer
-
     tensor = torch.from_numpy(image)[None, None].to(device)
     overlap = description.overlap if overlap is None else overlap
     window = _window(image.shape, description)
-    runs, done = _patches(image.shape, window, overlap), 0
+    padded = [max(n, side) for n, side in zip(image.shape, window, strict=True)]
+    runs, done = len(window_starts(padded, window, overlap)), 0
     # bfloat16 where it was measured: three times as fast, probabilities within 0.02 of float32, 0.0001 on average.
-    fast = (
-        isinstance(network, SegmentationNetwork)
-        and tensor.device.type == "cpu"
-        and has_bfloat16(tensor.device)
-    )
+    dtype = torch.float32
+    if isinstance(network, SegmentationNetwork) and tensor.device.type == "cpu":
+        dtype = torch.bfloat16 if has_bfloat16(tensor.device) else dtype
+        network = network.for_cpu(dtype)
+
+    def likelihood(patches: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(network(patches.to(dtype)).float())
 
     def probability(patches: torch.Tensor) -> torch.Tensor:
         nonlocal done
         done += len(patches)
         count = len(patches)
-        if flips:  # in one batch: torch has no fast float32 convolution for a batch of one
-            patches = torch.cat([patches, patches.flip(-1)])
-        with torch.autocast(tensor.device.type, dtype=torch.bfloat16, enabled=fast):
-            likely = torch.sigmoid(network(patches).float())
-        if flips:
-            likely = (likely[:count] + likely[count:].flip(-1)) / 2
+        if flips and dtype == torch.bfloat16:  # one after the other: half the memory
+            likely = (likelihood(patches) + likelihood(patches.flip(-1)).flip(-1)) / 2
+        elif flips:  # in one batch: torch has no fast float32 convolution for a batch of one
+            both = likelihood(torch.cat([patches, patches.flip(-1)]))
+            likely = (both[:count] + both[count:].flip(-1)) / 2
+        else:
+            likely = likelihood(patches)
         progress("Segmenting the lesions", min(1.0, done / runs))
         return likely
 
-    slide = SlidingWindowInferer(window, overlap=overlap, mode="gaussian", cval=AIR)
     progress("Segmenting the lesions", 0.0)
-    blended: Any = slide(tensor, probability)
+    blended = in_windows(tensor, window, overlap, probability)
     return blended[0, 0].cpu().numpy().clip(0, 1)
 
 
@@ -106,6 +109,7 @@ def predict_lesion(
     flips: bool = True,
     progress: Progress = silent,
     notes: list[str] | None = None,
+    grid: LungGrid | None = None,
 ) -> np.ndarray:
     """The final network's lesion probability of a CT, on the CT's grid.
 
@@ -120,6 +124,7 @@ def predict_lesion(
         progress: Told the stage and how much of it is done, after each patch.
         notes: Where memory does not suffice for the description's patches, smaller ones are taken, and a sentence on
             it is added here.
+        grid: The lung grid of CT and description, where the caller has it.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -127,10 +132,11 @@ def predict_lesion(
     result = np.zeros(hu.shape, np.float32)
     if not labels.any():
         return result
-    grid = segmentation_grid(hu, labels, spacing_mm, description)
+    grid = grid or lung_grid(hu, labels, spacing_mm, description.preparation)
+    image = _seen(grid, description)
 
     def predict(like: SegmentationDescription) -> np.ndarray:
-        return predict_on_grid(network, like, grid.image, device=device, flips=flips, progress=progress)
+        return predict_on_grid(network, like, image, device=device, flips=flips, progress=progress)
 
     coarse = in_windows_that_fit(
         lambda: predict(description),
@@ -151,11 +157,3 @@ def _window(shape: tuple[int, ...], description: SegmentationDescription) -> tup
         min(side, max(2 * step, -(-n // step) * step))
         for side, n in zip(description.window, shape, strict=True)
     )
-
-
-def _patches(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> int:
-    """How many patches MONAI's sliding window takes."""
-    count = 1
-    for n, p in zip(shape, patch, strict=True):
-        count *= 1 + max(0, -(-(n - p) // max(1, int(p * (1 - overlap)))))
-    return count

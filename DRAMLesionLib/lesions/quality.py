@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.amount import Amount
 from DRAMLesionLib.lesions.quantify import CONSOLIDATION_HU, GROUND_GLASS_HU, Quantification
 from DRAMLesionLib.lungs.body import body_of
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
@@ -61,6 +62,13 @@ LEFT_OUT_ML = 150.0
 DENSE_SHARE = 0.6
 """Share of a lung above -500 HU: so much consolidation is rare, a lung drawn about liver or heart is not."""
 
+DENSER_POINTS = 10.0
+"""A lobe's density says so many percentage points more than its lesion map."""
+
+DENSE_PERCENT = 25.0
+"""Percentage by density from which it is told although the map counted: healthy lobes that are breathed out, or have fat
+at their edge, have less."""
+
 _COARSE_MM = 4.0
 
 
@@ -84,6 +92,7 @@ def find_flags(
     lobes: LobeMap,
     measured: Quantification,
     agreement: float | None = None,
+    amounts: Mapping[int, Amount] | None = None,
 ) -> tuple[Flag, ...]:
     """Look at one result.
 
@@ -93,12 +102,14 @@ def find_flags(
         measured: Its table.
         agreement: Dice coefficient of the final network's own mask and the refined map's, 0..1; None where only one of
             them exists or both are nearly empty.
+        amounts: How much of each lobe was estimated to be lesion, by the lobe's value.
 
     Returns:
         The flags, the gravest kind (the CT's own) first; empty for a usual result.
     """
     found = [*_of_densities(ct), *_of_extent(lobes, ct), *_of_volumes(lobes, measured)]
     found += [*_of_lung_density(ct, lobes), *_of_lesion(measured, agreement)]
+    found += _of_amounts(amounts or {})
     return tuple(found)
 
 
@@ -239,6 +250,31 @@ def _of_lesion(measured: Quantification, agreement: float | None) -> Iterator[Fl
             f"The final network's mask and the lesion map agree by a Dice coefficient of {agreement:.2f} only",
             "look at both in the report or in Slicer, and correct the mask before its numbers are used",
         )
+
+
+def _of_amounts(amounts: Mapping[int, Amount]) -> Iterator[Flag]:
+    """Lobes of which their density says far more than the lesion map."""
+    for lobe in LOBES:
+        amount = amounts.get(lobe.value)
+        if amount is None or amount.by_density is None or amount.by_map is None:
+            continue
+        if amount.by_density - amount.by_map < DENSER_POINTS:
+            continue
+        dense, by_map = f"{amount.by_density:.0f} %", f"{amount.by_map:.0f} %"
+        said = f"By its density {dense} of the {lobe.name} is lesion, by the lesion map {by_map}"
+        if amount.is_by_density:
+            yield Flag(
+                f"amount-by-density-{lobe.abbreviation}",
+                f"{said}: the mask was cut at the first",
+                "look at the mask, and set the lobe's percentage if it is wrong: collapse and fluid are dense, too",
+            )
+        elif amount.by_density >= DENSE_PERCENT:
+            yield Flag(
+                f"lobe-dense-{lobe.abbreviation}",
+                f"{said}: the mask was cut at the second",
+                "look whether the lobe is collapsed, or holds fluid or chest wall; give corrected lobes with --lobes, "
+                "or set its percentage",
+            )
 
 
 def agreement_of(mask: np.ndarray, other: np.ndarray, spacing_mm: Sequence[float]) -> float | None:

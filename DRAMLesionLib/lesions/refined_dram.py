@@ -11,6 +11,7 @@ from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
 from DRAMLesionLib.lesions.networks.description import ModelDescription
+from DRAMLesionLib.lungs.lobes import LOBES
 
 Source = Callable[[slice], torch.Tensor]
 
@@ -31,7 +32,8 @@ def refine_dram(
 
     The CRF lets the likelier label of a neighbourhood win, and takes 0.5 as undecided. A map trained on percentages
     is undecided at the model's threshold, so its logit is shifted by the threshold's before the CRF, and back after it:
-    the refined map is cut at the same threshold as the map.
+    the refined map is cut at the same threshold as the map. Each lung is refined by itself: what lies in the other one
+    says nothing of it, and half as much has to be held at a time.
 
     Args:
         dram: float32 (z, y, x), 0..1.
@@ -44,31 +46,50 @@ def refine_dram(
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
     result = np.zeros(dram.shape, np.float32)
-    if not labels.any():
-        return result
-    box = bounding_box(labels > 0)
-    shape = labels[box].shape
+    for side in ("left", "right"):
+        lung = np.zeros(256, bool)
+        lung[[lobe.value for lobe in LOBES if lobe.side == side]] = True
+        inside = lung[labels]
+        if inside.any():
+            box = bounding_box(inside)
+            _refine_lung(dram[box], hu[box], spacing_mm, inside[box], description, result[box])
+    return result
+
+
+def _refine_lung(
+    dram: np.ndarray,
+    hu: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    inside: np.ndarray,
+    description: ModelDescription,
+    out: np.ndarray,
+) -> None:
+    """Refine the map of one lung, in the lung's box, into ``out``; outside the lung nothing changes there."""
+    shape = inside.shape
     shift = float(special.logit(description.threshold))
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
     size = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    mask = resample(inside, size, order=0)
+    if not mask.any():  # less than a voxel of the CRF's grid
+        out[inside] = dram[inside]
+        return
 
     def shifted(part: slice) -> torch.Tensor:
         # A copy in any case: the map itself stays as it is.
-        return _shift(torch.from_numpy(dram[box][part].astype(np.float32)), -shift)
+        return _shift(torch.from_numpy(dram[part].astype(np.float32)), -shift)
 
     def image(part: slice) -> torch.Tensor:
-        return torch.from_numpy(hu[box][part].astype(np.float32))
+        return torch.from_numpy(hu[part].astype(np.float32))
 
     refined = refine(
         _on_grid(shifted, shape, size),
         _on_grid(image, shape, size),
         tuple(s * n / m for s, n, m in zip(spacing_mm, shape, size, strict=True)),
-        resample(labels[box], size, order=0) > 0,
+        mask,
         **asdict(description.crf),
     )
     for part, slab in linear_slabs(torch.from_numpy(refined).__getitem__, size, shape):
-        np.multiply(_shift(slab, shift).numpy(), labels[box][part] > 0, out=result[box][part])
-    return result
+        np.copyto(out[part], _shift(slab, shift).numpy(), where=inside[part])
 
 
 def _on_grid(source: Source, shape: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:

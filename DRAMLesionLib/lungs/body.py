@@ -13,6 +13,12 @@ TISSUE_HU = -600.0
 
 AIR_HU = -1000.0
 
+PURE_HU = -930.0
+"""Below this is air, or lung with emphysema; aerated lung is denser."""
+
+DOUBTED = 0.3
+"""Air of a lower mean probability of lung is none."""
+
 
 def body_of(coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """The patient with all air inside, without the table and the air around, slice by slice.
@@ -78,6 +84,29 @@ def walled_air(coarse: np.ndarray, lungs: np.ndarray, spacing: np.ndarray) -> np
     lengths = np.array([(t[0].stop - t[0].start) * spacing[0] for t in ndimage.find_objects(tubes)])
     long = np.concatenate([[False], lengths > 10.0])
     return ndimage.binary_dilation(long[tubes], _in_plane(4.0, spacing)) & (coarse < -400.0)
+
+
+def doubted_air(coarse: np.ndarray, probability: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Windpipe, bronchi and bowel that lung touches: pure air, in a slice, that the network on average takes for none.
+
+    Args:
+        coarse: HU, float32.
+        probability: float32, 0..1: of lung, whichever side.
+        spacing: Voxel size in mm.
+
+    Returns:
+        bool, the shape of ``coarse``; a voxel wider than the air itself, but for what the network is sure of.
+    """
+    labels, count = _label_slices(coarse < PURE_HU)
+    doubted = np.bincount(labels.ravel(), probability.ravel(), count + 1) < DOUBTED * np.bincount(
+        labels.ravel(), minlength=count + 1
+    )
+    doubted[0] = False
+    return (
+        ndimage.binary_dilation(doubted[labels], _in_plane(2.5, spacing))
+        & (coarse < -400.0)
+        & (probability < 0.9)
+    )
 
 
 def _in_plane(radius_mm: float, spacing: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from DRAMLesionLib.system.files import replaced_directory
 from DRAMLesionLib.system.package import PACKAGE
 
 if TYPE_CHECKING:
+    import torch
+
     from DRAMLesionLib.lungs.lung_network import LungNetwork
 
 KIND = "lungs"
@@ -49,8 +51,21 @@ def load_lung_network(folder: str | Path | None = None) -> LungNetwork:
     return _loaded(Path(folder) if folder is not None else lung_model_folder())
 
 
+def load_lung_weights(folder: str | Path) -> dict[str, torch.Tensor]:
+    """The weights of a bundle as training knows them, float32: where a training goes on.
+
+    Raises:
+        InputError: A file is missing or damaged, or does not fit the others; names the file.
+    """
+    return _read(Path(folder)).float().state_dict()
+
+
 @functools.lru_cache(maxsize=2)
 def _loaded(folder: Path) -> LungNetwork:
+    return _read(folder).folded()
+
+
+def _read(folder: Path) -> LungNetwork:
     from DRAMLesionLib.lungs.lung_network import LungNetwork
 
     metadata = bundle_metadata(folder)
@@ -58,7 +73,7 @@ def _loaded(folder: Path) -> LungNetwork:
         raise InputError(f"{folder}: finds no lungs: give a model that the task {KIND} has made")
     network = LungNetwork(LungDescription.from_dict(metadata[KIND], f"{folder / METADATA}: {KIND}"))
     load_weights(network, folder / WEIGHTS, metadata)
-    return network.folded()
+    return network
 
 
 def save_lung_model(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.lungs.body import body_of, walled_air
+from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
-from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, doubtful_haze
+from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,7 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     level[never] = -1.0
     off = doubtful_haze(level > 0, total, part, spacing)
     level[off] = -0.3
+    level[dense_slivers(level > 0, part)] = -0.3
     return _on_ct_grid(level, side, box, coarse.shape, hu.shape)
 
 
@@ -161,9 +162,9 @@ def _shares(network: LungNetwork, coarse: np.ndarray, cut: tuple[bool, bool]) ->
     padded = np.pad(continued, [(0, -n % step) for n in continued.shape], constant_values=AIR_HU)
     with torch.inference_mode():
         logits = network(network_input(torch.from_numpy(padded)[None, None]))[0]
-        shares = logits.softmax(dim=0)[1:]
+        shares = logits.float().softmax(dim=0)[1:]
     z, y, x = coarse.shape
-    return shares[:, below : below + z, :y, :x].float().numpy()
+    return shares[:, below : below + z, :y, :x].numpy()
 
 
 def _pieces(shares: np.ndarray, grid_mm: float) -> np.ndarray:
@@ -193,7 +194,7 @@ def _judged_by_piece(
     Returns:
         The sides, and where no lung is whatever the densities say.
     """
-    walled = walled_air(coarse, sides > 0, spacing)
+    walled = walled_air(coarse, sides > 0, spacing) | (body & doubted_air(coarse, total, spacing))
     air = body & (coarse < AERATED_HU) & ~walled
     pieces, count = ndimage.label(ndimage.binary_erosion(air))
     if count == 0:
@@ -232,6 +233,7 @@ def _levels(
     trust = np.clip((aerated / np.maximum(near, 1e-3) - 0.5) / 0.4, 0.0, 1.0)
     trust[near < 1e-3] = 0.0
     trust[density < 0] *= np.clip((SURE - total[density < 0]) / (SURE - 0.5), 0.0, 1.0)
+    trust[(density > 0) & (total < LEAST_LIKELY) & ~inside] = 0.0  # windpipe and bowel behind a thin wall
     level[core] = 1.0
     level[~(core | band)] = -1.0
     level[band] += trust[band] * (density[band] - level[band])

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from DRAMLesionLib.lungs.lung_description import BLOCK, LungDescription
+from DRAMLesionLib.system.device import has_bfloat16
 
 CLASSES = 3
 """Logits of a voxel: elsewhere, left lung, right lung."""
@@ -53,7 +54,7 @@ class LungNetwork(nn.Module):
         Returns:
             (batch, 3, z, y, x): elsewhere, left lung, right lung.
         """
-        values = _space_to_depth(image)
+        values = _space_to_depth(image).to(self.head.weight.dtype)
         skipped: list[torch.Tensor] = []
         for block in self.down:
             if skipped:
@@ -66,8 +67,14 @@ class LungNetwork(nn.Module):
             values = block(torch.cat([values, skipped.pop()], dim=1))
         return _depth_to_space(self.head(values))
 
-    def folded(self) -> LungNetwork:
-        """A copy for inference that computes the same with the normalisation inside the convolutions."""
+    def folded(self, dtype: torch.dtype | None = None) -> LungNetwork:
+        """A copy for inference on a CPU that computes the same with the normalisation inside the convolutions.
+
+        Args:
+            dtype: Of its weights and of what it computes with; None is bfloat16 where the CPU has it, else float32.
+        """
+        if dtype is None:
+            dtype = torch.bfloat16 if has_bfloat16(torch.device("cpu")) else torch.float32
         network = copy.deepcopy(self).eval()
         for block in (*network.down, *network.up):
             assert isinstance(block, nn.Sequential)
@@ -76,7 +83,7 @@ class LungNetwork(nn.Module):
                 assert isinstance(convolution, nn.Conv3d) and isinstance(normalisation, nn.BatchNorm3d)
                 block[number] = fuse_conv_bn_eval(convolution, normalisation)
                 block[number + 1] = nn.Identity()
-        return network
+        return network.to(dtype=dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def network_input(hu: torch.Tensor) -> torch.Tensor:

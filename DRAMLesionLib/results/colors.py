@@ -41,6 +41,8 @@ GROUND_GLASS_COLOR = "#56b4e9"
 CONSOLIDATION_COLOR = "#0072b2"
 OTHER_COLOR = "#9aa5b1"
 """The density classes of a lesion in charts: Okabe and Ito's light and dark blue, and a grey."""
+DRAM_COLOR = "#e69f00"
+"""The pooled dRAM in charts: Okabe and Ito's orange."""
 
 
 def map_colors(values: np.ndarray) -> np.ndarray:

@@ -281,6 +281,7 @@ def write_findings(
     with_ct: bool = False,
     progress: Progress = silent,
     watch: Stopwatch | None = None,
+    scene_child: process.Child | None = None,
 ) -> Findings:
     """Write all outputs of a case into a folder, all of them or none.
 
@@ -293,6 +294,7 @@ def write_findings(
         with_ct: Write the CT, too, so that the folder can be read without another file.
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
+        scene_child: One of :func:`~DRAMLesionLib.results.scene.process.waiting_child`; None starts one.
 
     Returns:
         The findings with one map, the one that the mask was cut from, as ``dram``. The others are as large as the CT and
@@ -304,17 +306,19 @@ def write_findings(
         folder = stack.enter_context(staged_directory(out, OWNED, last=SUMMARY))
         # The scene's process works while the files are written, and needs memory, too.
         give_freed_memory_back()
-        making = process.begin_scene_folder(slim, folder) if with_scene else None
+        making = process.begin_scene_folder(slim, folder, scene_child) if with_scene else None
         if making is not None:
             stack.callback(making.stop)
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             maps = {DRAM: findings.dram, REFINED: findings.refined, PROBABILITY: findings.probability}
-            for name, values in maps.items():
+            del findings
+            while maps:  # each one goes as soon as it is written
+                name, values = maps.popitem()
                 if values is not None:
                     write_volume(values, slim.ct, folder / name)
-            del findings, maps, values
-            give_freed_memory_back()
+                del values
+                give_freed_memory_back()
             write_volume(slim.lobes.labels, slim.ct, folder / LOBE_LABELS)
             write_mask(slim, folder)
             if edits is not None:

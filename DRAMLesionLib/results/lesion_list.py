@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,14 +150,33 @@ def list_lesions(ct: Volume, lobes: np.ndarray, lesion: np.ndarray, least_ml: fl
     """
     listed: list[Lesion] = []
     smaller: list[float] = []
-    if lesion.any():
-        box = bounding_box(lesion)
-        for side in ("left", "right"):
-            lung = _Lung(lobes, side)
-            _add_lung(ct, lung, lesion, box, least_ml, listed, smaller)
+    for side, box, pieces, count in lung_pieces(lobes, lesion):
+        _add_lung(ct, _Lung(lobes, side), box, (pieces, count), least_ml, listed, smaller)
     listed.sort(key=lambda one: (-one.volume_ml, one.voxel))
     numbered = tuple(replace(one, number=number) for number, one in enumerate(listed, start=1))
     return LesionList(numbered, least_ml, len(smaller), float(sum(smaller)))
+
+
+def lung_pieces(lobes: np.ndarray, lesion: np.ndarray) -> Iterator[tuple[str, Box, np.ndarray, int]]:
+    """Find the pieces of a mask in each lung: voxels that touch by faces, edges or corners.
+
+    Args:
+        lobes: uint8 (z, y, x), values of :data:`~DRAMLesionLib.lungs.lobes.LOBES`, 0 outside.
+        lesion: Boolean or integer (z, y, x); every value but 0 is lesion. What lies outside the lobes is left out.
+
+    Yields:
+        For each lung with any: its side, ``left`` or ``right``; the box about its pieces; integers of the box's shape,
+        1 and up for the pieces, 0 elsewhere; and how many pieces there are.
+    """
+    if not lesion.any():
+        return
+    around = bounding_box(lesion)
+    for side in ("left", "right"):
+        mask = _Lung(lobes, side)[around] & (lesion[around] != 0)
+        if mask.any():
+            own = bounding_box(mask)
+            pieces, count = ndimage.label(mask[own], structure=_TOUCHING)
+            yield side, beyond(own, around), pieces, count
 
 
 def write_lesions(lesions: LesionList, path: str | Path) -> None:
@@ -220,19 +239,14 @@ class _Lung:
 def _add_lung(
     ct: Volume,
     lung: _Lung,
-    lesion: np.ndarray,
     box: Box,
+    labelled: tuple[np.ndarray, int],
     least_ml: float,
     listed: list[Lesion],
     smaller: list[float],
 ) -> None:
     """Add one lung's lesions within a box, not numbered yet, and the volume in mL of each piece that is too small."""
-    mask = lung[box] & (lesion[box] != 0)
-    if not mask.any():
-        return
-    own_box = bounding_box(mask)
-    mask, box = mask[own_box], beyond(own_box, box)
-    pieces, count = ndimage.label(mask, structure=_TOUCHING)
+    pieces, count = labelled
     counted = _Counted(pieces, count, ct.array[box], lung.lobes[box])
     volumes = counted.voxels * float(np.prod(ct.spacing_mm)) / 1000
     at_surface = _at_surface(pieces, count, lung, box)

@@ -62,6 +62,8 @@ def prepare_network(network: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _to_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(module, nn.modules.batchnorm._NormBase) and not module.training:
+        return inputs  # statistics that are kept are not computed from few voxels
     return tuple(value.float() if torch.is_tensor(value) else value for value in inputs)
 
 

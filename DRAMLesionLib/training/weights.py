@@ -47,15 +47,12 @@ def load_start_weights(network: torch.nn.Module, model: str) -> None:
 
     Args:
         network: Is changed.
-        model: A bundle's folder or name.
+        model: A bundle's folder or name; ``lungs`` is the lung network that ships.
 
     Raises:
         InputError: There is no such model, or its network is another one.
     """
-    from DRAMLesionLib.lesions.networks.bundle import load_any_model
-
-    loaded = load_any_model(model)
-    weights = loaded.network.state_dict()
+    weights = _weights_of(network, model)
     own = network.state_dict()
     for key, value in weights.items():
         if key not in own:
@@ -68,3 +65,14 @@ def load_start_weights(network: torch.nn.Module, model: str) -> None:
                 "give the recipe the model's network section"
             )
     network.load_state_dict({**own, **weights})
+
+
+def _weights_of(network: torch.nn.Module, model: str) -> dict[str, torch.Tensor]:
+    """The weights of a model of the network's kind."""
+    from DRAMLesionLib.lesions.networks.bundle import load_any_model
+    from DRAMLesionLib.lungs.lung_bundle import KIND, load_lung_weights, lung_model_folder
+    from DRAMLesionLib.lungs.lung_network import LungNetwork
+
+    if isinstance(network, LungNetwork):
+        return load_lung_weights(lung_model_folder() if model == KIND else model)
+    return load_any_model(model).network.state_dict()

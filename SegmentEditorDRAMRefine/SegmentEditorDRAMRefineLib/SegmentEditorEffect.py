@@ -182,8 +182,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect, VTKObservationMix
     def _begin(self):
         """Take the chosen segment as it is, unless that was done before."""
         from DRAMLesionPanel.correct import segment_refining as refining
-        from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
 
+        from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
         from DRAMLesionLib.system.errors import InputError
 
         node = self.scriptedEffect.parameterSetNode()

@@ -1,9 +1,12 @@
 """The main job as a user starts it: seconds per stage, beside a floor that this machine sets, and peak memory.
 
-    python Testing/benchmarks/main_job.py [--sizes 512x512x300 ...] [--data DIR] [--keep DIR] [--rounds 2]
+    python Testing/benchmarks/main_job.py [--sizes 512x512x300 ...] [--data DIR] [--keep DIR] [--rounds 2] [--before DIR]
 
 Phantoms are made once and kept in DIR of ``--keep``; DIR of ``--data`` (or ``DRAMLESION_REAL_DATA``) holds
-``caseNN_ct.nii.gz``. Memory is that of the job and its child processes together (proportional set sizes, sampled). Stages
+``caseNN_ct.nii.gz``. ``--before`` names another checkout, which takes turns with this one, so that both meet the same
+machine. On a busy machine compare CPU seconds, by one thread (``OMP_NUM_THREADS=1``).
+
+Memory is that of the job and its child processes together (proportional set sizes, sampled). Stages
 that run beside each other (the scene's process while files are written) are counted where the job waits for them.
 """
 
@@ -21,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+REPOSITORY = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(REPOSITORY)]
 
 SIZES = ("256x256x150", "512x512x300", "512x512x600")
 BOX_MM = (360.0, 360.0, 300.0)
@@ -55,18 +59,19 @@ def phantom(size: str, keep: Path) -> Path:
         spacing = [str(mm / int(n)) for mm, n in zip(BOX_MM, lengths, strict=True)]
         command = [sys.executable, "-m", "DRAMLesionLib", "phantom", "--out", str(file.parent)]
         given = ["--size", *lengths, "--spacing", *spacing]
-        subprocess.run(command + given, check=True, stderr=subprocess.DEVNULL, cwd=HERE.parents[1])
+        subprocess.run(command + given, check=True, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
     return file
 
 
-def run(ct: Path, *more: str) -> Run:
-    """Segment one CT in a process of its own."""
+def run(ct: Path, checkout: Path) -> Run:
+    """Segment one CT in a process of its own, by the library in a checkout."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "DRAMLesionLib", "segment", str(ct), "--out", out, *more]
+        command = [sys.executable, "-m", "DRAMLesionLib", "segment", str(ct), "--out", out]
+        environment = {**os.environ, "PYTHONPATH": str(checkout)}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
         job = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=HERE.parents[1]
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=checkout, env=environment
         )
         peak: list[float] = [0.0]
         watcher = threading.Thread(target=_watch, args=(job, peak), daemon=True)
@@ -109,9 +114,13 @@ def _memory_gib(process: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 2**20
 
 
-def best(ct: Path, rounds: int) -> Run:
-    """The fastest of some runs."""
-    return min((run(ct) for _ in range(rounds)), key=lambda one: one.wall)
+def best(ct: Path, rounds: int, checkouts: dict[str, Path]) -> dict[str, Run]:
+    """By the checkout's name the run with the fewest CPU seconds; the checkouts take turns."""
+    runs: dict[str, list[Run]] = {name: [] for name in checkouts}
+    for _ in range(rounds):
+        for name, checkout in checkouts.items():
+            runs[name].append(run(ct, checkout))
+    return {name: min(several, key=lambda one: one.cpu) for name, several in runs.items()}
 
 
 def machine() -> str:
@@ -140,16 +149,28 @@ def start_times() -> None:
         ("import DRAMLesionLib", ["-c", "import DRAMLesionLib"]),
         ("--help", ["-m", "DRAMLesionLib", "--help"]),
         ("import torch", ["-c", "import torch"]),
-        ("import monai.networks.nets", ["-c", "import torch, monai.networks.nets"]),
     ):
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
-            subprocess.run(
-                [sys.executable, *command], check=True, stdout=subprocess.DEVNULL, cwd=HERE.parents[1]
-            )
+            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, cwd=REPOSITORY)
             seconds.append(time.perf_counter() - start)
         print(f"{what}: {sorted(seconds)[2]:.2f} s (median of 5, the whole process)")
+    print(f"first line of segment: {sorted(_first_line() for _ in range(5))[2]:.2f} s (median of 5)")
+
+
+def _first_line() -> float:
+    command = [sys.executable, "-m", "DRAMLesionLib", "segment", "no-such-file.nii.gz", "--out"]
+    with tempfile.TemporaryDirectory() as out:
+        start = time.perf_counter()
+        job = subprocess.Popen(
+            [*command, out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=REPOSITORY
+        )
+        assert job.stdout is not None
+        job.stdout.readline()
+        seconds = time.perf_counter() - start
+        job.communicate()
+    return seconds
 
 
 def main() -> None:
@@ -161,22 +182,29 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("DRAMLESION_REAL_DATA"))
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "dramlesion-benchmarks")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--no-floors", action="store_true")
+    parser.add_argument("--before", type=Path, help="another checkout to compare with")
+    parser.add_argument("--runs-alone", action="store_true", help="neither times of starting nor floors")
     given = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     print(machine())
-    start_times()
-    found = {size: best(phantom(size, given.keep), given.rounds) for size in given.sizes}
+    if not given.runs_alone:
+        start_times()
+    checkouts = {"before": given.before.resolve()} if given.before else {}
+    checkouts["now"] = REPOSITORY
+    scans = {size: phantom(size, given.keep) for size in given.sizes}
     if given.data:
-        for ct in sorted(Path(given.data).glob("case*_ct.nii.gz")):
-            found[ct.name.split("_")[0]] = best(ct, given.rounds)
+        scans |= {ct.name.split("_")[0]: ct for ct in sorted(Path(given.data).glob("case*_ct.nii.gz"))}
+    found: dict[str, Run] = {}
+    for scan, ct in scans.items():
+        for when, one in best(ct, given.rounds, checkouts).items():
+            found[scan if when == "now" else f"{scan}, {when}"] = one
     names = list(dict.fromkeys(name for one in found.values() for name in one.stages))
-    print(f"\nbest of {given.rounds}\n\n| CT | s | CPU s | GiB | {' | '.join(names)} |")
+    print(f"\nfewest CPU seconds of {given.rounds} runs\n\n| CT | s | CPU s | GiB | {' | '.join(names)} |")
     print("|---" * (len(names) + 4) + "|")
     for ct_name, one in found.items():
         stages = " | ".join(f"{one.stages.get(name, 0):.1f}" for name in names)
         print(f"| {ct_name} | {one.wall:.1f} | {one.cpu:.1f} | {one.peak_gib:.2f} | {stages} |")
-    if "512x512x300" in found and not given.no_floors:
+    if "512x512x300" in found and not given.runs_alone:
         stage_table(phantom("512x512x300", given.keep), found["512x512x300"])
 
 

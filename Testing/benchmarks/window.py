@@ -159,7 +159,8 @@ def second_ct(size: tuple[int, int, int]) -> dict[str, list[tuple[float, ...]]]:
 
     def outline() -> bool:
         run = panel.run.current
-        if not outlined and run is not None and run.inScene and panel.currentResults() is not None:
+        shown = run is not None and (run.outlined or (run.inScene and panel.currentResults() is not None))
+        if not outlined and shown:
             outlined.append((time.perf_counter(), cpu_of(panel.logic.worker.pid or 0)))
         return run is None
 

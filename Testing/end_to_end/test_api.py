@@ -99,6 +99,12 @@ def test_results_in_memory_and_their_folders_compare_alike(result, tmp_path):
     assert total.change_ml == pytest.approx(
         later.table["total"]["lesion_ml"] - result.table["total"]["lesion_ml"]
     )
+    with pytest.raises(dl.InputError, match="exam 2: is a int: give a result of segment, or the folder"):
+        dl.compare(result, 5)
+    with pytest.raises(dl.InputError, match=r"exam 1: is a list: .* each date on its own"):
+        dl.compare([result, later], later)
+    with pytest.raises(dl.InputError, match="days 14: give one for each"):
+        dl.compare(result, later, days=14)
     for twice in ((result, result), (folders[0], folders[0])):
         with pytest.raises(dl.InputError, match="given twice"):
             dl.compare(*twice)

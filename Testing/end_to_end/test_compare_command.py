@@ -52,8 +52,14 @@ def test_results_are_compared_and_all_files_written(run, results, phantom_folder
     assert changes["LLL"]["lesion_change_ml"] == pytest.approx(-lower["lesion_ml"])
     assert changes["RLL"]["lesion_change_ml"] == 0
     assert said["intervals"][0]["registration"]["dice"] > 0.97
-    stages = {event["stage"] for event in done.events if event["event"] == "progress"}
-    assert {"Reading the results", "Registering the lungs", "Matching the lesions"} <= stages
+    told = [event for event in done.events if event["event"] == "progress"]
+    stages = {event["stage"] for event in told}
+    assert {f"Reading the results of exam {number}" for number in (1, 2)} <= stages
+    assert "Registering the lungs of exams 1 and 2" in stages
+    overall = [event["overall"] for event in told if "overall" in event]
+    assert (
+        overall == sorted(overall) and overall[0] < 0.2 < 0.7 < overall[-1]
+    )  # one bar, which never starts anew
 
 
 def test_a_ct_is_segmented_first_and_its_results_stay(run, monkeypatch, results, phantom_folder, tmp_path):

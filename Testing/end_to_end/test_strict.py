@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import DRAMLesionLib.batch
 from DRAMLesionLib.batch.run import BatchResult
 from DRAMLesionLib.batch.tables import VOLUMES_NAME
-from DRAMLesionLib.commands.options import FLAGGED
+from DRAMLesionLib.commands.terminal.options import FLAGGED
 from DRAMLesionLib.phantom import make_phantom, save_phantom
 from DRAMLesionLib.results.folder import REPORT
 from DRAMLesionLib.results.table import FLAGS_COLUMN

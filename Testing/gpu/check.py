@@ -113,7 +113,7 @@ def compare(
         f"{worst:.4f} ({share:.4f})",
         f"{slow:.2f}",
         f"{fast:.2f}",
-        f"{memory:.0f}",
+        f"{memory:.0f}" if memory else "",
         "ok" if fine else "DIFFERS",
     )
     return fine
@@ -175,19 +175,23 @@ def steps_per_second(
         optimizer.step()
         return float(loss.detach())
 
-    first = np.mean([step(number) for number in range(len(samples))])
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    losses = [step(number) for number in range(len(samples))]
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds or count < len(samples):
-        last = step(count)
+        losses.append(step(count % len(samples)))
         count += 1
     rate = count / (time.perf_counter() - start)
-    name = str(dtype).removeprefix("torch.")
+    first, last = np.mean(losses[: len(samples)]), np.mean(losses[-len(samples) :])
+    name, on_cpu = str(dtype).removeprefix("torch."), device.type == "cpu"
+    memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else 0.0
     row(
-        f"training step, {name}, {device.type}",
+        f"training step, {name}",
         f"loss {first:.3f} to {last:.3f}",
-        "",
-        f"{1 / rate:.3f}",
-        "",
+        f"{1 / rate:.3f}" if on_cpu else "",
+        "" if on_cpu else f"{1 / rate:.3f}",
+        f"{memory:.0f}" if memory else "",
         f"{rate:.1f} a second",
     )
 
@@ -255,10 +259,11 @@ def main() -> int:
     chest = make_chest(tuple(given.shape))
     models = {where.type: load_case_models(None, "final", where) for where in (torch.device("cpu"), device)}
     fine = check_stages(chest, models, device)
+    fine &= two_processes(device)
     for dtype in (torch.float32, torch.bfloat16):
         steps_per_second(chest, models["cpu"], device, dtype, given.seconds)
-    steps_per_second(chest, models["cpu"], torch.device("cpu"), torch.float32, given.seconds)
-    fine &= two_processes(device)
+    if device.type != "cpu":
+        steps_per_second(chest, models["cpu"], torch.device("cpu"), torch.float32, given.seconds)
     return 0 if fine else 1
 
 

@@ -99,6 +99,43 @@ def test_cancel_before_the_scene_changes_leaves_it(panel, handed):
     assert panel.ui.segmentButton.enabled and "Cancelled" in panel.ui.statusLabel.text
 
 
+def test_the_outline_is_shown_while_the_rest_is_computed_and_is_no_result(
+    panel, handed, findings, monkeypatch
+):
+    import slicer
+
+    from DRAMLesionLib.results.scene import mrml
+
+    before = node_ids()
+    folder = []
+    begin = handed.__init__
+
+    def start(self, arguments, its_folder):
+        begin(self, arguments, its_folder)
+        folder.append(its_folder)
+
+    def events(self):
+        if not folder:
+            return []
+        path = folder.pop() / "outline.npy"
+        np.save(path, findings.lesion)
+        return [{"event": "outline", "path": str(path)}]
+
+    monkeypatch.setattr(handed, "__init__", start)
+    monkeypatch.setattr(handed, "events", events)
+    monkeypatch.setattr(handed, "poll", lambda self: None)
+    panel.ui.segmentButton.click()
+    panel.panel.run._timer.stop()
+    step(panel)
+    (shown,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    mask = mrml.segment_array(shown, "lesion", panel.panel.run.current._ct)
+    np.testing.assert_array_equal(mask, findings.lesion)
+    assert shown.GetHideFromEditors() and not shown.GetSaveWithScene()
+    assert panel.ui.cancelButton.enabled and not panel.panel.run.current.inScene
+    panel.ui.cancelButton.click()
+    assert node_ids() == before
+
+
 def test_nobody_cancels_or_paints_while_the_scene_changes(panel, application, handed):
     panel.ui.segmentButton.click()
     wait_until(application, lambda: panel.panel.run.current is None)
@@ -181,11 +218,10 @@ def test_what_is_painted_elsewhere_while_results_arrive_stays(
     segmented, application, handed, findings, steps
 ):
     """The Segment Editor module is another one, and goes on working."""
-    from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
 
     inside = findings.lobes.labels > 0
-    moved = np.where(inside, np.roll(cutMapOf(findings), 3, axis=2), np.float32(0))
-    lesion = ((moved > thresholdOf(findings.record)) & inside).astype(np.uint8)
+    moved = np.where(inside, np.roll(findings.map, 3, axis=2), np.float32(0))
+    lesion = ((moved > findings.threshold) & inside).astype(np.uint8)
     handed.findings = replace(findings, refined=moved, probability=None, lesion=lesion)
     segmented.ui.autoRefineCheckBox.checked = False
     open_correction(segmented, application)

@@ -32,7 +32,7 @@ def test_a_stroke_is_refined_undone_and_redone(segmented, application):
     stroke(segmented, application, voxels, add=True)
     painted = lesion_of(segmented)
     correction = segmented.logic.panelLogic.openCorrection(segmented.panel.currentResults())
-    assert painted[centre] == 1 and not correction.canRefine
+    assert painted[centre] == 1 and not correction.waiting
     assert (correction.edits[painted != before] >= 0).all() and (correction.edits == 1).any()
     segmented.ui.undoButton.click()
     np.testing.assert_array_equal(lesion_of(segmented), before)

@@ -46,7 +46,7 @@ def test_an_import_upward_is_named(tmp_path):
     (tmp_path / "shared" / "steps.py").write_text(
         "def late():\n    from DRAMLesionPanel.segment import run\n"
     )
-    (tmp_path / "train" / "plan.py").write_text("from DRAMLesionPanel.correct.correction import Correction\n")
+    (tmp_path / "train" / "plan.py").write_text("from DRAMLesionPanel.correct.correct_section import X\n")
     assert steps_up(tmp_path) == [
         "shared/steps.py imports from segment",
         "train/plan.py imports from correct",

@@ -47,7 +47,7 @@ def array(made, segment):
 
 @pytest.mark.parametrize("made", ORIENTATIONS, indirect=True)
 def test_what_came_in_is_lesion_and_what_went_out_is_not(made):
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
 
     segment = StrokeRecogniser(made.node, "one", made.ct)
     assert segment.look() is None
@@ -70,7 +70,7 @@ def test_what_came_in_is_lesion_and_what_went_out_is_not(made):
 
 @pytest.mark.parametrize("made", ORIENTATIONS, indirect=True)
 def test_what_is_shown_is_in_the_segment_and_no_stroke(made):
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
 
     segment = StrokeRecogniser(made.node, "one", made.ct)
     box = (slice(2, 7), slice(8, 13), slice(9, 15))
@@ -85,8 +85,8 @@ def test_what_is_shown_is_in_the_segment_and_no_stroke(made):
 
 def test_a_segment_of_its_own_is_changed_in_its_own_memory_and_slicer_hears_of_it(made):
     import slicer
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
 
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
     from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION
 
     segmentation = made.node.GetSegmentation()
@@ -104,7 +104,7 @@ def test_a_segment_of_its_own_is_changed_in_its_own_memory_and_slicer_hears_of_i
 
 
 def test_another_segments_stroke_is_not_this_ones(made):
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
 
     segment = StrokeRecogniser(made.node, "one", made.ct)
     put(made, "two", (slice(30, 33), slice(30, 33), slice(30, 33)), 1)
@@ -113,7 +113,7 @@ def test_another_segments_stroke_is_not_this_ones(made):
 
 def test_a_segment_that_slicer_cut_to_its_own_extent_is_read_just_so(made):
     """Slicer's label maps need not cover the CT."""
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
 
     segmentation = made.node.GetSegmentation()
     segmentation.RemoveSegment("one")
@@ -128,7 +128,7 @@ def test_a_segment_that_slicer_cut_to_its_own_extent_is_read_just_so(made):
 
 
 def test_a_stroke_outside_what_is_allowed_is_given_back(made):
-    from DRAMLesionPanel.correct.recogniser import StrokeRecogniser
+    from DRAMLesionLib.correction.segment.recogniser import StrokeRecogniser
 
     segment = StrokeRecogniser(made.node, "one", made.ct)
     allowed = np.zeros(made.ct.array.shape, np.uint8)
@@ -142,13 +142,13 @@ def test_a_stroke_outside_what_is_allowed_is_given_back(made):
 
 
 def test_a_change_and_its_way_back_are_told_apart():
-    from DRAMLesionPanel.correct.recogniser import editBetween
+    from DRAMLesionLib.correction.segment.recogniser import edit_between
 
     before, after = np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)
     after[1:3, 2, 2] = 1
     box = (slice(10, 14), slice(0, 4), slice(5, 9))
-    edit = editBetween(box, before, after)
+    edit = edit_between(box, before, after)
     assert edit.box == (slice(11, 13), slice(2, 3), slice(7, 8))
-    back = editBetween(box, after, before)
+    back = edit_between(box, after, before)
     assert edit.reversed().equals(back) and not edit.equals(back) and not edit.equals(None)
-    assert editBetween(box, before, before) is None
+    assert edit_between(box, before, before) is None

@@ -6,9 +6,9 @@ import numpy as np
 
 
 def test_a_record_that_was_saved_with_strokes_forgets_them_when_they_are_taken_back(module):
-    from DRAMLesionPanel.results.saved_strokes import recordWith
+    from DRAMLesionLib.correction.segment.saved_strokes import record_with
 
     stroke = SimpleNamespace(voxels=np.ones((2, 2), bool))
-    saved = recordWith({"model": "tiny"}, [stroke, stroke])
+    saved = record_with({"model": "tiny"}, [stroke, stroke])
     assert saved == {"model": "tiny", "correction": {"strokes": 2, "painted_voxels": 8}}
-    assert recordWith(saved, []) == {"model": "tiny"}
+    assert record_with(saved, []) == {"model": "tiny"}

@@ -144,7 +144,7 @@ def test_undo_keys_are_the_corrections_and_the_editor_keeps_no_undo(
         application.processEvents()
         np.testing.assert_array_equal(lesion_of(segmented), before)
         correction = segmented.logic.panelLogic.openCorrection(segmented.panel.currentResults())
-        assert not correction.canUndo and correction.canRedo, "it is no stroke of not lesion"
+        assert not correction.can_undo and correction.can_redo, "it is no stroke of not lesion"
         assert press(window, redo) == 1
         application.processEvents()
         assert (lesion_of(segmented)[mask] == 1).mean() > 0.5

@@ -128,14 +128,15 @@ def test_a_stroke_before_the_slider_rests_is_a_step_of_its_own(steering, applica
 def test_what_was_moved_or_painted_stays_with_its_ct_when_another_is_chosen(steering, application):
     """Table and saved numbers of the first CT were left as they were before."""
     import slicer
-    from DRAMLesionPanel.results.saved_strokes import readReading
+
+    from DRAMLesionLib.correction.segment.saved_strokes import read_reading
 
     results, parameters, before = steering.panel.currentResults(), steering.panel.parameters, shown(steering)
     steering.panel.steer._restTimer.setInterval(10**6)
     move(steering, application, RUL, 40.0)
     parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "another CT")
     application.processEvents()
-    assert readReading(results.lesionSegmentationNode).percent[RUL - 1] == 40.0
+    assert read_reading(results.lesionSegmentationNode).percent[RUL - 1] == 40.0
     parameters.inputVolume = results.ctNode
     application.processEvents()
     assert shown(steering) == pytest.approx(40.0, abs=1.0) != pytest.approx(before, abs=1.0)

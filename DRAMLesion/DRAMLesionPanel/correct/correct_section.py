@@ -7,14 +7,14 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from DRAMLesionLib.correction.segment.correction import Correction
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.results.segments import LESION
-from DRAMLesionPanel.correct.correction import Correction
 from DRAMLesionPanel.correct.shortcuts import CorrectionKeys
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background, inWorker
 from DRAMLesionPanel.shared.path_field import PathField
-from DRAMLesionPanel.shared.steps import Steps
 
 EDITOR_TAG = "DRAMLesion"
 EFFECTS = ["Paint", "Erase", "Scissors"]
@@ -155,9 +155,9 @@ class CorrectSection(VTKObservationMixin):
         painted = free and self.isOpen() and self._watched is not None
         steered = free and correction is not None and self._panel.steer.isOpen()
         self._keys.bind(undo=painted or steered, tools=painted)
-        ui.refineButton.enabled = bool(correction and correction.canRefine)
-        ui.undoButton.enabled = bool(correction and correction.canUndo)
-        ui.redoButton.enabled = bool(correction and correction.canRedo)
+        ui.refineButton.enabled = bool(correction and correction.waiting)
+        ui.undoButton.enabled = bool(correction and correction.can_undo)
+        ui.redoButton.enabled = bool(correction and correction.can_redo)
         folder = bool(self._folder.path) and not self._accepting.busy
         ui.acceptButton.enabled = results is not None and folder
 

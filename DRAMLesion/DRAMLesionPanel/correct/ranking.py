@@ -9,10 +9,10 @@ import slicer
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.shared.background import inWorker
 from DRAMLesionPanel.shared.ranked_files import readRanked
-from DRAMLesionPanel.shared.steps import Steps
 from DRAMLesionPanel.shared.worker import Worker
 
 

@@ -1,8 +1,8 @@
 """Refining any segment around what was painted: no widget here, and no Segment Editor.
 
-All changes since the last refinement (:mod:`DRAMLesionPanel.correct.recogniser`) are refined together. Undo belongs to
-the Segment Editor, which does not tell of it: a segment that is what it was before a refinement means that the refinement
-was taken back.
+All changes since the last refinement (:mod:`DRAMLesionLib.correction.segment.recogniser`) are refined together. Undo
+belongs to the Segment Editor, which does not tell of it: a segment that is what it was before a refinement means that the
+refinement was taken back.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 import slicer
 
 from DRAMLesionLib.correction.propagation import Propagation
+from DRAMLesionLib.correction.segment.recogniser import Edit, StrokeRecogniser, edit_between
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.correction.start_map import map_from_segment
 from DRAMLesionLib.images.box import Box, bounding_box, hull, within
@@ -19,7 +20,6 @@ from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.correct.recogniser import Edit, StrokeRecogniser, editBetween
 from DRAMLesionPanel.results.nodes import DEFAULT_THRESHOLD, findResults, thresholdOf
 
 REMEMBERED = 20
@@ -106,7 +106,7 @@ class Refining:
         """What was painted since the last refinement, all in all."""
         if self._box is None:
             return None
-        return editBetween(self._box, self._base[self._box], self._segment.seen[self._box])
+        return edit_between(self._box, self._base[self._box], self._segment.seen[self._box])
 
     def look(self) -> bool:
         """Look at the segment after a change.

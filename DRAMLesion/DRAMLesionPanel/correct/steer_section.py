@@ -11,11 +11,11 @@ from DRAMLesionLib.lesions.quantify import severity_score
 from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.lesions.reading import LONGEST_NAME
 from DRAMLesionLib.lungs.lobes import LOBES, Lobe
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.correct.ranking import Ranking
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import Background
 from DRAMLesionPanel.shared.settings import reader, rememberReader
-from DRAMLesionPanel.shared.steps import Steps
 
 REST_MS = 400
 """A drag is over, and a step of undo, when nothing moved for so long."""
@@ -133,8 +133,8 @@ class SteerSection:
         ready = bool(self._lobes) and correction is not None
         for row in self.rows.values():
             row.enable(ready and row.lobe.value in self._lobes)
-        ui.steerUndoButton.enabled = bool(ready and correction.canUndo)
-        ui.steerRedoButton.enabled = bool(ready and correction.canRedo)
+        ui.steerUndoButton.enabled = bool(ready and correction.can_undo)
+        ui.steerRedoButton.enabled = bool(ready and correction.can_redo)
         if ready and not self._wanted:
             for region, row in zip(correction.table.lobes, self.rows.values(), strict=True):
                 row.show(region.percent, correction.said.of(row.lobe.value) is not None)

@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.lesion_list import Lesion, LesionList
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.results.nodes import Results, readLesions, writeLesions
 from DRAMLesionPanel.shared.background import Background, inWorker
-from DRAMLesionPanel.shared.steps import Steps
 
 REST_MS = 1500
 """The list is made anew when the lesion has not changed for so long."""
@@ -125,7 +126,7 @@ class LesionsSection:
         )
         correction = self._panel.logic.openCorrection(results)
         # What was painted meanwhile is not in the list.
-        return made if correction is None or correction.shows(findings.lesion) else {}
+        return made if correction is None or np.array_equal(correction.lesion, findings.lesion) else {}
 
     def _onListed(self, made: dict[str, Any] | None) -> None:
         if made is None:

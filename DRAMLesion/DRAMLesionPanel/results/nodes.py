@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import slicer
 
+from DRAMLesionLib.correction.segment.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.scene import mrml
 from DRAMLesionLib.results.scene import nodes as scene
-from DRAMLesionLib.results.segments import LESION, SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+from DRAMLesionLib.results.scene.steps import Steps, finish
+from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
+from DRAMLesionLib.results.segments import LESION
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionPanel.results.saved_strokes import READING_ATTRIBUTE, STROKES_ATTRIBUTE
-from DRAMLesionPanel.shared.steps import Steps, finish
 
 LESIONS_ATTRIBUTE = "DRAMLesion.Lesions"
 """Of the lesion segmentation: the list of its lesions as JSON; nothing where the lesion was changed since it was made."""
@@ -75,13 +76,6 @@ def thresholdOf(record: dict[str, Any]) -> float:
     """Where a run cut the map that its lesion comes from."""
     settings = record.get("settings", {})
     return float({**settings, **settings.get("segmentation", {})}.get("threshold", DEFAULT_THRESHOLD))
-
-
-def cutMapOf(findings: Findings) -> np.ndarray:
-    """float32 (z, y, x): the map that a run's lesion was cut from."""
-    if findings.probability is not None:
-        return findings.probability
-    return findings.dram if findings.refined is None else findings.refined
 
 
 def findResults(ctNode: Any) -> Results | None:
@@ -256,33 +250,13 @@ def setHeatmapThreshold(results: Results, threshold: float) -> None:
 
 def makingSurfaces(results: Results, lesion: bool = True) -> Steps[None]:
     """Make the surfaces of lobes (and lesion) for the 3-D views, where they are missing."""
-    nodes = [results.lobesSegmentationNode, *([results.lesionSegmentationNode] if lesion else [])]
-    for node in nodes:
-        segmentation = node.GetSegmentation()
-        for segmentID in segmentation.GetSegmentIDs():
-            segment = segmentation.GetSegment(segmentID)
-            if segment is not None and segment.GetRepresentation(SURFACE_REPRESENTATION) is None:
-                _makeSurface(segmentation, segment, segmentID)
-                yield segmentID
-        # Slicer's own way, which has nothing left to do but to remember the representation.
-        node.CreateClosedSurfaceRepresentation()
-
-
-def _makeSurface(segmentation: Any, segment: Any, segmentID: str) -> None:
-    """One surface: a segmentation makes all of its own at once, and the window would stand still meanwhile."""
-    alone = slicer.vtkSegmentation()
-    alone.SetSourceRepresentationName(SOURCE_REPRESENTATION)
-    alone.CopyConversionParameters(segmentation)
-    same = slicer.vtkSegment()
-    same.SetLabelValue(segment.GetLabelValue())
-    same.AddRepresentation(SOURCE_REPRESENTATION, segment.GetRepresentation(SOURCE_REPRESENTATION))
-    alone.AddSegment(same, segmentID)
-    if alone.CreateRepresentation(SURFACE_REPRESENTATION):
-        segment.AddRepresentation(SURFACE_REPRESENTATION, same.GetRepresentation(SURFACE_REPRESENTATION))
+    yield from making_surfaces(
+        [results.lobesSegmentationNode, *([results.lesionSegmentationNode] if lesion else [])]
+    )
 
 
 def hideSurfaces(results: Results, lobes: bool = True) -> None:
     """Drop the surfaces: while a segment is painted its surface would be made again after each stroke."""
-    results.lesionSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)
+    drop_surfaces(results.lesionSegmentationNode)
     if lobes:
-        results.lobesSegmentationNode.GetSegmentation().RemoveRepresentation(SURFACE_REPRESENTATION)
+        drop_surfaces(results.lobesSegmentationNode)

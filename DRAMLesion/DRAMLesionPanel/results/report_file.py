@@ -8,9 +8,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import atomic_file
-from DRAMLesionPanel.shared.steps import WAITING, Steps
 
 PATIENCE_S = 120.0
 """A browser that has not answered for so long has died: its process can end without a word."""

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from DRAMLesionLib.results.scene.mrml import APPROXIMATE_ATTRIBUTE
+from DRAMLesionLib.results.scene.steps import Steps, finish
 from DRAMLesionLib.results.scene.table import PERCENT_COLUMN, REGION_COLUMN
 from DRAMLesionPanel.results import nodes as shown
 from DRAMLesionPanel.results.lobe_under_cursor import LobeUnderCursor
@@ -16,7 +17,6 @@ from DRAMLesionPanel.results.lobe_view import segmentOf, showLobe
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.results.report_file import canPrint
 from DRAMLesionPanel.shared.background import Background
-from DRAMLesionPanel.shared.steps import Steps, finish
 
 SCORE_COLUMN = "Severity score"
 

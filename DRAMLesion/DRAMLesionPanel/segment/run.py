@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
@@ -16,13 +17,15 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.results.arrays import reading_arrays
 from DRAMLesionLib.results.scene import mrml
+from DRAMLesionLib.results.scene.preview import remove_preview, show_preview
+from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.segment.estimate import ARRIVAL, estimateOf
 from DRAMLesionPanel.shared.child_process import RunFailed
-from DRAMLesionPanel.shared.steps import WAITING, Steps
 from DRAMLesionPanel.shared.time_left import stageAndTime
+from DRAMLesionPanel.shared.worker_jobs import OUTLINE
 
 Deliver = Callable[[Findings, Any], Steps[Results]]
 Launch = Callable[[dict[str, Any], Path], Any]
@@ -79,6 +82,7 @@ class SegmentRun:
         self.findings: Findings | None = None
         self._arrival: Steps[Results] | None = None
         self._arrived = 0
+        self._preview: Any = None
         self._message = ""
         self._ct = mrml.volume_from_node(volumeNode)
         self._lobes = mrml.lobes_from_segmentation(lobesNode, self._ct) if lobesNode else None
@@ -93,6 +97,11 @@ class SegmentRun:
     def finished(self) -> bool:
         """Whether it has ended, in whatever way."""
         return self._process is None
+
+    @property
+    def outlined(self) -> bool:
+        """Whether the lesion's outline is on the screen, while the rest is computed."""
+        return self._preview is not None
 
     @property
     def arriving(self) -> bool:
@@ -167,6 +176,14 @@ class SegmentRun:
             self.estimate.report(str(event.get("stage", "")), float(event.get("fraction", 0.0)))
         elif event["event"] == "error":
             self._message = str(event.get("message", ""))
+        elif event["event"] == OUTLINE and self._ctNode.GetScene() is not None:
+            mask = np.load(event["path"], mmap_mode="r", allow_pickle=False)
+            self._preview = show_preview(self._ctNode.GetScene(), mask, self._ct)
+
+    def _removePreview(self) -> None:
+        if self._preview is not None:
+            remove_preview(self._preview)
+            self._preview = None
 
     def _finish(self, code: int) -> None:
         process = self._process
@@ -183,6 +200,7 @@ class SegmentRun:
 
     def _arriving(self) -> Steps[Results]:
         findings = yield from reading_arrays(self._folder / "out", self._ct, self._lobes)
+        self._removePreview()
         self.inScene, self.findings = True, findings
         return (yield from self._deliver(findings, self._ctNode))
 
@@ -214,6 +232,7 @@ class SegmentRun:
         return text.replace(str(self._folder / "lobes.nrrd"), _("lobes"))
 
     def _clean(self) -> None:
+        self._removePreview()
         self._process = self._arrival = None
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -5,9 +5,9 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionPanel.segment.run import SegmentRun
 from DRAMLesionPanel.segment.total_segmentator import LobesCancelled, LobesFailed, TotalSegmentatorRun
-from DRAMLesionPanel.shared.steps import Steps
 from DRAMLesionPanel.shared.time_left import stageAndTime
 
 POLL_MS, STEP_MS = 100, 1

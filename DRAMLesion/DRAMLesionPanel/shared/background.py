@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.arrays import ARRAYS, FOR_SCENE, writing_arrays
+from DRAMLesionLib.results.scene.steps import WAITING, Steps
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import STAGING_PREFIX
-from DRAMLesionPanel.shared.steps import WAITING, Steps
 from DRAMLesionPanel.shared.worker import Worker, WorkerJob
 
 STEP_MS, WAIT_MS = 1, 40

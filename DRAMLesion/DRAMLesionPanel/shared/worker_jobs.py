@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from DRAMLesionLib.case import KeptModels
 
 LESION, EDITS, REPORT = "lesion", "edits", "report.html"
+OUTLINE = "outline"
+"""An event of ``segment``: the mask lies in the file ``path``, as uint8 (z, y, x) in canonical axes."""
 
 
 def warm(
@@ -41,14 +43,22 @@ def segment(
     method: str | None,
     device: str,
 ) -> dict[str, Any]:
-    """Segment a CT, and hand the arrays over in the folder ``out``."""
+    """Segment a CT, tell of the mask as soon as it is known, and hand the arrays over in the folder ``out``."""
+    import numpy as np
+
     from DRAMLesionLib.case import segment_to_arrays
+    from DRAMLesionLib.commands.terminal.console import print_json
     from DRAMLesionLib.lesions.options import Options
+
+    def show(mask: np.ndarray) -> None:
+        path = Path(out).with_name(f"{OUTLINE}.npy")
+        np.save(path, mask)
+        print_json({"event": OUTLINE, "path": str(path)})
 
     reporter.progress("Loading the models", 0.0)
     loaded = models.load(model, method, device)
     options = Options(lobes=lobes, model=model, method=method, device=device)
-    segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress)
+    segment_to_arrays(ct, out, options, models=loaded, progress=reporter.progress, outline=show)
     return {"out": out}
 
 
@@ -147,7 +157,7 @@ def do(job: dict[str, Any], models: "KeptModels") -> int:
     """Do a job; returns its exit code, which is a command's."""
     import typer
 
-    from DRAMLesionLib.commands.console import Reporter
+    from DRAMLesionLib.commands.terminal.console import Reporter
 
     arguments = {name: value for name, value in job.items() if name not in ("id", "job")}
     try:

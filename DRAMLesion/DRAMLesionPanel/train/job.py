@@ -125,7 +125,7 @@ def work(folder: Path) -> int:
     """
     import typer
 
-    from DRAMLesionLib.commands.console import Reporter
+    from DRAMLesionLib.commands.terminal.console import Reporter
     from DRAMLesionLib.system.errors import InputError
     from DRAMLesionLib.training.stopping import STOPPED_EXIT_CODE, Stopped, stop_signals
 

@@ -211,7 +211,7 @@ class LowRankFilter:
         """Memory that one thread uses again for every slab: fresh pages would cost as much as the arithmetic."""
         size = math.prod(shape)
         held = getattr(self._scratch, name, None)
-        if held is None or len(held) < size:
+        if held is None or held.numel() < size:
             held = torch.empty(size, device=self.device, dtype=self.dtype)
             setattr(self._scratch, name, held)
         return held[:size].view(shape)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from monai.networks.nets import BasicUNet
 from torch import nn
 
 from DRAMLesionLib.lesions.networks.attention import NeighbourAttention, without_autocast
+from DRAMLesionLib.lesions.networks.basic_unet import BasicUNet
 from DRAMLesionLib.lesions.networks.description import AttentionSettings, NetworkDescription
 
 if TYPE_CHECKING:
@@ -41,16 +41,9 @@ class DenseNetwork(nn.Module):
         """
         super().__init__()
         self.description = description
-        self.unet = BasicUNet(
-            spatial_dims=3,
-            in_channels=description.in_channels,
-            out_channels=1,
-            features=description.features,
-            upsample="nontrainable",
-        )
-        head = self.unet.final_conv
-        assert isinstance(head, nn.Conv3d) and head.bias is not None
-        nn.init.constant_(head.bias, head_bias)
+        self.unet = BasicUNet(description.in_channels, 1, description.features)
+        assert self.unet.final_conv.bias is not None
+        nn.init.constant_(self.unet.final_conv.bias, head_bias)
         # Built last, so that a seed gives the U-Net the same weights with and without it.
         self.attention = NeighbourAttention(attention, description.features[:2]) if attention else None
 

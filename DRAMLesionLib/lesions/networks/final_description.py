@@ -64,6 +64,41 @@ class SegmentationNetworkDescription:
 
 
 @dataclass(frozen=True)
+class DensityFloor:
+    """When and how the density of a lobe overrules its map, see :func:`DRAMLesionLib.lesions.amount.lobe_amounts`.
+
+    Where most of a lobe is sick a network's map may fade, but the lobe is dense all the same. Density says
+    ``slope * (d - start)`` percent, d being the percentage of the lobe that is denser than ``dense_hu``.
+
+    Attributes:
+        dense_hu: In HU.
+        start: Percent of the lobe. Less than that is dense in lobes that are healthy or mildly sick, by vessels,
+            expiration, fat at the edge and the disease itself, and density says nothing.
+        slope: Percentage points per percent of the lobe beyond ``start``.
+        seen: The percentage that the map has to say at least: a lobe without lesion may be dense for another reason.
+    """
+
+    dense_hu: float = -550.0
+    start: float = 18.0
+    slope: float = 1.6
+    seen: float = 5.0
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "DensityFloor":
+        """Read and check settings.
+
+        Args:
+            values: The attributes as JSON values; what is left out has its default.
+            where: What to name in an error.
+
+        Raises:
+            InputError: An entry that is unknown or no number in its bounds; names the key.
+        """
+        percent = (0.0, 100.0)
+        return read_settings(cls, values, where, {"dense_hu": ANY_NUMBER, "start": percent, "seen": percent})
+
+
+@dataclass(frozen=True)
 class AmountSettings:
     """How a lobe's percentage is estimated from its map and its HU, see :mod:`DRAMLesionLib.lesions.amount`.
 
@@ -75,6 +110,7 @@ class AmountSettings:
         dense_hu: In HU.
         error_points: Half width of the range of a lobe without lesion, in percentage points.
         error_share: Growth of the half width, in points per point of the percentage (or of what is left to 100 %).
+        floor: When and how the lobe's density overrules the estimate; None: never.
     """
 
     offset: float = 0.0
@@ -84,6 +120,7 @@ class AmountSettings:
     dense_hu: float = -500.0
     error_points: float = 1.0
     error_share: float = 0.2
+    floor: DensityFloor | None = None
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "AmountSettings":

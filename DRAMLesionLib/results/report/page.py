@@ -160,7 +160,7 @@ def _lesion_values(lesions: LesionList) -> dict[str, Any]:
 
 
 def _pictures(pictures: Mapping[str, Path], drawings: Drawings) -> dict[str, Any]:
-    from DRAMLesionLib.results.figures import LUNG_WINDOW_HU
+    from DRAMLesionLib.results.report.drawing import LUNG_WINDOW_HU
 
     tallest = max(view.height_mm for view in drawings.views)
     return {

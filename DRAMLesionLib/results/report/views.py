@@ -9,19 +9,9 @@ import numpy as np
 
 from DRAMLesionLib.images.box import bounding_box
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.figures import (
-    _draw_legend,
-    _few_colors,
-    _lung_box,
-    _outline,
-    _pixels,
-    _Slice,
-    _slice_of,
-    _slices,
-    _write,
-    blend,
-    new_figure,
-)
+from DRAMLesionLib.results.report.canvas import few_colors, new_figure, pixels_of
+from DRAMLesionLib.results.report.drawing import LEGEND_INCHES, blend, draw_legend, draw_outline, write_on
+from DRAMLesionLib.results.report.slices import Slice, lung_box, slice_of, slices_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +27,6 @@ _LEAST_SHOWN = 0.01
 _COLUMNS = 3
 _WIDTH_INCHES = 2.3
 _GAP_INCHES = 0.035
-_LEGEND_INCHES = 0.42
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ def three_views(findings: Findings) -> tuple[View, View, View]:
     Each is the slice with most lesion, or with most lung where there is none. The patient's right is on the left of
     the first two, the front on the left of the third; superior or anterior is up. The scale is the same in all.
     """
-    box = _lung_box(findings.lobes.labels, findings.ct.spacing_mm)
+    box = lung_box(findings.lobes.labels, findings.ct.spacing_mm)
     return _view(findings, 0, box), _view(findings, 1, box), _view(findings, 2, box)
 
 
@@ -74,13 +63,13 @@ def axial_strip(findings: Findings, count: int = 6) -> bytes:
         findings: The results of one CT.
         count: Slices at most; a CT with fewer slices shows them all.
     """
-    slices = _slices(findings, 0, count)
+    slices = slices_of(findings, 0, count)
     columns = min(_COLUMNS, len(slices))
     height_mm, width_mm = slices[0].size_mm
     panel = _WIDTH_INCHES * height_mm / width_mm
     rows = -(-len(slices) // columns)
     width = columns * _WIDTH_INCHES + (columns - 1) * _GAP_INCHES
-    height = rows * panel + (rows - 1) * _GAP_INCHES + _LEGEND_INCHES
+    height = rows * panel + (rows - 1) * _GAP_INCHES + LEGEND_INCHES
     figure = new_figure(width, height)
     for number, one in enumerate(slices):
         row, column = divmod(number, columns)
@@ -89,11 +78,11 @@ def axial_strip(findings: Findings, count: int = 6) -> bytes:
         size = (_WIDTH_INCHES / width, panel / height)
         axes = figure.add_axes((left / width, bottom / height, *size))
         _show(axes, one, heat=True)
-        _write(axes, 0.02, 0.03, one.label, ha="left", va="bottom", size=7.5)
+        write_on(axes, 0.02, 0.03, one.label, ha="left", va="bottom", size=7.5)
         if number == 0:
             _write_sides(axes, _SIDES[0])
-    _draw_legend(figure, width, height, scale=_WIDTH_INCHES / width_mm)
-    return _few_colors(_pixels(figure))
+    draw_legend(figure, width, height, scale=_WIDTH_INCHES / width_mm)
+    return few_colors(pixels_of(figure))
 
 
 def most_lesion(lesion: np.ndarray, lobes: np.ndarray, axis: int) -> int:
@@ -116,25 +105,25 @@ def most_lesion(lesion: np.ndarray, lobes: np.ndarray, axis: int) -> int:
 
 def _view(findings: Findings, axis: int, box: tuple[slice, ...]) -> View:
     number = most_lesion(findings.lesion, findings.lobes.labels, axis)
-    one = _slice_of(findings, axis, number, box)
+    one = slice_of(findings, axis, number, box)
     height_mm, width_mm = one.size_mm
     figure = new_figure(width_mm * _INCHES_PER_MM, height_mm * _INCHES_PER_MM)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _show(axes, one, heat=False)
     _draw_lobes(axes, one)
     _write_sides(axes, _SIDES[axis])
-    return View(_few_colors(_pixels(figure)), one.label, width_mm, height_mm)
+    return View(few_colors(pixels_of(figure)), one.label, width_mm, height_mm)
 
 
-def _show(axes: Axes, one: _Slice, heat: bool) -> None:
+def _show(axes: Axes, one: Slice, heat: bool) -> None:
     height, width = one.size_mm
     picture = blend(one.hu, one.heat if heat else None)
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation="antialiased", aspect="auto")
     axes.set_axis_off()
-    _outline(axes, one)
+    draw_outline(axes, one)
 
 
-def _draw_lobes(axes: Axes, one: _Slice) -> None:
+def _draw_lobes(axes: Axes, one: Slice) -> None:
     """Lines around the lobes of a slice, each with its abbreviation."""
     rows, columns = one.lobes.shape
     height, width = one.size_mm
@@ -151,11 +140,11 @@ def _draw_lobes(axes: Axes, one: _Slice) -> None:
         )
         row, column = (float(np.median(where)) for where in np.nonzero(inside))
         place = (column + 0.5) / columns, 1.0 - (row + 0.5) / rows
-        _write(axes, *place, lobe.abbreviation, ha="center", va="center", size=6.5)
+        write_on(axes, *place, lobe.abbreviation, ha="center", va="center", size=6.5)
     axes.set_xlim(0.0, width)
     axes.set_ylim(height, 0.0)
 
 
 def _write_sides(axes: Axes, sides: tuple[str, str]) -> None:
-    _write(axes, 0.02, 0.96, sides[0], ha="left", va="top", size=9)
-    _write(axes, 0.98, 0.96, sides[1], ha="right", va="top", size=9)
+    write_on(axes, 0.02, 0.96, sides[0], ha="left", va="top", size=9)
+    write_on(axes, 0.98, 0.96, sides[1], ha="right", va="top", size=9)

@@ -1,11 +1,16 @@
-"""The child process that makes a scene: ``python -m DRAMLesionLib.results.scene.child FOLDER scene|pictures``.
+"""The child process that makes a scene: ``python -m DRAMLesionLib.results.scene.child``.
 
+It imports Slicer, which takes seconds, then reads what to do from a line of standard input: ``scene FOLDER`` writes the
+bundle and the pictures, ``pictures FOLDER`` the pictures alone; no line ends it.
 :mod:`DRAMLesionLib.results.scene.process` starts it: native code that crashes here can't take the other results with it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from DRAMLesionLib.results.arrays import read_arrays
@@ -13,16 +18,23 @@ from DRAMLesionLib.results.scene.available import INPUT_NAME, SCENE_NAME, SceneU
 from DRAMLesionLib.results.scene.headless import open_scene, save
 
 
-def main(arguments: list[str]) -> int:
-    """The child's work: ``FOLDER scene`` writes the bundle and the pictures, ``FOLDER pictures`` the pictures alone."""
+def main() -> int:
+    """Get ready, wait for the work, and do it."""
     import vtk
 
     from DRAMLesionLib.results.scene import rendering
     from DRAMLesionLib.system.allocation import give_freed_memory_back, keep_freed_memory
 
+    with contextlib.suppress(ImportError):  # said where the scene is opened
+        import slicer  # noqa: F401
     keep_freed_memory()
     vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
-    folder, what = Path(arguments[0]), arguments[1]
+    what, _, name = sys.stdin.readline().rstrip("\n").partition(" ")
+    if not name:
+        return 0
+    folder = Path(name)
+    os.environ |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), name)
+    tempfile.tempdir = name
     findings = read_arrays(folder / INPUT_NAME, mapped=True)
     try:
         with open_scene(findings, _report) as opened:
@@ -43,4 +55,4 @@ def _report(stage: str, fraction: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

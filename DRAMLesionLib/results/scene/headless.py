@@ -250,6 +250,10 @@ def save(opened: OpenScene, path: str | Path) -> None:
         OSError: The file can't be put there.
     """
     path = Path(path)
+    for node in (opened.nodes.ct, opened.nodes.heatmap):
+        # A CT's noise hardly packs: the usual level takes much longer for little.
+        if node.AddDefaultStorageNode():
+            node.GetStorageNode().SetCompressionParameter("gzip_fastest")
     # The bundle takes the name of its folder inside from the file's: it is written under its own name, then moved.
     with (
         atomic_file(path) as temporary,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from DRAMLesionLib.lesions.networks.final_description import AmountSettings
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings, DensityFloor
 
 KNOWN_WEIGHT = 4.0
 """Of a real lobe with a known percentage, beside 1 of a lobe with pasted disease."""
@@ -32,7 +32,7 @@ def fit_amount(
         pasted: The same of lobes with pasted disease.
 
     Returns:
-        Settings without dense share.
+        Settings without dense share, and with the usual :class:`DensityFloor`.
     """
     rows = np.array([*known, *pasted], dtype=float).reshape(-1, 2)
     mean, percent = rows.T
@@ -46,4 +46,6 @@ def fit_amount(
     room = np.minimum(estimate, 100 - estimate)
     shares = [share for share in ERROR_SHARES if np.mean(error <= ERROR_POINTS + share * room) >= HELD]
     share = round(float(shares[0] if shares else ERROR_SHARES[-1]), 2)
-    return AmountSettings(offset, slope, square, error_points=ERROR_POINTS, error_share=share)
+    return AmountSettings(
+        offset, slope, square, error_points=ERROR_POINTS, error_share=share, floor=DensityFloor()
+    )

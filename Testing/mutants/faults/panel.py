@@ -46,6 +46,13 @@ FAULTS = (
         "Testing/panel/test_panel.py",
     ),
     Fault(
+        "the bar of a run goes back",
+        "DRAMLesionLib/system/progress.py",
+        "self._done = max(self._done, begin + part * (end - begin))",
+        "self._done = begin + part * (end - begin)",
+        "Testing/unit/system/test_progress.py",
+    ),
+    Fault(
         "TotalSegmentator's failure leaves a node",
         "DRAMLesion/DRAMLesionPanel/segment/total_segmentator.py",
         "                slicer.mrmlScene.RemoveNode(node)\n",
@@ -68,14 +75,14 @@ FAULTS = (
     ),
     Fault(
         "a stroke where nothing may change stays",
-        "DRAMLesion/DRAMLesionPanel/correct/recogniser.py",
+        "DRAMLesionLib/correction/segment/recogniser.py",
         "                after[refused] = before[refused]\n",
         "                pass\n",
         "Testing/panel/test_recogniser.py",
     ),
     Fault(
         "voxels that went out are a stroke of lesion",
-        "DRAMLesion/DRAMLesionPanel/correct/recogniser.py",
+        "DRAMLesionLib/correction/segment/recogniser.py",
         "(NOT_LESION, self.after < self.before)",
         "(LESION, self.after < self.before)",
         "Testing/panel/test_recogniser.py",
@@ -89,7 +96,7 @@ FAULTS = (
     ),
     Fault(
         "a stroke before the slider rests is counted twice",
-        "DRAMLesion/DRAMLesionPanel/correct/correction.py",
+        "DRAMLesionLib/correction/segment/correction.py",
         "        self.settle()  # what a slider did before the stroke is a step of its own\n",
         "",
         "Testing/panel/test_steering.py::test_a_stroke_before_the_slider_rests_is_a_step_of_its_own",

@@ -10,7 +10,7 @@ import torch
 from killing import SMALL, needs_fork, train_words
 
 from DRAMLesionLib.case import segment_case
-from DRAMLesionLib.commands.console import Reporter
+from DRAMLesionLib.commands.terminal.console import Reporter
 from DRAMLesionLib.images.volume import read_ct
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.find import find_lesions

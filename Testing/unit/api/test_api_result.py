@@ -42,6 +42,12 @@ def result(phantom) -> dl.Result:
     )
 
 
+def test_what_is_no_folder_is_refused_in_one_line(result):
+    for use in (result.save, dl.Result.load):
+        with pytest.raises(dl.InputError, match="folder: is a int: give the path"):
+            use(5)
+
+
 def test_importing_the_package_and_asking_its_names_loads_nothing_heavy():
     code = (
         "import sys, DRAMLesionLib as dl; dir(dl); dl.InputError, dl.Cancelled;"

@@ -1,10 +1,12 @@
 """Numbers, colours and rows of a comparison, each for itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from DRAMLesionLib.followup import words
-from DRAMLesionLib.followup.changes import RegionChange, changes_between, flags_between
+from DRAMLesionLib.followup.changes import RegionChange, changes_between, flags_between, total_range
 from DRAMLesionLib.followup.exam import Exam
 from DRAMLesionLib.followup.figures import DIFFERENCE_COLORS, colored
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED
@@ -72,16 +74,35 @@ def test_a_lobe_without_voxels_has_no_points():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "beyond"),
+    ("before", "after", "verdict"),
     [
-        ((2, 6), (7, 12), True),
-        ((7, 12), (2, 6), True),
-        ((2, 6), (5, 12), False),
-        ((2, 6), (None, None), None),
+        ((4.0, 6.0), (8.0, 11.0), "more"),
+        ((8.0, 11.0), (4.0, 6.0), "less"),
+        ((2.0, 8.0), (4.0, 12.0), "no certain change"),
     ],
 )
-def test_ranges_that_touch_are_no_sure_change(before, after, beyond):
-    assert RegionChange(region("LUL", 5, *before), region("LUL", 9, *after)).beyond_ranges is beyond
+def test_a_change_is_certain_where_its_range_does_not_hold_0(before, after, verdict):
+    percent = {(4.0, 6.0): 5.0, (8.0, 11.0): 9.0, (2.0, 8.0): 5.0, (4.0, 12.0): 9.0}
+    dates = []
+    for ends in (before, after):
+        plain = exam(percent[ends])
+        ranges = dict.fromkeys(range(1, 6), ends)
+        dates.append(replace(plain, quantification=plain.quantification.with_ranges(ranges)))
+    changes = changes_between(*dates)
+    assert {change.verdict for change in changes[:5]} == {verdict}
+    lobe = changes[0]
+    if verdict == "more":  # 4 points, down by the root of 1 and 1, up by that of 2 and 1
+        assert (lobe.points_low, lobe.points_high) == pytest.approx((4 - 2**0.5, 4 + 5**0.5))
+
+
+def test_a_change_without_ranges_has_no_verdict():
+    change = changes_between(exam(5.0), exam(9.0))[-1]
+    assert change.verdict is change.points_low is None
+
+
+def test_what_the_densities_confirm_is_the_difference_of_gain_and_loss():
+    change = changes_between(exam(5.0), exam(9.0), {"LUL": (3.0, 1.0)})
+    assert change[0].confirmed_ml == 2.0 and change[1].confirmed_ml is None
 
 
 @pytest.mark.parametrize(
@@ -99,3 +120,10 @@ def test_each_flag_stands_alone(change, code):
     usual = {"before": exam(4.0), "after": exam(4.0), "correlation": 0.9, "inverse_error_mm": 1.0}
     codes = {flag.code for flag in flags_between(**{**usual, **change})}
     assert codes == ({code} if code else set())
+
+
+def test_the_range_of_both_lungs_takes_the_lobes_errors_as_equal_ones():
+    lobes = [region(lobe.abbreviation, 5.0, 4.0, 7.0) for lobe in LOBES]
+    sums = [region(key, 5.0, volume=ml) for key, ml in (("left", 2e3), ("right", 3e3), ("total", 5e3))]
+    assert total_range(Quantification((*lobes, *sums))) == pytest.approx((4.0, 7.0))
+    assert total_range(Quantification((region("LUL", 5.0), *lobes[1:], *sums))) is None

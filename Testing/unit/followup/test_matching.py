@@ -32,9 +32,9 @@ def block(z: int, y: int, x: int, size: int | tuple[int, int, int] = 6) -> tuple
     return a, b, c
 
 
-def matched(before: Images, after: Images, covered=None):
+def matched(before: Images, after: Images, covered=None, changed=None):
     (one, mine, _), (other, its, _) = find_lesions(before), find_lesions(after)
-    return match_lesions(one, other, SPACING, (mine, its), covered)
+    return match_lesions(one, other, SPACING, (mine, its), covered, changed)
 
 
 def kinds(before: Images, after: Images) -> list[str]:
@@ -144,6 +144,24 @@ def test_a_lesion_outside_the_other_field_of_view_is_neither_new_nor_resolved():
     ]
     changes = matched(exam(), exam(low, high), (part, covered))
     assert sorted(one.kind for one in changes) == ["new", "not covered"]
+
+
+def test_a_lesion_of_one_date_where_the_density_stayed_is_uncertain():
+    one, other = block(2, 2, 2), block(20, 2, 2)
+    denser, less_dense = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    denser[other] = True
+    changed = (denser, less_dense)
+    found = matched(exam(), exam(one, other), changed=changed)
+    assert [(change.kind, change.after[0].slice_number) for change in found] == [
+        ("new", 21),
+        ("uncertain", 3),
+    ]
+    assert [change.kind for change in matched(exam(other), exam(), changed=changed)] == ["uncertain"]
+    assert [change.kind for change in matched(exam(other), exam(), changed=changed[::-1])] == ["resolved"]
+    denser[:, :5] = False  # half of it stays: 3 of 6 rows
+    assert [change.kind for change in matched(exam(), exam(other), changed=changed)] == ["new"]
+    denser[:, :6] = False
+    assert [change.kind for change in matched(exam(), exam(other), changed=changed)] == ["uncertain"]
 
 
 def test_every_lesion_is_in_one_group_and_volumes_add_up():

@@ -3,13 +3,15 @@ import pytest
 
 from DRAMLesionLib.lesions.amount import (
     Amount,
+    amounts_for_record,
     cut_at_amounts,
+    dense_percent,
     lobe_amounts,
     lobe_cuts,
     ranges_of,
     with_range,
 )
-from DRAMLesionLib.lesions.networks.final_description import AmountSettings
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings, DensityFloor
 from DRAMLesionLib.system.errors import InputError
 
 SPACING = (2.0, 2.0, 2.0)
@@ -54,6 +56,56 @@ def test_air_beyond_the_ct_is_not_dense(lobes):
     )
 
 
+@pytest.fixture
+def severe(lobes):
+    """Lobe 5 is dense in 70 % of its slices, and its map marks a fifth; lobe 1 is healthy."""
+    dense = (lobes == 5) & (np.arange(20)[:, None, None] < 13)
+    lesion_map = np.where(dense & (np.arange(20)[:, None, None] < 5), 0.9, 0).astype(np.float32)
+    return lesion_map, np.where(dense, -400, -860).astype(np.int16)
+
+
+FLOOR = DensityFloor(dense_hu=-550, start=18, slope=1.6, seen=5)
+
+
+def test_a_severe_lobe_gets_the_amount_of_its_density_and_others_keep_the_maps(lobes, severe):
+    lesion_map, hu = severe
+    alone = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings())
+    amounts = lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings(floor=FLOOR))
+    assert alone[5].percent == amounts[5].by_map == pytest.approx(100 * 0.9 * 3 / 16, abs=0.1)
+    dense = dense_percent(hu, lobes, SPACING, -550)
+    assert dense[5] == pytest.approx(100 * 11 / 16, abs=7) and dense[2] == 0
+    assert amounts[5].percent == amounts[5].by_density == pytest.approx(1.6 * (dense[5] - 18))
+    assert amounts[5].is_by_density and amounts[5].low == alone[5].low
+    assert amounts[5].high == pytest.approx(
+        min(100, amounts[5].percent + 3 * (1 + 0.2 * (100 - amounts[5].percent)))
+    )
+    assert amounts[1].percent == alone[1].percent == 0 and not amounts[1].is_by_density
+    told = amounts_for_record(amounts)
+    assert told["RLL"]["source"] == "density" and told["LUL"]["source"] == "map"
+    assert told["RLL"]["density_percent"] > told["RLL"]["map_percent"] + 40
+    assert amounts_for_record(alone)["RLL"] == {
+        "source": "map",
+        "map_percent": round(alone[5].percent, 2),
+        "density_percent": None,
+    }
+
+
+def test_a_dense_lobe_in_which_the_map_sees_nothing_keeps_the_maps_amount(lobes, severe):
+    amounts = lobe_amounts(severe[0] * 0.2, severe[1], lobes, SPACING, AmountSettings(floor=FLOOR))
+    assert amounts[5].by_map < 5 and amounts[5].by_density > 60
+    assert amounts[5].percent == amounts[5].by_map and not amounts[5].is_by_density
+
+
+@pytest.mark.parametrize("finer", [1, 3])
+def test_vessels_noise_and_the_chest_wall_make_no_lobe_dense_at_any_voxel_size(lobes, finer):
+    hu = np.where(lobes > 0, -850 + 100 * np.random.default_rng(0).standard_normal(lobes.shape), 40)
+    hu[:, 4, 4] = hu[:, 7, 12] = 50  # vessels, one voxel thick
+    hu, labels = (np.repeat(np.repeat(a, finer, axis=1), finer, axis=2) for a in (hu, lobes))
+    spacing = (SPACING[0], SPACING[1] / finer, SPACING[2] / finer)
+    assert dense_percent(hu, labels, spacing, -550).max() < 1
+    assert dense_percent(hu + 600, labels, spacing, -550)[1:6:4].min() > 99
+
+
 def test_cuts_give_each_lobe_its_amount(lobes, faint):
     wanted = {1: Amount(12.0, 10, 14), 5: Amount(80.0, 70, 90)}
     cuts = lobe_cuts(faint, lobes, wanted)
@@ -86,7 +138,19 @@ def test_ranges_hold_the_estimate_and_end_at_0_and_100():
     assert ranges_of({3: Amount(40, 31, 49)}) == {3: (31, 49)}
 
 
-@pytest.mark.parametrize("values", [{"mean": "x"}, {"slope": 1}, {"error_points": -1}])
+@pytest.mark.parametrize("values", [{"mean": "x"}, {"slope": 1}, {"error_points": -1}, {"floor": 1}])
 def test_wrong_settings_are_named(values):
     with pytest.raises(InputError, match=f"a.{next(iter(values))}"):
         AmountSettings.from_dict(values, "a")
+
+
+@pytest.mark.parametrize("values", [{"slope": -1}, {"start": 101}, {"hu": -550}])
+def test_a_wrong_floor_is_named(values):
+    with pytest.raises(InputError, match=f"a.floor.{next(iter(values))}"):
+        AmountSettings.from_dict({"floor": values}, "a")
+
+
+def test_a_floor_is_read_and_written():
+    settings = AmountSettings.from_dict({"floor": {"start": 20}}, "a")
+    assert settings.floor == DensityFloor(start=20)
+    assert AmountSettings.from_dict({}, "a").floor is None

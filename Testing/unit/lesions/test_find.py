@@ -1,5 +1,6 @@
 """The main job in memory: which map goes into which step."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume, write_volume
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.find import find_lesions
+from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off, with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import Model, SegmentationModel
 from DRAMLesionLib.lesions.networks.description import (
@@ -121,3 +123,30 @@ def test_without_the_crf_the_final_network_makes_the_mask_alone(scan, models):
     take_speckle_off(alone, labels, final.threshold, ct.spacing_mm)
     np.testing.assert_array_equal(found.probability, alone)
     assert found.record["settings"]["crf"]["enabled"] is False
+
+
+def test_the_mask_is_told_before_the_map_is_made_where_it_does_not_wait_for_it(scan, models):
+    ct, _, lobes = scan
+    stages: list[str] = []
+    masks: list[np.ndarray] = []
+
+    def tell(mask: np.ndarray) -> None:
+        masks.append(mask.copy())
+        stages.append("mask")
+
+    def run(share: float) -> Findings:
+        stages.clear()
+        final = replace(models.final, description=replace(models.final.description, dram_share=share))
+        return find_lesions(
+            ct,
+            CaseModels(models.dram, final),
+            Options(lobes=lobes, allow_missing_lobes=True),
+            progress=lambda stage, _: stages.append(stage),
+            outline=tell,
+        )
+
+    found = run(0.0)
+    assert stages.index("mask") < stages.index("Computing the dRAM")
+    np.testing.assert_array_equal(masks[0], found.lesion)
+    run(0.4)
+    assert "mask" not in stages, "the map counts in it: it comes with the results"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from DRAMLesionLib.images.volume import Volume
+from DRAMLesionLib.lesions.amount import Amount
 from DRAMLesionLib.lesions.quality import Flag, agreement_of, find_flags, flags_for_record, flags_of
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lungs.lobes import LobeMap
@@ -87,6 +88,24 @@ def test_lesion_of_unusual_density_and_methods_that_disagree(phantom: Phantom) -
     assert "lesion-hu" in codes(phantom.ct, labels, normal_lung)
     assert "methods-disagree" in codes(phantom.ct, labels, phantom.lesion, 0.1)
     assert "methods-disagree" not in codes(phantom.ct, labels, phantom.lesion, 0.6)
+
+
+def test_a_lobe_of_which_density_says_more_than_the_map_is_told(phantom: Phantom) -> None:
+    lobes = phantom.lobes
+    measured = quantify(phantom.ct.array, lobes, phantom.lesion, phantom.ct.spacing_mm)
+    amounts = {
+        1: Amount(30.0, 20, 40, by_map=30.0, by_density=8.0),
+        2: Amount(55.0, 40, 70, by_map=23.0, by_density=55.0),
+        3: Amount(34.0, 20, 50, by_map=30.0, by_density=34.0),
+        4: Amount(1.0, 0, 2, by_map=1.0, by_density=20.0),
+        5: Amount(2.0, 0, 3, by_map=2.0, by_density=60.0),
+    }
+    flags = find_flags(phantom.ct, lobes, measured, None, amounts)
+    told = {flag.code: flag for flag in flags if "dens" in flag.code}
+    assert set(told) == {"amount-by-density-LLL", "lobe-dense-RLL"}
+    assert "55 % of the left lower lobe" in told["amount-by-density-LLL"].sentence
+    assert "23 %" in told["amount-by-density-LLL"].sentence
+    assert not find_flags(phantom.ct, lobes, measured, None, {1: Amount(30.0, 20, 40)})
 
 
 def test_every_flag_says_what_was_seen_and_what_to_do(phantom: Phantom) -> None:

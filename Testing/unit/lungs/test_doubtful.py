@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from DRAMLesionLib.lungs.doubtful import doubtful_haze
+from DRAMLesionLib.lungs.body import doubted_air
+from DRAMLesionLib.lungs.doubtful import dense_slivers, doubtful_haze
 
 SPACING = np.full(3, 2.5)
 PAD = np.s_[8:16, 8:16, 20:24]
@@ -47,3 +48,22 @@ def test_what_lung_encloses_stays() -> None:
     lungs, likely, coarse = a_lung(-850, 0.999)
     coarse[10:14, 10:14, 10:14], likely[10:14, 10:14, 10:14] = -100, 0.6
     assert not doubtful_haze(lungs, likely, coarse, SPACING).any()
+
+
+def test_a_thread_in_the_liver_is_taken_off_and_a_consolidation_is_not() -> None:
+    lungs, _, coarse = a_lung(40, 0.9)  # the pad is a consolidation at the border
+    lungs[10:12, 10, 24:32] = True  # a thread that goes on into what is beside the lung
+    off = dense_slivers(lungs, coarse)
+    assert off[10:12, 10, 26:].all()
+    assert not off[:, :, :24].any()
+    coarse[10:12, 10, 24:32] = -850  # a thin recess with air in it
+    assert not dense_slivers(lungs, coarse).any()
+
+
+def test_a_windpipe_that_lung_touches_is_no_lung_and_emphysema_is() -> None:
+    _, likely, coarse = a_lung(40, 0.001)
+    coarse[:, 8:14, 24:28], likely[:, 8:14, 24:26] = -980, 0.4  # its near half looks like lung
+    coarse[6:10, 6:9, 6:9] = -980  # a bulla
+    off = doubted_air(coarse, likely, SPACING)
+    assert off[:, 8:14, 24:28].all()
+    assert not off[:, :, :20].any()

@@ -9,7 +9,7 @@ from scipy import ndimage
 from DRAMLesionLib.images.volume import read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT
 from DRAMLesionLib.lungs.lung_bundle import ENVIRONMENT, load_lung_network, lung_model_folder
-from DRAMLesionLib.lungs.lung_mask import segment_lungs, write_lungs
+from DRAMLesionLib.lungs.lung_mask import _levels, segment_lungs, write_lungs
 from DRAMLesionLib.phantom import Phantom, make_phantom
 from DRAMLesionLib.system.errors import InputError
 
@@ -95,6 +95,20 @@ def test_phantom_with_lesions() -> None:
     lungs = segment_lungs(phantom.ct.array, phantom.ct.spacing_mm)
     assert dice(lungs > 0, phantom.lobes.labels > 0) > 0.94
     assert np.mean(lungs[phantom.lesion > 0] > 0) > 0.8
+
+
+def test_a_windpipe_behind_a_thin_wall_is_left_out_and_lungs_own_rim_is_not() -> None:
+    coarse = np.full((24, 24, 24), 40.0, np.float32)
+    coarse[:, :, :12], coarse[:, :, 12] = -850.0, -300.0  # lung, and a wall that is thinner than a voxel
+    coarse[:, 8:14, 13:17] = -980.0  # the windpipe
+    sides = np.zeros(coarse.shape, np.uint8)
+    sides[:, :, :13] = RIGHT
+    sides[:, :6, 11:13] = 0  # here the network stops a voxel before the lung does
+    shares = np.stack([np.zeros_like(coarse), np.where(sides > 0, np.float32(0.8), np.float32(0))])
+    shares[1, :, :6, 11] = 0.4
+    level, _ = _levels(sides, sides, shares, coarse, 2.5)
+    assert (level[:, :, :12] > 0).all()
+    assert (level[:, :, 13:] < 0).all()
 
 
 @pytest.mark.parametrize("hu", [-1000.0, 30.0])

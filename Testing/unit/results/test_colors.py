@@ -8,8 +8,9 @@ import pytest
 
 import DRAMLesionLib
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results import figures, segments
+from DRAMLesionLib.results import segments
 from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colormap, map_colors
+from DRAMLesionLib.results.report import drawing
 
 # G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, A Physiologically-based Model for Simulation of Color Vision
 # Deficiency, IEEE TVCG 2009;15:1291-1298: the matrices of severity 1, for linear RGB.
@@ -72,8 +73,8 @@ def test_all_pictures_take_the_same_colors() -> None:
     path = Path(DRAMLesionLib.__file__).parent / "terminologies" / "DRAMLesion.term.json"
     terms = json.dumps(json.loads(path.read_text(encoding="utf-8")))
     assert segments.LESION.color == LESION_COLOR and str(list(LESION_COLOR)) in terms
-    assert css(LESION_COLOR) == figures.OUTLINE_COLOR == "#cc00ff"
-    top = figures.blend(np.array([-2000.0]), np.array([1.0]))[0]  # air is black
+    assert css(LESION_COLOR) == drawing.OUTLINE_COLOR == "#cc00ff"
+    top = drawing.blend(np.array([-2000.0]), np.array([1.0]))[0]  # air is black
     np.testing.assert_allclose(top / 0.65, map_colors(np.array(1.0)), atol=1e-6)
 
 

@@ -20,7 +20,7 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LobeMap
-from DRAMLesionLib.results import figures, report, table
+from DRAMLesionLib.results import report, table
 from DRAMLesionLib.results.report import views
 
 
@@ -37,8 +37,8 @@ def html(findings: Findings, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def no_montages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small pictures instead of the montages, for tests of the page around them."""
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures instead of slices, for tests of the page around them."""
     buffer = io.BytesIO()
     Image.new("RGB", (4, 3)).save(buffer, "PNG")
     view = views.View(buffer.getvalue(), "axial 1/2, S 3 mm", 300.0, 200.0)
@@ -126,7 +126,7 @@ def test_report_lists_the_lesions_and_explains_their_densities(html: str) -> Non
         assert words in page.text, words
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_many_lesions_are_cut_and_the_rest_is_told(tmp_path: Path) -> None:
     many = make_findings(lesion_box=None)
     for number in range(14):
@@ -164,7 +164,7 @@ def test_report_shows_no_folder(html: str) -> None:
     assert "secret" not in html
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_approximate_lobes_are_called_so_where_they_are_shown(html: str, tmp_path: Path) -> None:
     text = Page(html).text
     for words in (
@@ -178,12 +178,12 @@ def test_approximate_lobes_are_called_so_where_they_are_shown(html: str, tmp_pat
     assert "approximate" not in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_what_the_user_gave_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     record = {"warnings": [evil], "settings": {evil: evil}, "model": {"name": f'"><img src=x>{evil}'}}
     hostile = make_findings(name="<script>alert(1)<&script>.nii.gz", record=record, source=evil)
-    (tmp_path / "a.png").write_bytes(figures.lobe_chart(hostile.quantification, True))
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     report.write_report(hostile, tmp_path / "r.html", {f'{evil}"': tmp_path / "a.png"})
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = Page(html)
@@ -205,7 +205,7 @@ def test_report_without_record_lesion_or_path(tmp_path: Path) -> None:
     assert len(pictures_of(html)) == 4
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_pictures_of_the_scene_are_embedded_unchanged(findings: Findings, tmp_path: Path) -> None:
     for name in ("view_axial.png", "view_3d.png"):
         Image.new("RGB", (8, 6), "navy").save(tmp_path / name)
@@ -216,7 +216,7 @@ def test_pictures_of_the_scene_are_embedded_unchanged(findings: Findings, tmp_pa
     assert "Lung and lesion surfaces from the scene" in Page(html).text
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_failed_report_leaves_nothing(findings: Findings, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         report.write_report(findings, tmp_path / "r.html", {"view_3d": tmp_path / "absent.png"})
@@ -242,7 +242,7 @@ def test_table_round_trip(findings: Findings, tmp_path: Path) -> None:
         assert row["lobes"] == "approximate"
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_table_of_a_missing_lobe_has_empty_fields(tmp_path: Path) -> None:
     found = make_findings(approximate=False)
     labels = np.where(found.lobes.labels == 4, 0, found.lobes.labels).astype(np.uint8)
@@ -331,7 +331,7 @@ def test_report_of_a_real_scan_is_small(covid_ct: Path, tmp_path: Path) -> None:
     assert "4.4 %" in Page((tmp_path / "r.html").read_text(encoding="utf-8")).text
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_what_a_person_did_is_said(tmp_path: Path) -> None:
     strokes = {"strokes": 3, "painted_voxels": 40, "changed_voxels": 512}
     record = {**RECORD, "correction": strokes, "ct_file": "../hospital/Doe.nii.gz"}
@@ -351,7 +351,7 @@ def test_what_a_person_did_is_said(tmp_path: Path) -> None:
     assert "Doe" not in page.text
 
 
-@pytest.mark.usefixtures("no_montages")
+@pytest.mark.usefixtures("small_pictures")
 def test_what_was_found_in_a_phantom_stands_beside_the_truth(html: str, tmp_path: Path) -> None:
     truth = {"LUL": 0.0, "LLL": 0.98, "RUL": 12.34, "RML": 5.0, "RLL": 70.0}
     phantom = make_findings(record={"phantom": {"true_percent": truth}})

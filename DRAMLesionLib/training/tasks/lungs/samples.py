@@ -15,13 +15,21 @@ from functools import cached_property
 import torch
 from torch.nn import functional
 
-UNKNOWN = 6
-"""Value in the lobes where nobody can tell lung from what is beside it."""
-
-IGNORED = -1
-"""Class of a voxel that the loss leaves out."""
+from DRAMLesionLib.training.tasks.lungs.transforms import (
+    UNKNOWN,
+    blurred,
+    boxed,
+    classes,
+    grown,
+    other_side,
+    rotation,
+    sampled,
+)
 
 AIR_HU = -1024.0
+
+LUNG_HU, SOFT_HU = -860.0, 40.0
+"""Aerated lung and soft tissue."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,11 @@ class SampleMaker:
         """One sample of ``scan``, whose tensors are on the generator's device."""
         hu, lobes, sides = self._turned(scan)
         if self._chance(0.5):
-            hu, lobes, sides = hu.flip(2), _other_side(lobes.flip(2)), sides[[1, 0, 2]].flip(3)
-        target = _classes(sides)
-        if self._chance(0.6):
+            hu, lobes, sides = hu.flip(2), other_side(lobes.flip(2)), sides[[1, 0, 2]].flip(3)
+        target = classes(sides)
+        if self._chance(0.35):
+            hu = self._toned(hu)
+        if self._chance(0.7):
             hu = self._gas(hu, lobes)
         if self._chance(0.2):
             hu = self._emphysema(hu, lobes)
@@ -134,7 +144,7 @@ class SampleMaker:
         angles = [math.radians(self._uniform(-a, a)) for a in (15.0, 8.0, 8.0)]
         zoom = self._uniform(0.82, 1.2)
         stretch = torch.tensor([self._uniform(0.9, 1.12) for _ in range(3)]) * zoom
-        matrix = _rotation(angles) / stretch
+        matrix = rotation(angles) / stretch
         jitter = torch.tensor([self._uniform(-1, 1) for _ in range(3)]) * torch.tensor([45.0, 25.0, 25.0])
         middle = torch.tensor(scan.middle) + jitter / self._grid_mm
         own = torch.stack(
@@ -148,13 +158,23 @@ class SampleMaker:
             reach = self._uniform(1.0, 5.0) / self._grid_mm
             places = places + reach * torch.stack([self._noise(70.0) for _ in range(3)], dim=-1)
         grid = ((places + 0.5) * 2 / size.to(own) - 1).flip(-1)[None]
-        hu = _sampled(scan.hu[None] - AIR_HU, grid, "bilinear")[0] + AIR_HU
-        lobes = _sampled(scan.lobes[None].float(), grid, "nearest")[0].to(torch.uint8)
+        hu = sampled(scan.hu[None] - AIR_HU, grid, "bilinear")[0] + AIR_HU
+        lobes = sampled(scan.lobes[None].float(), grid, "nearest")[0].to(torch.uint8)
         left = (scan.lobes == 1) | (scan.lobes == 2)
         right = (scan.lobes > 2) & (scan.lobes < UNKNOWN)
         unknown = scan.lobes == UNKNOWN
-        sides = _sampled(torch.stack([left, right, unknown]).float(), grid, "bilinear")
+        sides = sampled(torch.stack([left, right, unknown]).float(), grid, "bilinear")
         return hu, lobes, sides
+
+    def _toned(self, hu: torch.Tensor) -> torch.Tensor:
+        """Tissue of other grey levels: fat anywhere from its own -100 HU to -500, as in slices of equalised contrast.
+
+        Air, aerated lung and soft tissue stay. Before disease is pasted: then ground glass and fat are of one density,
+        and only the place tells them apart.
+        """
+        share = ((hu - LUNG_HU) / (SOFT_HU - LUNG_HU)).clamp(0, 1)
+        toned = LUNG_HU + (SOFT_HU - LUNG_HU) * share ** self._uniform(1.0, 5.0)
+        return torch.where((hu > LUNG_HU) & (hu < SOFT_HU), toned, hu)
 
     def _diseased(
         self, hu: torch.Tensor, lobes: torch.Tensor, target: torch.Tensor
@@ -169,7 +189,7 @@ class SampleMaker:
         if kind > 0.4:
             for _ in range(self._whole(1, 2)):
                 hu = self._region(hu, lobes, lung)
-        if self._chance(0.08):
+        if self._chance(0.04):
             hu, target = self._effusion(hu, lobes, target)
         return hu, target
 
@@ -196,11 +216,13 @@ class SampleMaker:
         return self._filled(hu, cover * lung, self._uniform(-650, 60))
 
     def _region(self, hu: torch.Tensor, lobes: torch.Tensor, lung: torch.Tensor) -> torch.Tensor:
-        """A share of a lobe, of a lung or of both, mostly behind and below, up to all of it."""
+        """A share of a lobe, of a lung or of both, mostly behind, below or at the ribs, up to all of it."""
         choice = self._uniform(0, 1)
-        if choice < 0.5:
+        if choice < 0.4:
+            chosen = lobes == (2 if self._chance(0.5) else 5)
+        elif choice < 0.6:
             chosen = lobes == self._whole(1, 5)
-        elif choice < 0.8:
+        elif choice < 0.85:
             chosen = ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
         else:
             chosen = lung
@@ -209,8 +231,10 @@ class SampleMaker:
             return hu
         lean = [self._uniform(-1, 0.5), self._uniform(-0.6, 1), self._uniform(-0.5, 0.5)]
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
-        field = field + self._uniform(4, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
-        share = self._uniform(0.03, 1.0)
+        field = field + self._uniform(2, 30) * self._noise(30.0) + self._uniform(0, 8) * self._noise(10.0)
+        if self._chance(0.3):  # a rind along the pleura
+            field = 0.3 * field - self._uniform(60, 200) * boxed(chosen, 9)
+        share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
         least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
         cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
         return self._filled(
@@ -264,9 +288,9 @@ class SampleMaker:
         if not len(heights):
             return hu
         top = float(heights.float().quantile(self._uniform(0.05, 0.45)))
-        apart = ~_grown(lung, self._whole(1, 3))
+        apart = ~grown(lung, self._whole(1, 3))
         tissue = (hu > -200) & apart
-        deep = functional.avg_pool3d(tissue[None, None].float(), 7, 1, 3)[0, 0] > 0.93
+        deep = boxed(tissue, 3) > 0.93
         deep[int(top) + 1 :] = False
         places = deep.nonzero()
         if len(places) < 20:
@@ -293,7 +317,7 @@ class SampleMaker:
     def _scanned(self, hu: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As another scanner would show it: kernel, slices, noise, HU's offset and scale, field of view."""
         if self._chance(0.35):
-            hu = _blurred(hu, self._uniform(0.3, 1.0))
+            hu = blurred(hu, self._uniform(0.3, 1.0))
         if self._chance(0.4):
             hu = self._sliced(hu)
         if self._chance(0.7):
@@ -337,49 +361,3 @@ class SampleMaker:
             left, right, front, back = (self._uniform(90, 200) for _ in range(4))
             seen &= (self._x > -right) & (self._x < left) & (self._y > -front) & (self._y < back)
         return seen if cut else None
-
-
-def _rotation(angles: Sequence[float]) -> torch.Tensor:
-    """The product of rotations about z, y and x; acts on (z, y, x)."""
-    matrix = torch.eye(3)
-    for angle, (i, j) in zip(angles, ((1, 2), (0, 2), (0, 1)), strict=True):
-        turn = torch.eye(3)
-        turn[i, i] = turn[j, j] = math.cos(angle)
-        turn[i, j], turn[j, i] = -math.sin(angle), math.sin(angle)
-        matrix = matrix @ turn
-    return matrix
-
-
-def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
-    return functional.grid_sample(values[None], grid, mode=mode, align_corners=False)[0]
-
-
-def _other_side(lobes: torch.Tensor) -> torch.Tensor:
-    """Values after a mirroring: left upper and right upper change places, and so on."""
-    return torch.tensor([0, 3, 5, 1, 1, 2, UNKNOWN], dtype=torch.uint8, device=lobes.device)[lobes.long()]
-
-
-def _classes(sides: torch.Tensor) -> torch.Tensor:
-    left, right, unknown = sides
-    inside = left + right
-    target = torch.where(inside + unknown > 0.5, torch.where(left > right, 1, 2), 0)
-    return torch.where((unknown > 0.02) & (unknown >= inside), IGNORED, target)
-
-
-def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    return functional.max_pool3d(mask[None, None].float(), 2 * voxels + 1, 1, voxels)[0, 0] > 0
-
-
-def _blurred(values: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A Gaussian in the slice, sigma in voxels."""
-    reach = torch.arange(-3, 4, dtype=torch.float32, device=values.device)
-    weights = torch.exp(-(reach**2) / (2 * sigma**2))
-    weights = (weights / weights.sum()).view(1, 1, -1)
-    shape = values.shape
-    rows = functional.conv1d(_reflected(values.reshape(-1, 1, shape[2])), weights).view(shape)
-    columns = rows.transpose(1, 2).reshape(-1, 1, shape[1])
-    return functional.conv1d(_reflected(columns), weights).view(shape[0], shape[2], shape[1]).transpose(1, 2)
-
-
-def _reflected(rows: torch.Tensor) -> torch.Tensor:
-    return functional.pad(rows, (3, 3), mode="replicate")

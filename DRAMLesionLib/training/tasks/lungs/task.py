@@ -21,10 +21,14 @@ from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import LungSettings
 from DRAMLesionLib.training.tasks.card import lungs_card
-from DRAMLesionLib.training.tasks.lungs.samples import IGNORED, UNKNOWN, LungSample, LungScan, SampleMaker
+from DRAMLesionLib.training.tasks.lungs.samples import LungSample, LungScan, SampleMaker
+from DRAMLesionLib.training.tasks.lungs.transforms import IGNORED, UNKNOWN, along_axes
 
 LEFT, RIGHT, NOBODY_KNOWS = 1, 2, 255
 """Values of a lung label."""
+
+DENSE_HU, BESIDE = -650.0, 5
+"""Denser lung, and denser tissue that is no more than so many voxels beside lung, is hard to tell apart."""
 
 
 class LungTask:
@@ -69,7 +73,10 @@ class LungTask:
         """Cross entropy plus soft Dice of both lungs."""
         hu = torch.stack([sample.hu for sample in samples])[:, None]
         target = torch.stack([sample.target for sample in samples])
-        return lung_loss(self.network(network_input(hu)).float(), target)
+        weights = hard_places(target, hu, self._settings.dense_weight)
+        if self._settings.keep_statistics:
+            keep_statistics(self.network)
+        return lung_loss(self.network(network_input(hu)).float(), target, weights)
 
     def validate(self) -> dict[str, float]:
         """``dice``: Dice coefficient of each lung on the network's grid, on average."""
@@ -121,18 +128,29 @@ class LungTask:
         return dices
 
 
-def lung_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross entropy plus soft Dice of left and right lung over the whole batch.
+def keep_statistics(network: torch.nn.Module) -> None:
+    """Let normalisation use the statistics that it has: those of one or two samples are not those of chests."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.eval()
+
+
+def lung_loss(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Weighted cross entropy plus soft Dice of left and right lung over the whole batch.
 
     Args:
         logits: float32 (batch, 3, z, y, x).
         target: int64 (batch, z, y, x): 0, 1 left, 2 right, or ``IGNORED``.
+        weights: float32 (batch, z, y, x): how much a voxel counts in the cross entropy.
 
     Returns:
         The loss and its parts by name.
     """
-    entropy = functional.cross_entropy(logits, target, ignore_index=IGNORED)
+    each = functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
     known = target != IGNORED
+    entropy = (each * weights).sum() / (weights * known).sum().clamp(min=1)
     shares = logits.softmax(dim=1)
     dice = logits.new_zeros(())
     for side in (LEFT, RIGHT):
@@ -140,6 +158,22 @@ def lung_loss(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor,
         found = shares[:, side] * known
         dice = dice + 0.5 * (1 - (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1))
     return entropy + dice, {"cross_entropy": entropy.item(), "dice_loss": dice.item()}
+
+
+def hard_places(target: torch.Tensor, hu: torch.Tensor, weight: float) -> torch.Tensor:
+    """How much a voxel counts: more where lung is dense, and in dense tissue beside the lungs, which look alike.
+
+    Args:
+        target: int64 (batch, z, y, x), as for :func:`lung_loss`.
+        hu: float32 (batch, 1, z, y, x).
+        weight: Of these places; 1 elsewhere.
+
+    Returns:
+        float32 (batch, z, y, x).
+    """
+    lung = (target == LEFT) | (target == RIGHT)
+    near = along_axes(functional.max_pool3d, lung[:, None].float(), BESIDE)[:, 0] > 0
+    return torch.where((hu[:, 0] > DENSE_HU) & near, weight, 1.0)
 
 
 def read_lung_scan(scan: Scan, grid_mm: float, device: torch.device | str = "cpu") -> LungScan:

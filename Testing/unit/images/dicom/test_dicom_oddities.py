@@ -3,9 +3,9 @@
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import even, hounsfield, refusal, write_frames, write_series, write_slice
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRBigEndian, RLELossless
-from test_dicom_series import even, hounsfield, refusal, write_frames, write_series, write_slice
 
 from DRAMLesionLib.images import volume
 from DRAMLesionLib.images.dicom import series as dicom

@@ -4,9 +4,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_files import write_series
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_dicom_series import write_series
 
 from DRAMLesionLib.images import volume
 from DRAMLesionLib.images.dicom import series as dicom

@@ -9,14 +9,18 @@ import torch
 
 from DRAMLesionLib.images.volume import write_volume
 from DRAMLesionLib.lungs.lung_bundle import load_lung_network
+from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.lungs.lung_mask import segment_lungs
+from DRAMLesionLib.lungs.lung_network import LungNetwork
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.engine import train
 from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
-from DRAMLesionLib.training.tasks.lungs.samples import IGNORED, UNKNOWN, LungScan, SampleMaker
-from DRAMLesionLib.training.tasks.lungs.task import lung_loss, read_lung_scan
+from DRAMLesionLib.training.tasks.lungs.samples import LungScan, SampleMaker
+from DRAMLesionLib.training.tasks.lungs.task import hard_places, keep_statistics, lung_loss, read_lung_scan
+from DRAMLesionLib.training.tasks.lungs.transforms import IGNORED, UNKNOWN, along_axes
+from DRAMLesionLib.training.weights import load_start_weights
 
 SHAPE, GRID_MM = (48, 48, 64), 6.0
 
@@ -80,7 +84,36 @@ def test_what_nobody_knows_is_no_part_of_the_loss() -> None:
     target[:, 2:] = IGNORED
     changed = logits.clone()
     changed[:, :, 2:] += 7 * torch.randn(1, 3, 2, 4, 4)
-    assert lung_loss(logits, target)[0] == pytest.approx(float(lung_loss(changed, target)[0]), abs=1e-5)
+    weights = torch.rand(1, 4, 4, 4)
+    expected = pytest.approx(float(lung_loss(changed, target, weights)[0]), abs=1e-5)
+    assert lung_loss(logits, target, weights)[0] == expected
+
+
+def test_dense_lung_and_dense_tissue_beside_it_count_more() -> None:
+    target = torch.zeros(1, 1, 1, 40, dtype=torch.int64)
+    target[..., :10] = 1
+    hu = torch.full((1, 1, 1, 1, 40), 40.0)
+    hu[..., :5] = -850.0  # aerated lung, then a consolidation up to 10
+    weights = hard_places(target, hu, 4.0)[0, 0, 0]
+    assert weights[:5].eq(1).all()
+    assert weights[5:15].eq(4).all()
+    assert weights[15:].eq(1).all()  # far from lung
+
+
+def test_pooling_along_the_axes_equals_pooling_in_a_cube() -> None:
+    values = torch.rand(2, 1, 9, 8, 7)
+    for pool in (torch.nn.functional.max_pool3d, torch.nn.functional.avg_pool3d):
+        torch.testing.assert_close(along_axes(pool, values, 2), pool(values, 5, 1, 2))
+
+
+def test_a_training_goes_on_from_the_lung_network_that_ships_and_keeps_its_statistics() -> None:
+    network = LungNetwork(LungDescription())
+    load_start_weights(network, "lungs")
+    keep_statistics(network.train())
+    images = torch.rand(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        one, folded = network(images), load_lung_network()(images)
+    torch.testing.assert_close(one, folded, atol=1e-3, rtol=1e-3)
 
 
 def test_a_training_writes_a_bundle_that_finds_lungs_and_learns(files: Path, tmp_path: Path) -> None:
@@ -94,7 +127,7 @@ def test_a_training_writes_a_bundle_that_finds_lungs_and_learns(files: Path, tmp
             "batch": 2,
             "learning_rate": 0.01,
             "validate_every": 12,
-            "lungs": {"samples_per_scan": 4, "size": list(SHAPE), "disease": 0.3},
+            "lungs": {"samples_per_scan": 4, "size": list(SHAPE), "disease": 0.0},
             "model": {"spacing_mm": GRID_MM, "features": [8, 12, 16]},
         },
         "test",

@@ -1,8 +1,9 @@
 """Strokes are recognised in a segment by what changed in it, whatever tool changed it.
 
 Voxels that came in are a stroke of lesion, voxels that went out one of not lesion. What becomes of a stroke differs: in
-the panel, which has its own undo, each change is an edit (:mod:`DRAMLesionPanel.correct.correction`); in the Segment
-Editor, which undoes without telling, a change may be an undo (:mod:`DRAMLesionPanel.correct.segment_refining`).
+the panel and in the browser, which have the correction's undo, each change is an edit
+(:mod:`~DRAMLesionLib.correction.segment.correction`); in the Segment Editor, which undoes without telling, a change may
+be an undo, which its effect "DRAM refine" has to tell.
 """
 
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Edit:
         )
 
 
-def editBetween(box: Box, before: np.ndarray, after: np.ndarray) -> Edit | None:
+def edit_between(box: Box, before: np.ndarray, after: np.ndarray) -> Edit | None:
     """The change from one state of a box to another; None where they are the same.
 
     Args:
@@ -77,19 +78,19 @@ def editBetween(box: Box, before: np.ndarray, after: np.ndarray) -> Edit | None:
 class StrokeRecogniser:
     """A segment as it was last seen, and the changes since."""
 
-    def __init__(self, node: Any, segmentID: str, ct: Volume, seen: np.ndarray | None = None) -> None:
+    def __init__(self, node: Any, segment_id: str, ct: Volume, seen: np.ndarray | None = None) -> None:
         """Take the segment as it is, or as it was.
 
         Args:
             node: vtkMRMLSegmentationNode.
-            segmentID: Of a segment that is there.
+            segment_id: Of a segment that is there.
             ct: The CT on whose grid strokes are wanted.
             seen: uint8 (z, y, x): what to compare with; None: the segment as it is now. The array is kept.
 
         Raises:
             InputError: The segmentation has no such segment.
         """
-        self._view = SegmentView(node, segmentID, ct, seen)
+        self._view = SegmentView(node, segment_id, ct, seen)
 
     @property
     def seen(self) -> np.ndarray:
@@ -123,7 +124,7 @@ class StrokeRecogniser:
                 after[refused] = before[refused]
                 self._view.write(box, after)
         self._view.take(box, after)
-        return editBetween(box, before, after)
+        return edit_between(box, before, after)
 
     def take(self, box: Box, label: np.ndarray) -> None:
         """Compare a box with another state from now on; the segment stays as it is."""

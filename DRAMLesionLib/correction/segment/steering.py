@@ -75,7 +75,7 @@ class Drag:
         return Share(self.lobe, 100.0 * self._voxels / self._ranked.count)
 
 
-def withNumber(said: Reading, lobe: int, percent: float | None, who: str = "") -> Reading:
+def with_number(said: Reading, lobe: int, percent: float | None, who: str = "") -> Reading:
     """What was said of the lobes, with another percentage for a lobe, and who said it; None: nothing is said of it."""
     percents, names = list(said.percent), list(said.who)
     percents[lobe - 1], names[lobe - 1] = percent, "" if percent is None else who

@@ -1,24 +1,28 @@
 """What a command shows: progress for people or JSON lines for programs, one line for an error, the exit code.
 
-How the bar looks is in :mod:`DRAMLesionLib.commands.display`.
+How the bar looks is in :mod:`DRAMLesionLib.commands.terminal.display`.
 """
 
 import json
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from DRAMLesionLib.commands.display import Display, open_display
+from DRAMLesionLib.commands.terminal.display import Display, open_display
 from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import check_folder
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.progress import Cancelled, Estimate
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from DRAMLesionLib.lesions.quality import Flag
 
 
 class Reporter:
@@ -50,6 +54,18 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         return self
+
+    def begin(self, out: Path) -> None:
+        """See that results can be written, and give the first sign of life: both before anything long is imported.
+
+        Args:
+            out: The folder for the results.
+
+        Raises:
+            OutputError: It can't be written.
+        """
+        check_folder(out)
+        self.progress("Starting", 0.0)
 
     def expect(self, seconds: Mapping[str, float]) -> None:
         """Say what each stage usually takes, once that is known; the clock starts anew."""
@@ -107,6 +123,11 @@ class Reporter:
         """A line for people."""
         if not self._json:
             print(text)
+
+    def look(self, flags: "Iterable[Flag]") -> None:
+        """A line for each sign that a person should look, with what to do."""
+        for flag in flags:
+            self.note(f"Look: {flag.sentence}: {flag.remedy}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

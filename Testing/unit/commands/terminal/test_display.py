@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from DRAMLesionLib.commands.console import Reporter
-from DRAMLesionLib.commands.display import Bar, Lines, open_display, time_left
+from DRAMLesionLib.commands.terminal.console import Reporter
+from DRAMLesionLib.commands.terminal.display import Bar, Lines, open_display, time_left
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.system.progress import Estimate
 
@@ -104,12 +104,12 @@ def test_the_first_line_comes_before_torch_and_a_bad_ct_is_refused_without_it(tm
     ct = tmp_path / "ct.nii.gz"
     ct.write_bytes(b"no image")
     code = (
-        "import sys; from DRAMLesionLib.commands import display\n"
+        "import sys; from DRAMLesionLib.commands.terminal import display\n"
         "heavy = lambda: [n for n in ('torch', 'SimpleITK', 'scipy') if n in sys.modules]\n"
         "opened = display.open_display\n"
         "def seen(estimate, stream=None):\n"
         "    print('first', heavy()); return opened(estimate, stream)\n"
-        "from DRAMLesionLib.commands import console; console.open_display = seen\n"
+        "from DRAMLesionLib.commands.terminal import console; console.open_display = seen\n"
         "from DRAMLesionLib.cli import app\n"
         "try: app(sys.argv[1:])\n"
         "finally: print('end', 'torch' in sys.modules)"

@@ -7,9 +7,9 @@ import numpy as np
 from DRAMLesionLib.correction.logits import start_logits
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.lesions.findings import Findings
+from DRAMLesionLib.lesions.quantify import RunningQuantification
 from DRAMLesionLib.lesions.reading import Reading
-from DRAMLesionPanel.results.nodes import cutMapOf, thresholdOf
-from DRAMLesionPanel.shared.steps import Steps
+from DRAMLesionLib.results.scene.steps import Steps
 
 VOXELS_A_STEP = 4_000_000
 """So many are prepared at once: some hundredths of a second."""
@@ -30,15 +30,15 @@ class Group:
     after: Reading | None = None
 
 
-def startLabel(found: Findings) -> np.ndarray | None:
+def start_label(found: Findings) -> np.ndarray | None:
     """The label to begin with: the lesion itself where it was steered, or where nothing says how it was cut."""
     return None if found.record and not found.reading else found.lesion
 
 
-def startLogits(found: Findings) -> Steps[np.ndarray]:
+def logits_in_steps(found: Findings) -> Steps[np.ndarray]:
     """The logits of the map that is corrected, some slices with each step."""
-    cut, labels, label = cutMapOf(found), found.lobes.labels, startLabel(found)
-    threshold, start = thresholdOf(found.record), np.empty(labels.shape, np.int8)
+    cut, labels, label = found.map, found.lobes.labels, start_label(found)
+    threshold, start = found.threshold, np.empty(labels.shape, np.int8)
     step = max(1, VOXELS_A_STEP // max(1, labels[0].size))
     for first in range(0, len(labels), step):
         part = slice(first, first + step)
@@ -47,25 +47,39 @@ def startLogits(found: Findings) -> Steps[np.ndarray]:
     return start
 
 
-def huOf(array: np.ndarray) -> np.ndarray:
+def hu_of(array: np.ndarray) -> np.ndarray:
+    """HU (z, y, x) as the correction engine takes them: int16 as they are, others as float32."""
     return array if array.dtype == np.int16 else array.astype(np.float32)
 
 
-def newSession(found: Findings, start: np.ndarray | None = None) -> CorrectionSession:
+def new_session(found: Findings, start: np.ndarray | None = None) -> CorrectionSession:
     """The correction engine on findings.
 
     Args:
         found: The findings.
-        start: int8 (z, y, x): what :func:`startLogits` gives, where that is known.
+        start: int8 (z, y, x): what :func:`start_logits` gives, where that is known.
     """
     return CorrectionSession(
-        huOf(found.ct.array),
+        hu_of(found.ct.array),
         found.lobes,
-        cutMapOf(found),
+        found.map,
         found.ct.spacing_mm,
-        label=startLabel(found),
+        label=start_label(found),
         start=start,
-        threshold=thresholdOf(found.record),
+        threshold=found.threshold,
         provenance=found.record,
         ct=found.ct,
     )
+
+
+def counting(found: Findings, lesion: np.ndarray) -> Steps[RunningQuantification]:
+    """Count the whole lesion once, in steps; later changes are counted in their boxes.
+
+    Args:
+        found: CT, lobes and map.
+        lesion: uint8 (z, y, x), 1 lesion.
+    """
+    measured = RunningQuantification(found.ct.array, found.lobes, lesion, found.ct.spacing_mm, found.dram)
+    for _part in measured.counting():
+        yield "table"
+    return measured

@@ -1,0 +1,1 @@
+"""The terminal: its progress bar, what is printed, and the options that commands share."""

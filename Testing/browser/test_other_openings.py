@@ -1,0 +1,40 @@
+"""A batch's folder, and a CT that can't be segmented."""
+
+import numpy as np
+import pytest
+from reading_room import Room
+from small_case import SHAPE, SPACING, make_batch
+
+from DRAMLesionLib.images.volume import Geometry, Volume, write_volume
+
+PATIENCE_S = 150
+
+
+def test_a_batch_is_read_by_keys_flagged_cases_first(tmp_path, serving, tab_of):
+    batch = make_batch(tmp_path)
+    server = serving(batch)
+    room = Room(batch / "cases" / "b", server, tab_of(server.address()), PATIENCE_S)
+    room.wait(lambda: "The lungs are cut off" in room.text("body"), "the flagged case")
+    assert room.tab.locator(".case").all_inner_texts()[0].startswith("b")
+    room.wait_until_ready()
+    room.tab.keyboard.press("n")
+    room.wait(lambda: room.text(".case.chosen").startswith("a"), "the next case")
+    room.wait(lambda: "The lungs are cut off" not in room.text(".flag"), "a case without flags")
+    room.wait_until_ready()
+    room.tab.keyboard.press("p")
+    room.wait(lambda: room.text(".case.chosen").startswith("b"), "the case before")
+    assert server.end() == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_said_and_the_page_lives(tmp_path, serving, tab_of):
+    water = np.zeros(SHAPE, np.int16)
+    geometry = Geometry(SHAPE[::-1], SPACING[::-1], (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    write_volume(water, Volume(water, SPACING, geometry, "water"), tmp_path / "water.nii.gz")
+    server = serving(tmp_path / "water.nii.gz")
+    tab = tab_of(server.address())
+    tab.wait_for_function("document.querySelector('#message')?.innerText.length > 5")
+    assert "lung" in tab.inner_text("#message").lower()
+    assert not (tmp_path / "water_results").exists()
+    assert server.process.poll() is None
+    assert server.end() == 0
