@@ -9,10 +9,10 @@ from slicer.i18n import tr as _
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.arrays import FOR_SCENE, writing_arrays
+from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.system.files import STAGING_PREFIX
 from DRAMLesionPanel.results.nodes import Results
 from DRAMLesionPanel.shared.background import following
-from DRAMLesionPanel.shared.steps import Steps
 from DRAMLesionPanel.shared.worker import Worker
 
 COARSER = 1.0
