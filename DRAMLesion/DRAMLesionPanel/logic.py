@@ -181,7 +181,7 @@ class PanelLogic:
         # No step between this look and the first node: a stroke there would be lost.
         if old and (self.openCorrection(old) or not isUntouched(old, findings.ct)):
             correction = yield from self.preparingCorrection(old)
-            correction.recognise(insideLobes=False)
+            correction.recognise(inside_lobes=False)
             if correction.has_edits:
                 return (yield from self._carryingOver(correction, findings, ctNode))
             self._corrections.pop(ctNode.GetID())

@@ -103,7 +103,7 @@ class SelfTest:
         painted = before.copy()
         painted[z, y - 1 : y + 2, x - 1 : x + 2] = 1
         mrml.update_segment(node, "lesion", painted, ct)
-        self.case.assertTrue(correction.recognise(insideLobes=False))
+        self.case.assertTrue(correction.recognise(inside_lobes=False))
         self.case.assertTrue(correction.refine())
         self.case.assertEqual(mrml.segment_array(node, "lesion", ct)[z, y, x], 1)
         self.case.assertTrue(correction.undo())
