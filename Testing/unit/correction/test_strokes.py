@@ -22,6 +22,7 @@ def full(stroke) -> np.ndarray:
     return mask
 
 
+@settings(deadline=None)
 @given(masks)
 def test_all_kinds_of_voxels_give_the_same_stroke(mask):
     for voxels in (mask, np.argwhere(mask), np.nonzero(mask), np.argwhere(mask)[::-1].astype(np.int32)):
