@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.correction.segment.hold import Hold
 from DRAMLesionLib.lesions.reading import LONGEST_NAME
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.report.facts import title_of
@@ -47,6 +48,7 @@ class Page:
         """
         self._entries, self.state = entries, server.state
         self._segmenting: Segmenting | None = None
+        self._hold: Hold | None = None
         self.state.update(beginning())
         self.slices = Slices(server)
         self.case: Case | None = None
@@ -88,6 +90,17 @@ class Page:
             with self.state:
                 self.state.tabs = tabs
 
+    def renew(self) -> None:
+        """Show other machines that the open folder is held; call it from time to time."""
+        if self._hold is not None:
+            self._hold.renew()
+
+    def again(self) -> None:
+        """Open the case again that could not be opened: segment a CT whose run was stopped."""
+        entry = next((entry for entry in self._entries if entry.name == self.state.case_name), None)
+        if entry is not None and self.case is None and not self.state.busy:
+            self._spawn(self.open(entry))
+
     async def open(self, entry: Entry) -> None:
         """Read a case and show it; a CT is segmented before. What goes wrong is said on the page."""
         self._busy("Reading the CT")
@@ -98,6 +111,7 @@ class Page:
             if not entry.is_segmented:
                 await self._segment(entry)
             self._busy("Reading the CT")
+            self._hold = Hold(entry.places.results)
             findings, held = await asyncio.to_thread(read_case, entry.places)
             self._busy("Showing the CT")
             case = Case(self.slices.app.scene, findings, entry.places, held)
@@ -171,7 +185,9 @@ class Page:
             nodes = self.case.nodes
             for node in (nodes.lesion, nodes.lobes, nodes.heatmap, nodes.chart, nodes.table, nodes.ct):
                 self.slices.app.scene.RemoveNode(node)
-        self.case, self._brush = None, None
+        if self._hold is not None:
+            self._hold.release()
+        self.case, self._brush, self._hold = None, None, None
         with self.state:
             self.state.update({"tool": "", "ranked": [], "lesions": [], "ready": False})
 
