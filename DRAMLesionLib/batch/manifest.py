@@ -13,8 +13,7 @@ from types import TracebackType
 
 from DRAMLesionLib.batch.work import CRASHED, POISONED, Outcome
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import OutputError, atomic_file
-from DRAMLesionLib.system.folder_lock import lock_folder
+from DRAMLesionLib.system.files import OutputError, atomic_file, lock_folder
 
 MANIFEST_NAME = "manifest.csv"
 COLUMNS = (

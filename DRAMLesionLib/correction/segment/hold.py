@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from DRAMLesionLib.system.folder_lock import lock_folder
+from DRAMLesionLib.system.files import lock_folder
 
 NAME = "view.lock"
 _RENEW_S = 60.0
