@@ -80,6 +80,8 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
+    from DRAMLesionLib.images.resampling import slabs
+
     voxels, mean = np.zeros((2, len(LOBES) + 1))
     for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
         inside = labels[part] > 0
