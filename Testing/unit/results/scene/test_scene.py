@@ -25,6 +25,7 @@ from DRAMLesionLib.system.progress import silent
 
 needs_slicer = pytest.mark.skipif(not available.is_available(), reason="slicer-core is not installed")
 SHAPE = (18, 24, 30)
+ODD_NAME = "Übung 1" if sys.platform == "win32" else "Übung\n1"
 TURN = ((0.36, 0.48, -0.8), (-0.8, 0.6, 0.0), (0.48, 0.64, 0.6))
 
 
@@ -432,8 +433,10 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
     findings.lesion[6:14, 30:38, 40:50] = 1
     findings.dram[:] = findings.lesion
     told: list[str] = []
+    folder = tmp_path / ODD_NAME
+    folder.mkdir()
     try:
-        written = process.write_scene_folder(findings, tmp_path, lambda stage, fraction: told.append(stage))
+        written = process.write_scene_folder(findings, folder, lambda stage, fraction: told.append(stage))
     except available.SceneUnavailable as reason:
         assert [path.name for path in reason.written] == ["scene.mrb"]
         pytest.skip(str(reason))
@@ -443,7 +446,7 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
         "view_coronal.png",
         "view_3d.png",
     ]
-    assert names(tmp_path) == sorted(path.name for path in written)
+    assert names(folder) == sorted(path.name for path in written)
     assert "Scene: pictures" in told
     axial, coronal, three_d = (lesion_center(path) for path in written[1:])
     assert axial[1] > 0.55 and axial[0] > 0.55  # posterior is below, the patient's left on the right
