@@ -493,6 +493,14 @@ def test_stopping_and_lateness_leave_nothing(tmp_path, findings):
     assert names(tmp_path) == []
 
 
+@needs_slicer
+def test_a_child_that_gets_no_work_ends_with_who_waited_for_it():
+    with pytest.raises(KeyError), process.waiting_child() as child:
+        assert child.process.poll() is None
+        raise KeyError
+    assert child.process.poll() is not None and child.process.stdin.closed and child.stderr.closed
+
+
 def test_without_slicer_core_the_reason_says_what_to_install(tmp_path, findings, monkeypatch):
     monkeypatch.setattr(process, "is_available", lambda: False)
     with pytest.raises(available.SceneUnavailable, match="pip install 'slicer-core>="):
