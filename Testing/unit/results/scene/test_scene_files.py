@@ -19,6 +19,8 @@ from DRAMLesionLib.results.scene import available, headless, mrml, process
 from DRAMLesionLib.results.scene import nodes as scene_nodes
 from DRAMLesionLib.system.progress import silent
 
+ODD_NAME = "Übung 1" if sys.platform == "win32" else "Übung\n1"
+
 
 @needs_slicer
 @pytest.mark.parametrize("flip", [1, -1])
@@ -129,8 +131,10 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
     findings.lesion[6:14, 30:38, 40:50] = 1
     findings.dram[:] = findings.lesion
     told: list[str] = []
+    folder = tmp_path / ODD_NAME
+    folder.mkdir()
     try:
-        written = process.write_scene_folder(findings, tmp_path, lambda stage, fraction: told.append(stage))
+        written = process.write_scene_folder(findings, folder, lambda stage, fraction: told.append(stage))
     except available.SceneUnavailable as reason:
         assert [path.name for path in reason.written] == ["scene.mrb"]
         pytest.skip(str(reason))
@@ -140,7 +144,7 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
         "view_coronal.png",
         "view_3d.png",
     ]
-    assert names(tmp_path) == sorted(path.name for path in written)
+    assert names(folder) == sorted(path.name for path in written)
     assert "Scene: pictures" in told
     axial, coronal, three_d = (lesion_center(path) for path in written[1:])
     assert axial[1] > 0.55 and axial[0] > 0.55  # posterior is below, the patient's left on the right
@@ -185,6 +189,14 @@ def test_stopping_and_lateness_leave_nothing(tmp_path, findings):
     with pytest.raises(available.SceneUnavailable, match=r"more than 0\.2 s"):
         process.write_scene_folder(findings, tmp_path, timeout_s=0.2)
     assert names(tmp_path) == []
+
+
+@needs_slicer
+def test_a_child_that_gets_no_work_ends_with_who_waited_for_it():
+    with pytest.raises(KeyError), process.waiting_child() as child:
+        assert child.process.poll() is None
+        raise KeyError
+    assert child.process.poll() is not None and child.process.stdin.closed and child.stderr.closed
 
 
 def test_without_slicer_core_the_reason_says_what_to_install(tmp_path, findings, monkeypatch):
