@@ -242,16 +242,19 @@ def _ready_to_find(
 
 
 def _is_image(source: str | Path | Volume) -> bool:
-    """Whether it is a file whose header can be read: most likely the whole of it."""
-    from DRAMLesionLib.images.image_file import read_header
+    """Whether it is a file whose header says where the image lies: most likely the whole of it is a CT.
 
-    if isinstance(source, Volume) or not Path(source).is_file():
+    ITK is not asked: it may end the process over a damaged header, before the checks that :func:`read_ct` begins with.
+    """
+    from DRAMLesionLib.images.image_checks import has_orientation
+    from DRAMLesionLib.images.paths import is_volume_file
+
+    if isinstance(source, Volume) or not Path(source).is_file() or not is_volume_file(Path(source)):
         return False
     try:
-        read_header(source)
-    except InputError:
+        return has_orientation(Path(source))
+    except Exception:  # what is wrong with it is told by whoever reads it
         return False
-    return True
 
 
 def _import_meanwhile(module: str) -> None:
