@@ -6,7 +6,9 @@ take seconds work on copies, so that they may run in a thread while the reader g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 from DRAMLesionLib.correction.correct_results import folder_beside
 from DRAMLesionLib.correction.segment.beginning import hu_of
 from DRAMLesionLib.correction.segment.correction import Correction
+from DRAMLesionLib.correction.segment.hold import Hold
 from DRAMLesionLib.correction.segment.journal import Journal, replay, steered_lobes
 from DRAMLesionLib.correction.segment.saved_strokes import write_reading
 from DRAMLesionLib.correction.session import CorrectionSession
@@ -26,6 +29,7 @@ from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.results.folder import (
     check_same_ct,
     ct_of,
+    is_results,
     known_again,
     read_edits,
     read_findings,
@@ -157,6 +161,7 @@ class Case:
             )
         self._steered: tuple[int, float | None, str] | None = None
         self._journal_note = ""
+        self._saved = False
 
     @property
     def flags(self) -> tuple[Flag, ...]:
@@ -290,14 +295,22 @@ class Case:
     def save(self, findings: Findings, edits: np.ndarray) -> Path:
         """Write results, from :meth:`current`, into the folder for corrected ones; takes seconds, may run in a thread.
 
+        Results of an earlier session or of another command that lie there are kept, under a name with a number.
+
         Raises:
             InputError: The folder can't be used.
             OSError: It can't be written.
         """
         painted = edits if edits.any() else None
         with_scene = (self.places.results / SCENE_NAME).is_file()
-        write_findings(findings, self.places.out, with_scene=with_scene, edits=painted)
-        return self.places.out
+        out = self.places.out
+        theirs = not self._saved and is_results(out)
+        with _earlier_kept(out) if theirs else nullcontext() as earlier:
+            write_findings(findings, out, with_scene=with_scene, edits=painted)
+        if earlier is not None:
+            self.notes.append(f"The earlier corrected results are kept as {earlier.name}.")
+        self._saved = True
+        return out
 
     def accept(self, findings: Findings, edits: np.ndarray) -> Path:
         """Store results, from :meth:`current`, as a case to learn from; returns its folder. May run in a thread.
@@ -315,3 +328,18 @@ class Case:
         from DRAMLesionLib.results.report import write_report
 
         write_report(findings, path)
+
+
+@contextmanager
+def _earlier_kept(out: Path) -> Iterator[Path]:
+    """Rename earlier results to a free name, ``OUT_earlier_1`` and so on; they come back where the block fails."""
+    numbers = itertools.count(1)
+    earlier = next(path for number in numbers if not (path := Path(f"{out}_earlier_{number}")).exists())
+    Hold(out).release()  # refused where another server has it open
+    out.rename(earlier)
+    try:
+        yield earlier
+    except BaseException:
+        if not out.exists():
+            earlier.rename(out)
+        raise

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.correction.segment.hold import Hold
 from DRAMLesionLib.lesions.reading import LONGEST_NAME
 from DRAMLesionLib.results.lesion_list import LesionList, known_lesions
 from DRAMLesionLib.results.report.facts import title_of
@@ -46,6 +47,7 @@ class Page:
         self._entries, self._opened, self.state = entries, entries[0], server.state
         self._segmenting: Segmenting | None = None
         self._telling = Telling(server.state)
+        self._hold: Hold | None = None
         self.state.update(beginning())
         self.slices = Slices(server)
         self.case: Case | None = None
@@ -99,16 +101,21 @@ class Page:
             with self.state:
                 self.state.tabs = tabs
 
+    def renew(self) -> None:
+        """Show other machines that the open folder is held; call it from time to time."""
+        if self._hold is not None:
+            self._hold.renew()
+
     async def open(self, entry: Entry) -> None:
         """Read a case and show it; a CT is segmented before. What goes wrong is said on the page."""
         self.close()
-        self._telling.busy("Reading the CT")
         with self._telling.errors():
             with self.state:
                 self.state.case_name = entry.name
             if not entry.is_segmented:
                 await self._segment(entry)
             self._telling.busy("Reading the CT")
+            self._hold = Hold(entry.places.results)
             findings, held = await asyncio.to_thread(read_case, entry.places)
             self._telling.busy("Showing the CT")
             case = Case(self.slices.app.scene, findings, entry.places, held)
@@ -202,18 +209,19 @@ class Page:
             for node in (nodes.lesion, nodes.lobes, nodes.heatmap, nodes.chart, nodes.table, nodes.ct):
                 self.slices.app.scene.RemoveNode(node)
             self.slices.forget()
-        self.case, self._brush, self._looked = None, None, False
+        if self._hold is not None:
+            self._hold.release()
+        self.case, self._brush, self._hold, self._looked = None, None, None, False
         with self.state:
             self.state.update(of_case())
 
     def _describe(self, case: Case) -> None:
         """What of the page stays the same while the case is open."""
-        approximate = case.findings.lobes.approximate
         flags = [{"sentence": flag.sentence, "remedy": flag.remedy} for flag in case.flags]
         with self.state:
             self.state.title = title_of(case.findings)
             self.state.flags = flags
-            self.state.approximate = approximate
+            self.state.approximate = case.findings.lobes.approximate
             self.state.out, self.state.training = str(case.places.out), str(case.places.training)
             self.state.ready = True
         self._follow()

@@ -247,3 +247,36 @@ def test_another_ct_is_refused(places, tmp_path):
 
     with pytest.raises(InputError, match="give a folder that segment wrote"):
         read_case(Places.beside(tmp_path))
+
+
+def test_saving_keeps_corrected_results_of_an_earlier_session(scene, places):
+    case = opened(scene, places)
+    case.save(*case.current())
+    mark = places.out / "mark.txt"
+    mark.write_text("the first session's")
+    case.save(*case.current())
+    assert mark.is_file(), "this session's own are written over"
+    for number in (1, 2):
+        again = opened(scene, places)
+        assert again.save(*again.current()) == places.out
+        earlier = places.out.with_name(f"{places.out.name}_earlier_{number}")
+        assert (earlier / "summary.json").is_file() and earlier.name in again.notes[-1]
+    assert not mark.exists()
+    assert (places.out.with_name(f"{places.out.name}_earlier_1") / "mark.txt").is_file()
+
+
+def test_earlier_results_come_back_where_saving_fails(scene, places, monkeypatch):
+    from DRAMLesionLib.view import case as module
+
+    case = opened(scene, places)
+    case.save(*case.current())
+
+    def full(*_given, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_findings", full)
+    again = opened(scene, places)
+    with pytest.raises(OSError, match="No space"):
+        again.save(*again.current())
+    assert (places.out / "summary.json").is_file()
+    assert not places.out.with_name(f"{places.out.name}_earlier_1").exists()
