@@ -13,7 +13,7 @@ from types import TracebackType
 
 from DRAMLesionLib.batch.work import CRASHED, POISONED, Outcome
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import OutputError, atomic_file, remove_stale, temporary_prefix
+from DRAMLesionLib.system.files import OutputError, atomic_file, lock_folder
 
 MANIFEST_NAME = "manifest.csv"
 COLUMNS = (
@@ -30,8 +30,6 @@ COLUMNS = (
 )
 """``outputs`` are names and SHA-256 sums, ``name:sum``, separated by spaces; ``finished`` is UTC."""
 _LOCK = "batch.lock"
-_ELSEWHERE_S = 900.0
-"""A lock of another machine is that of a dead batch when it was not renewed for so long."""
 _RENEW_S = 60.0
 
 
@@ -192,18 +190,8 @@ def _line(outcome: Outcome, attempts: int) -> bytes:
 def _lock(out: Path) -> Path:
     """Refuse to write where another batch does."""
     out.mkdir(parents=True, exist_ok=True)
-    mine = out / f"{temporary_prefix()}{_LOCK}"
-    mine.touch()
-    remove_stale(out)
-    for other in out.glob(f".*{_LOCK}"):
-        if other == mine:
-            continue
-        if _same_machine(other, mine) or time.time() - other.stat().st_mtime < _ELSEWHERE_S:
-            mine.unlink()
-            raise InputError(f"{out}: another batch writes there: wait for its end, or give another folder")
-        other.unlink(missing_ok=True)
-    return mine
 
+    def refusal(who: str) -> str:
+        return f"{out}: another batch writes there ({who}): wait for its end, or give another folder"
 
-def _same_machine(one: Path, other: Path) -> bool:
-    return one.name.split("-")[1] == other.name.split("-")[1]
+    return lock_folder(out, _LOCK, refusal)

@@ -5,17 +5,21 @@ comes first, from the map's mean (the expected share of lesion voxels); then the
 that amount. Where a lobe is so dense that far more of it must be sick than the map says, its density gives the amount.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import special
 
 from DRAMLesionLib.images.box import bounding_box
-from DRAMLesionLib.images.resampling import gaussian, slabs
 from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.lungs.lobes import LOBES
+
+if TYPE_CHECKING:
+    import torch
 
 DENSE_MM = 2.0
 """Sigma of the Gaussian before a voxel is called dense, in mm: single vessels and noise are not."""
@@ -76,6 +80,8 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
+    from DRAMLesionLib.images.resampling import slabs
+
     voxels, mean = np.zeros((2, len(LOBES) + 1))
     for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
         inside = labels[part] > 0
@@ -123,6 +129,10 @@ def dense_percent(
         return dense
     box = bounding_box(labels > 0)
     hu, labels = hu[box], labels[box]
+
+    import torch
+
+    from DRAMLesionLib.images.resampling import gaussian
 
     def above(slab: slice) -> torch.Tensor:
         values = np.clip(hu[slab].astype(np.float32), *HELD_HU) - np.float32(limit)
@@ -190,6 +200,10 @@ def cut_at_amounts(
         threshold: The value that shall be each lobe's cut, 0..1.
         amounts: By the lobe's value.
     """
+    import torch
+
+    from DRAMLesionLib.images.resampling import slabs
+
     moves = np.zeros(256, np.float32)
     for lobe, cut in lobe_cuts(lesion_map, labels, amounts).items():
         moves[lobe] = special.logit(threshold) - special.logit(np.clip(cut, LEAST, 1 - LEAST))

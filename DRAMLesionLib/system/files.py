@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from DRAMLesionLib.system.errors import InputError
@@ -284,6 +284,8 @@ def remove_stale(folder: Path) -> None:
                 item.unlink()
 
 
+ELSEWHERE_S = 900.0
+"""A lock of another machine is that of a dead process when it was not renewed, by touching it, for so long."""
 _OWN_NAME = re.escape(STAGING_PREFIX) + r"([0-9a-f]{8})-(\d+)-"
 
 
@@ -292,6 +294,36 @@ def _is_stale(item: Path) -> bool:
     if named and named[1] == _machine() and (running := is_running(int(named[2]))) is not None:
         return not running
     return time.time() - item.lstat().st_mtime > STALE_DAYS * 86400
+
+
+def lock_folder(folder: Path, name: str, refusal: Callable[[str], str]) -> Path:
+    """Lock a folder; locks that killed processes of this machine left are removed.
+
+    Args:
+        folder: It must be there.
+        name: What the lock is for; the file's name ends with it.
+        refusal: Makes the sentence of the error from who holds the folder, such as ``process 123``.
+
+    Returns:
+        The lock's file: its owner removes it, and touches it once a minute where other machines reach the folder.
+
+    Raises:
+        InputError: Another process holds the folder.
+        OSError: The folder can't be written.
+    """
+    mine = folder / f"{temporary_prefix()}{name}"
+    mine.touch()
+    remove_stale(folder)
+    for other in folder.glob(f".*{name}"):
+        if other == mine:
+            continue
+        named = re.match(_OWN_NAME, other.name)
+        here = named is not None and named[1] == _machine()
+        if here or time.time() - other.stat().st_mtime < ELSEWHERE_S:
+            mine.unlink()
+            raise InputError(refusal(f"process {named[2]}" if named and here else "another machine"))
+        other.unlink(missing_ok=True)
+    return mine
 
 
 def is_running(process: int) -> bool | None:

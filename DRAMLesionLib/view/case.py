@@ -6,7 +6,9 @@ take seconds work on copies, so that they may run in a thread while the reader g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 from DRAMLesionLib.correction.correct_results import folder_beside
 from DRAMLesionLib.correction.segment.beginning import hu_of
 from DRAMLesionLib.correction.segment.correction import Correction
-from DRAMLesionLib.correction.segment.journal import ASIDE, Journal, replay, steered_lobes
+from DRAMLesionLib.correction.segment.hold import Hold
+from DRAMLesionLib.correction.segment.journal import Journal, replay, steered_lobes
 from DRAMLesionLib.correction.segment.saved_strokes import write_reading
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers
@@ -26,6 +29,7 @@ from DRAMLesionLib.lesions.ranked_lobe import RankedLobe
 from DRAMLesionLib.results.folder import (
     check_same_ct,
     ct_of,
+    is_results,
     known_again,
     read_edits,
     read_findings,
@@ -34,6 +38,7 @@ from DRAMLesionLib.results.folder import (
 from DRAMLesionLib.results.lesion_list import LesionList, list_lesions
 from DRAMLesionLib.results.scene.available import SCENE_NAME
 from DRAMLesionLib.results.scene.nodes import FindingsNodes, add_findings
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
 
 TRAINING_FOLDER = "dramlesion_training"
@@ -67,7 +72,13 @@ class Places:
         training: Path | None = None,
         keep_identifiers: bool = False,
     ) -> Places:
-        """The places, beside the results where none are given."""
+        """The places, beside the results where none are given.
+
+        Raises:
+            InputError: Corrected results would go into the folder that is opened.
+        """
+        if out is not None and out.resolve() == results.resolve():
+            raise InputError(f"{out}: holds the results that are opened: give another folder with --out")
         beside = results.resolve().parent / TRAINING_FOLDER
         return cls(results, ct, out or folder_beside(results), training or beside, keep_identifiers)
 
@@ -125,6 +136,9 @@ class Case:
             InputError: The folder's journal is damaged.
         """
         self.places, self.findings = places, findings
+        self.journal = Journal(
+            places.results, findings
+        )  # first: where it is damaged, the scene stays as it was
         self.nodes: FindingsNodes = add_findings(scene, findings)
         if findings.reading is not None:
             write_reading(self.nodes.lesion, findings.reading)
@@ -140,12 +154,14 @@ class Case:
         )
         self.correction = Correction(self.nodes.lesion, replace(findings, cuts=None), session, held)
         self.ranked: dict[int, RankedLobe] = {}
-        self.journal = Journal(places.results, findings)
         self.notes: list[str] = []
         if self.journal.set_aside:
-            self.notes.append(f"Strokes on earlier results of this CT were set aside as {ASIDE}.")
+            self.notes.append(
+                f"Strokes on earlier results of this CT were set aside as {self.journal.set_aside}."
+            )
         self._steered: tuple[int, float | None, str] | None = None
-        self._journal_fails = ""
+        self._journal_note = ""
+        self._saved = False
 
     @property
     def flags(self) -> tuple[Flag, ...]:
@@ -254,16 +270,18 @@ class Case:
         return True
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write an action down; where that fails the work goes on, and the reader is told once."""
+        """Write an action down; where that fails the work goes on, and the reader is told until it can be again."""
+        if self._journal_note:
+            self.notes.remove(self._journal_note)
+            self._journal_note = ""
         try:
             write()
         except OSError as error:
-            if not self._journal_fails:
-                reason = error.strerror or str(error)
-                self.notes.append(
-                    f"Strokes can't be written beside the results ({reason}): save before you close."
-                )
-            self._journal_fails = str(error)
+            reason = error.strerror or str(error)
+            self._journal_note = (
+                f"Strokes can't be written beside the results ({reason}): save before you close."
+            )
+            self.notes.append(self._journal_note)
 
     def current(self) -> tuple[Findings, np.ndarray]:
         """The results as they are now, and what was painted: copies, for :meth:`save` and the others in a thread."""
@@ -277,14 +295,22 @@ class Case:
     def save(self, findings: Findings, edits: np.ndarray) -> Path:
         """Write results, from :meth:`current`, into the folder for corrected ones; takes seconds, may run in a thread.
 
+        Results of an earlier session or of another command that lie there are kept, under a name with a number.
+
         Raises:
             InputError: The folder can't be used.
             OSError: It can't be written.
         """
         painted = edits if edits.any() else None
         with_scene = (self.places.results / SCENE_NAME).is_file()
-        write_findings(findings, self.places.out, with_scene=with_scene, edits=painted)
-        return self.places.out
+        out = self.places.out
+        theirs = not self._saved and is_results(out)
+        with _earlier_kept(out) if theirs else nullcontext() as earlier:
+            write_findings(findings, out, with_scene=with_scene, edits=painted)
+        if earlier is not None:
+            self.notes.append(f"The earlier corrected results are kept as {earlier.name}.")
+        self._saved = True
+        return out
 
     def accept(self, findings: Findings, edits: np.ndarray) -> Path:
         """Store results, from :meth:`current`, as a case to learn from; returns its folder. May run in a thread.
@@ -302,3 +328,18 @@ class Case:
         from DRAMLesionLib.results.report import write_report
 
         write_report(findings, path)
+
+
+@contextmanager
+def _earlier_kept(out: Path) -> Iterator[Path]:
+    """Rename earlier results to a free name, ``OUT_earlier_1`` and so on; they come back where the block fails."""
+    numbers = itertools.count(1)
+    earlier = next(path for number in numbers if not (path := Path(f"{out}_earlier_{number}")).exists())
+    Hold(out).release()  # refused where another server has it open
+    out.rename(earlier)
+    try:
+        yield earlier
+    except BaseException:
+        if not out.exists():
+            earlier.rename(out)
+        raise

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from DRAMLesionLib.correction.segment.hold import Hold
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.view.access import HEADERS, LOOPBACK, Access
 from DRAMLesionLib.view.available import check, choose_rendering
@@ -25,7 +26,7 @@ class Listening:
         host: A name or address of this machine; another than loopback lets others in who have the token.
         port: 0 takes a free one.
         browser: Open the page in the browser.
-        idle_minutes: End after so many minutes without a tab; 0 for never.
+        idle_minutes: End after so many minutes without a tab while nothing is segmented; 0 for never.
     """
 
     host: str = LOOPBACK[0]
@@ -43,10 +44,12 @@ def serve(entries: list[Entry], listening: Listening, told: Callable[[str], None
         told: Told the address when the page can be opened.
 
     Raises:
-        InputError: trame-slicer is missing, or the port is taken.
+        InputError: trame-slicer is missing, the port is taken, or another server has the folder open.
     """
     check()
     choose_rendering()
+    if len(entries) == 1 and entries[0].is_segmented:
+        Hold(entries[0].places.results).release()  # refused here in one line, rather than on a page
     asyncio.run(_Serving(entries, listening, told).run())
 
 
@@ -106,7 +109,7 @@ class _Serving:
         async def report(_request: Request) -> Response:
             try:
                 return Response(body=await page.report(), content_type="text/html", headers=HEADERS)
-            except InputError as error:
+            except (InputError, OSError) as error:
                 return Response(status=409, text=f"{error}\n")
 
         self._web = web
@@ -127,7 +130,8 @@ class _Serving:
         while not self._ending.is_set():
             tabs = self._tabs()
             page.tell_tabs(tabs)
-            idle = 0.0 if tabs else idle + TICK_S
+            page.renew()
+            idle = 0.0 if tabs or page.segmenting else idle + TICK_S
             if self._listening.idle_minutes and idle > 60 * self._listening.idle_minutes:
                 break
             try:

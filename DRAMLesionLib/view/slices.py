@@ -57,7 +57,7 @@ class Slices:
             interactive_quality=QUALITY,
         )
         self.layouts = LayoutManager(self.app.scene, self.app.view_manager, server)
-        with _quiet():  # trame-slicer watches an event that VTK 9.6 warns of, once for each view
+        with _quiet(), _undrawn():  # trame-slicer watches an event that VTK 9.6 warns of, once for each view
             self.layouts.register_layout_dict(_layouts())
         self.layouts.set_layout("large")
         self._lighten()
@@ -104,6 +104,10 @@ class Slices:
         manager.show_volume_in_slice_foreground(nodes.heatmap)
         for view in self.planes:
             self._fit(view)
+
+    def forget(self) -> None:
+        """The case is gone from the scene: keep nothing of it."""
+        self._nodes = None
 
     def set_opacity(self, opacity: float) -> None:
         """The heatmap's opacity over the CT, 0..1."""
@@ -176,6 +180,19 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         vtkObject.GlobalWarningDisplayOn()
+
+
+@contextmanager
+def _undrawn() -> Iterator[None]:
+    """Views that are made in the block are not drawn yet; else trame-slicer draws each at every setting, 190 times."""
+    from trame_slicer.views.render_scheduler import DirectRendering, NoScheduleRendering
+
+    drawn = DirectRendering.schedule_render
+    DirectRendering.schedule_render = NoScheduleRendering.schedule_render
+    try:
+        yield
+    finally:
+        DirectRendering.schedule_render = drawn
 
 
 def _layouts() -> dict[str, Any]:

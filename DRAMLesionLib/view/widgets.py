@@ -63,6 +63,14 @@ def build(server: Any, page: Page, stop: Any) -> None:
             )
             html.Span("{{ busy }}...", id="busy")
             v.VBtn("Stop", v_if="running >= 0", size="small", variant="tonal", click=page.stop_run, id="stop")
+        v.VBtn(
+            "Try again",
+            v_if="case_name && !ready && !busy",
+            classes="busy",
+            variant="tonal",
+            click=page.open_again,
+            id="again",
+        )
 
 
 _THEME = {

@@ -5,6 +5,7 @@ import pytest
 from reading_room import Room
 from small_case import SHAPE, SPACING, make_batch
 
+from DRAMLesionLib.correction.segment.journal import NAME
 from DRAMLesionLib.images.volume import Geometry, Volume, write_volume
 
 PATIENCE_S = 150
@@ -26,6 +27,24 @@ def test_a_batch_is_read_by_keys_flagged_cases_first(tmp_path, serving, tab_of):
     assert server.end() == 0
 
 
+def test_a_case_that_can_not_be_opened_shows_no_numbers_and_is_tried_again(tmp_path, serving, tab_of):
+    batch = make_batch(tmp_path)
+    journal = batch / "cases" / "a" / NAME
+    journal.write_text("damaged\nand more\n")
+    server = serving(batch)
+    room = Room(batch / "cases" / "b", server, tab_of(server.address()), PATIENCE_S)
+    room.wait_until_ready()
+    assert "% of the lungs" in room.text("#headline")
+    room.tab.keyboard.press("n")
+    room.wait(lambda: "restore it from a backup" in room.text("#message"), "why it can't be opened")
+    assert not room.text("#headline") and not room.text("#percent-RUL"), "numbers of the case before"
+    journal.unlink()
+    room.tab.click("#again")
+    room.wait_until_ready()
+    assert "% of the lungs" in room.text("#headline")
+    assert server.end() == 0
+
+
 @pytest.mark.slow
 def test_a_run_that_fails_is_said_and_the_page_lives(tmp_path, serving, tab_of):
     water = np.zeros(SHAPE, np.int16)
@@ -34,7 +53,8 @@ def test_a_run_that_fails_is_said_and_the_page_lives(tmp_path, serving, tab_of):
     server = serving(tmp_path / "water.nii.gz")
     tab = tab_of(server.address())
     tab.wait_for_function("document.querySelector('#message')?.innerText.length > 5")
-    assert "lung" in tab.inner_text("#message").lower()
+    assert "give a CT" in tab.inner_text("#message")
     assert not (tmp_path / "water_results").exists()
+    assert tab.is_visible("#again"), "it can be tried again"
     assert server.process.poll() is None
     assert server.end() == 0

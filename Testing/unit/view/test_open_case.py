@@ -184,9 +184,99 @@ def test_a_folder_that_can_not_be_written_is_said_once(scene, places, monkeypatc
     assert len(case.notes) == 1 and "No space left" in case.notes[0]
 
 
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_what_could_not_be_written_is_written_with_the_next_action(scene, places, monkeypatch, failing):
+    from DRAMLesionLib.correction.segment import journal
+
+    case, write, count = opened(scene, places), journal.append_record, 0
+
+    def full_once(path, record):
+        nonlocal count
+        count += 1
+        if count == failing:
+            raise OSError(28, "No space left on device")
+        write(path, record)
+
+    monkeypatch.setattr(journal, "append_record", full_once)
+    paint(case, FREE)
+    case.look()
+    paint(case, CENTRE, value=0)
+    case.look()
+    case.undo()
+    assert not case.notes, "what was said is taken back once all is written"
+    again = opened(scene, places)
+    assert again.resume() == 5
+    assert np.array_equal(again.correction.lesion, case.correction.lesion)
+
+
+def test_a_damaged_journal_leaves_nothing_in_the_scene(scene, places):
+    from DRAMLesionLib.correction.segment.journal import NAME
+    from DRAMLesionLib.system.errors import InputError
+
+    before = scene.GetNumberOfNodes()
+    (places.results / NAME).write_text("damaged\nand more\n")
+    with pytest.raises(InputError, match="restore it from a backup"):
+        opened(scene, places)
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_a_change_from_here_is_no_stroke(scene, places):
+    import asyncio
+    from unittest.mock import MagicMock
+
+    from DRAMLesionLib.view.strokes import Brush
+
+    case, strokes = opened(scene, places), []
+
+    async def change():
+        Brush(MagicMock(), case.nodes, lambda: strokes.append(1), lambda: case.correction.busy)
+        with case.correction.working():
+            paint(case, FREE)
+        await asyncio.sleep(0)
+        assert not strokes
+        paint(case, CENTRE, value=0)
+        await asyncio.sleep(0)
+        assert strokes == [1]
+
+    asyncio.run(change())
+
+
 def test_another_ct_is_refused(places, tmp_path):
     from DRAMLesionLib.system.errors import InputError
     from DRAMLesionLib.view.case import Places, read_case
 
     with pytest.raises(InputError, match="give a folder that segment wrote"):
         read_case(Places.beside(tmp_path))
+
+
+def test_saving_keeps_corrected_results_of_an_earlier_session(scene, places):
+    case = opened(scene, places)
+    case.save(*case.current())
+    mark = places.out / "mark.txt"
+    mark.write_text("the first session's")
+    case.save(*case.current())
+    assert mark.is_file(), "this session's own are written over"
+    for number in (1, 2):
+        again = opened(scene, places)
+        assert again.save(*again.current()) == places.out
+        earlier = places.out.with_name(f"{places.out.name}_earlier_{number}")
+        assert (earlier / "summary.json").is_file() and earlier.name in again.notes[-1]
+    assert not mark.exists()
+    assert (places.out.with_name(f"{places.out.name}_earlier_1") / "mark.txt").is_file()
+
+
+def test_earlier_results_come_back_where_saving_fails(scene, places, monkeypatch):
+    from DRAMLesionLib.view import case as module
+
+    case = opened(scene, places)
+    case.save(*case.current())
+
+    def full(*_given, **_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_findings", full)
+    again = opened(scene, places)
+    with pytest.raises(OSError, match="No space"):
+        again.save(*again.current())
+    assert (places.out / "summary.json").is_file()
+    assert not places.out.with_name(f"{places.out.name}_earlier_1").exists()

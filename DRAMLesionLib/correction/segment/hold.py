@@ -1,0 +1,50 @@
+"""One server at a time writes the journal of a folder; the second one is told which process has it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from DRAMLesionLib.system.files import lock_folder
+
+NAME = "view.lock"
+_RENEW_S = 60.0
+
+
+class Hold:
+    """A folder of results that this process has open. One that can't be written is held by nobody."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder.
+
+        Args:
+            folder: Results.
+
+        Raises:
+            InputError: Another process has it open.
+        """
+
+        def refusal(who: str) -> str:
+            return f"{folder}: is open in another dramlesion view ({who}): open its page, or end it first"
+
+        self._renewed = time.monotonic()
+        self._lock: Path | None = None
+        try:
+            self._lock = lock_folder(folder, NAME, refusal)
+        except OSError:
+            return  # no journal can be written there either, which the page says
+
+    def renew(self) -> None:
+        """Show other machines that this process lives; call it from time to time."""
+        if self._lock is not None and time.monotonic() - self._renewed > _RENEW_S:
+            self._renewed = time.monotonic()
+            try:
+                self._lock.touch()
+            except OSError:
+                self._lock = None  # the folder has gone
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.unlink(missing_ok=True)
