@@ -111,7 +111,7 @@ class Page:
         self.close()
         with self._telling.errors():
             with self.state:
-                self.state.case_name = entry.name
+                self.state.update({"case_name": entry.name, "message_seen": False})
             if not entry.is_segmented:
                 await self._segment(entry)
             self._telling.busy("Reading the CT")

@@ -57,6 +57,14 @@ def build(server: Any, page: Page, stop: Any) -> None:
             _views(v, html, page)
         with v.VMain(), html.Div(classes="views"):
             page.slices.layouts.initialize_layout_grid(layout)
+            v.VBtn(
+                "Try again",
+                v_if="case_name && !ready && !busy",
+                style="position: absolute; left: 35%; top: 45%; z-index: 10",
+                variant="tonal",
+                click=page.again,
+                id="again",
+            )
         with v.VSnackbar(
             v_model=("message_seen",),
             color=("message_kind",),
