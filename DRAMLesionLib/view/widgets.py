@@ -42,14 +42,6 @@ def build(server: Any, page: Page, stop: Any) -> None:
             _icon(v, "mdi-power", "End: the server stops, the page closes", stop, id="end")
         with v.VNavigationDrawer(location="right", permanent=True, width=DRAWER_PX):
             _cases(v, html, page)
-            v.VBtn(  # not below, where the line on what went wrong would cover it
-                "Try again",
-                v_if="case_name && !ready && !busy",
-                variant="tonal",
-                classes="ma-3",
-                click=page.open_again,
-                id="again",
-            )
             _flags(v, html)
             _results(v, html, page)
             _correct(v, html, page)
