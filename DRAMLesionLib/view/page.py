@@ -76,7 +76,7 @@ class Page:
         if entry is not None and entry is not self._opened and not self.state.busy:
             self._open(entry)
 
-    def open_again(self) -> None:
+    def again(self) -> None:
         """Try once more to open a case that could not be opened, or whose segmentation was stopped."""
         if self.case is None and not self.state.busy:
             self._open(self._opened)
@@ -111,7 +111,7 @@ class Page:
         self.close()
         with self._telling.errors():
             with self.state:
-                self.state.case_name = entry.name
+                self.state.update({"case_name": entry.name, "message_seen": False})
             if not entry.is_segmented:
                 await self._segment(entry)
             self._telling.busy("Reading the CT")

@@ -49,6 +49,14 @@ def build(server: Any, page: Page, stop: Any) -> None:
             _views(v, html, page)
         with v.VMain(), html.Div(classes="views"):
             page.slices.layouts.initialize_layout_grid(layout)
+            v.VBtn(
+                "Try again",
+                v_if="case_name && !ready && !busy",
+                style="position: absolute; left: 35%; top: 45%; z-index: 10",
+                variant="tonal",
+                click=page.again,
+                id="again",
+            )
         with v.VSnackbar(
             v_model=("message_seen",),
             color=("message_kind",),
@@ -63,14 +71,6 @@ def build(server: Any, page: Page, stop: Any) -> None:
             )
             html.Span("{{ busy }}...", id="busy")
             v.VBtn("Stop", v_if="running >= 0", size="small", variant="tonal", click=page.stop_run, id="stop")
-        v.VBtn(
-            "Try again",
-            v_if="case_name && !ready && !busy",
-            classes="busy",
-            variant="tonal",
-            click=page.open_again,
-            id="again",
-        )
 
 
 _THEME = {
