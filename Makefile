@@ -52,6 +52,9 @@ install-test: $(VENV)/.installed-test
 
 demo: install
 	$(BIN)/python Scripts/demo.py --out demo $(if $(CT),--ct "$(CT)")
+	@$(MAKE) --no-print-directory view > $(VENV)/view.log 2>&1 && \
+	  echo "Read, steer and correct it in the browser: $(BIN)/dramlesion view demo" || \
+	  echo "The page in the browser can't be installed here ($(VENV)/view.log says why)"
 
 # On top of .venv: slicer-layer-dm asks for another slicer-core than constraints.txt has.
 VIEW := trame-slicer==2.0.0 slicer-layer-dm==2.0.0

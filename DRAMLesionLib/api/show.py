@@ -6,18 +6,16 @@ Slices follow the radiological convention: the patient's right is on the picture
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import ndimage
 
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.colors import LESION_COLOR, css
+from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.results.numbers import percent_text
-from DRAMLesionLib.results.report.drawing import blend
-from DRAMLesionLib.results.report.slices import spread_slices
+from DRAMLesionLib.results.report.drawing import blend, draw_outline
+from DRAMLesionLib.results.report.slices import lung_box, slice_of, spread_slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings
 
 _SLICES = 3
-_MARGIN_MM = 12.0
 
 
 class Picture(Figure):
@@ -62,38 +59,14 @@ def draw_result(findings: Findings, dpi: float = 100) -> Picture:
 
 
 def _draw_slice(axes: Axes, findings: Findings, axis: int, number: int) -> None:
-    box = _lung_box(findings)
-    cut: tuple[Any, ...] = (number, *box[1:]) if axis == 0 else (box[0], number, box[2])
-    # Superior is up in a coronal slice; z runs to superior.
-    hu, heat, lesion, lobes = (
-        array[cut] if axis == 0 else array[cut][::-1]
-        for array in (findings.ct.array, findings.map, findings.lesion, findings.lobes.labels)
-    )
-    spacing = findings.ct.spacing_mm
-    axes.imshow(blend(hu, heat), aspect=spacing[1 - axis] / spacing[2])
-    for value in range(1, len(LOBES) + 1):
-        _outline(axes, lobes == value, "white", 0.4)
-    _outline(axes, lesion != 0, css(LESION_COLOR), 1.0)
+    one = slice_of(findings, axis, number, lung_box(findings.lobes.labels, findings.ct.spacing_mm))
+    height, width = one.size_mm
+    axes.imshow(blend(one.hu, one.heat), extent=(0.0, width, height, 0.0))
+    for lobe in LOBES:
+        draw_outline(axes, one.lobes == lobe.value, one.size_mm, "white", 0.4)
+    draw_outline(axes, one.lesion, one.size_mm, linewidth=1.0)
     axes.set_title(f"{('axial', 'coronal')[axis]} {number + 1}", fontsize=8)
     axes.set_axis_off()
-
-
-def _lung_box(findings: Findings) -> tuple[slice, ...]:
-    """The lobes with a margin; the whole CT where there are none."""
-    labels = findings.lobes.labels
-    box = ndimage.find_objects((labels > 0).astype(np.uint8))
-    if not box:
-        return tuple(slice(0, length) for length in labels.shape)
-    margins = [round(_MARGIN_MM / spacing) for spacing in findings.ct.spacing_mm]
-    return tuple(
-        slice(max(0, side.start - margin), side.stop + margin)
-        for side, margin in zip(box[0], margins, strict=True)
-    )
-
-
-def _outline(axes: Axes, mask: np.ndarray, color: str, width: float) -> None:
-    if mask.any() and not mask.all():
-        axes.contour(mask.astype(np.float32), levels=[0.5], colors=[color], linewidths=width)
 
 
 def _draw_bars(axes: Axes, findings: Findings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -208,14 +209,14 @@ def check_days(days: Sequence[float], count: int) -> None:
     Raises:
         InputError: There is not one for each exam, or they do not rise.
     """
-    if not isinstance(days, Sequence | np.ndarray):
-        raise InputError(f"days {days}: give one for each of the {count} exams, rising, such as 0,14")
-    if not len(days):
-        return
+    wanted = f"give one for each of the {count} exams, rising, such as 0,14"
+    if not isinstance(days, Sequence | np.ndarray) or isinstance(days, str):
+        raise InputError(f"days {days}: {wanted}")
+    if not all(isinstance(day, Real) for day in days):
+        raise InputError(f"days {', '.join(map(str, days))}: these are no numbers: {wanted}")
     rising = all(later > earlier for earlier, later in pairwise(days))
-    if len(days) != count or not rising or not np.isfinite(days).all():
-        shown = ", ".join(f"{day:g}" for day in days)
-        raise InputError(f"days {shown}: give one for each of the {count} exams, rising, such as 0,14")
+    if len(days) and (len(days) != count or not rising or not np.isfinite(days).all()):
+        raise InputError(f"days {', '.join(f'{day:g}' for day in days)}: {wanted}")
 
 
 def check_out(folder: str | Path) -> None:

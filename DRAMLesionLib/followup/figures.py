@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from DRAMLesionLib.followup.changes import total_range
 from DRAMLesionLib.followup.levels import BOTH, NEW, RESOLVED, Level
 from DRAMLesionLib.lesions.quantify import SCORE_EDGES
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.results.colors import LESION_COLOR, css
+from DRAMLesionLib.results.colors import css
 from DRAMLesionLib.results.report.canvas import DPI, MUTED_COLOR, TEXT_COLOR, new_figure, png_of
-from DRAMLesionLib.results.report.drawing import blend
+from DRAMLesionLib.results.report.drawing import blend, draw_outline, write_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,8 +76,8 @@ def _draw(axes: Axes, one: Level, column: int, marks: bool, size: tuple[float, f
     height, width = one.after_size_mm if later else one.before_size_mm
     picture = blend(hu) if column < 2 else colored(blend(hu), one.difference)
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation="antialiased", aspect="auto")
-    if column < 2 and lesion.any():
-        _outline(axes, lesion, (height, width))
+    if column < 2:
+        draw_outline(axes, lesion, (height, width))
     # One scale in mm for all panels of a row, the picture in the middle.
     shown = max(width, height * size[1] / size[0])
     tall = shown * size[0] / size[1]
@@ -89,10 +88,11 @@ def _draw(axes: Axes, one: Level, column: int, marks: bool, size: tuple[float, f
     for side in axes.spines.values():
         side.set_visible(False)
     if column < 2:
-        _write(axes, 0.02, 0.02, one.after_label if later else one.before_label, ha="left", va="bottom")
+        label = one.after_label if later else one.before_label
+        write_on(axes, 0.02, 0.02, label, ha="left", va="bottom", size=7.5)
     if marks:
-        _write(axes, 0.02, 0.5, "R", ha="left", va="center")
-        _write(axes, 0.98, 0.5, "L", ha="right", va="center")
+        write_on(axes, 0.02, 0.5, "R", ha="left", va="center", size=7.5)
+        write_on(axes, 0.98, 0.5, "L", ha="right", va="center", size=7.5)
 
 
 def colored(picture: np.ndarray, difference: np.ndarray) -> np.ndarray:
@@ -102,20 +102,6 @@ def colored(picture: np.ndarray, difference: np.ndarray) -> np.ndarray:
         there = difference == value
         result[there] = (1 - _OPACITY) * result[there] + _OPACITY * np.array(color) / 255
     return result
-
-
-def _outline(axes: Axes, lesion: np.ndarray, size_mm: tuple[float, float]) -> None:
-    rows, columns = lesion.shape
-    mask = np.pad(lesion.astype(np.float32), 1)  # closes outlines at the picture's edge
-    x = (np.arange(-1, columns + 1) + 0.5) * size_mm[1] / columns
-    y = (np.arange(-1, rows + 1) + 0.5) * size_mm[0] / rows
-    axes.contour(x, y, mask, levels=[0.5], colors=[css(LESION_COLOR)], linewidths=0.8)
-
-
-def _write(axes: Axes, x: float, y: float, text: str, ha: str, va: str) -> None:
-    anchor: dict[str, Any] = {"ha": ha, "va": va, "transform": axes.transAxes}
-    stroke = [withStroke(linewidth=1.6, foreground="black")]
-    axes.text(x, y, text, color="white", fontsize=7.5, path_effects=stroke, **anchor)
 
 
 def course_chart(exams: Sequence[Exam]) -> bytes:

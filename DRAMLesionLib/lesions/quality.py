@@ -265,13 +265,13 @@ def _of_amounts(amounts: Mapping[int, Amount]) -> Iterator[Flag]:
         if amount.is_by_density:
             yield Flag(
                 f"amount-by-density-{lobe.abbreviation}",
-                f"{said}: the mask was cut at the first",
+                f"{said}: the model's mask was cut at the first",
                 "look at the mask, and set the lobe's percentage if it is wrong: collapse and fluid are dense, too",
             )
         elif amount.by_density >= DENSE_PERCENT:
             yield Flag(
                 f"lobe-dense-{lobe.abbreviation}",
-                f"{said}: the mask was cut at the second",
+                f"{said}: the model's mask was cut at the second",
                 "look whether the lobe is collapsed, or holds fluid or chest wall; give corrected lobes with --lobes, "
                 "or set its percentage",
             )

@@ -126,7 +126,7 @@ def summary(findings: Findings) -> dict[str, Any]:
     ]
     return {
         "statement": f"{RESEARCH_USE}.",
-        "ct": _ct_name(findings),
+        "ct": ct_name(findings),
         "total_lesion_percent": measured.total.percent,
         "total_lesion_ml": measured.total.lesion_ml,
         "total_severity_score": measured.total_score,
@@ -203,7 +203,7 @@ def print_table(findings: Findings, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    title = _ct_name(findings) + (" (the lobes are approximate)" if findings.lobes.approximate else "")
+    title = ct_name(findings) + (" (the lobes are approximate)" if findings.lobes.approximate else "")
     table = Table(title=Text(title), title_justify="left", header_style="bold")
     table.add_column("region", no_wrap=True)
     for name in (
@@ -238,7 +238,8 @@ def _terminal_row(region: Region) -> list[str]:
     return [name, ml_text(region.volume_ml), ml_text(region.lesion_ml), *shares, score, *amounts]
 
 
-def _ct_name(findings: Findings) -> str:
+def ct_name(findings: Findings) -> str:
+    """The CT's file name, or its own name where it comes from no file."""
     return findings.ct.path.name if findings.ct.path is not None else findings.ct.name
 
 

@@ -12,7 +12,9 @@ from torch import nn
 
 from DRAMLesionLib.system.device import has_bfloat16
 
-_NORMALISATION = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+_NORMALISATION = (*_BATCH, *_INSTANCE, nn.GroupNorm, nn.LayerNorm)
 
 
 class _GuardedConv3d(nn.Conv3d):
@@ -62,7 +64,7 @@ def prepare_network(network: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _to_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    if isinstance(module, nn.modules.batchnorm._NormBase) and not module.training:
+    if isinstance(module, _BATCH) and not module.training:
         return inputs  # statistics that are kept are not computed from few voxels
     return tuple(value.float() if torch.is_tensor(value) else value for value in inputs)
 

@@ -47,7 +47,8 @@ def load_start_weights(network: torch.nn.Module, model: str) -> None:
 
     Args:
         network: Is changed.
-        model: A bundle's folder or name; ``lungs`` is the lung network that ships.
+        model: A bundle's folder or name; ``lungs`` is the lung network in use
+            (:func:`~DRAMLesionLib.lungs.lung_bundle.lung_model_folder`).
 
     Raises:
         InputError: There is no such model, or its network is another one.

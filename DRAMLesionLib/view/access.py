@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses at which a server listens, but which nobody can open."""
 TOKEN = "token"
 """The token's name in the address."""
 HEADERS = {
@@ -44,6 +47,9 @@ class Access:
     def address(self, port: int) -> str:
         """What to open."""
         host = "localhost" if self.host in LOOPBACK else self.host
+        if host in EVERYWHERE:
+            host = socket.gethostname()
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}/index.html?{TOKEN}={self.token}"
 
     def refusal(self, host: str, origin: str | None, token: str | None, cookie: str | None) -> str | None:

@@ -19,7 +19,7 @@ from DRAMLesionLib.correction.correct_results import folder_beside
 from DRAMLesionLib.correction.segment.beginning import hu_of
 from DRAMLesionLib.correction.segment.correction import Correction
 from DRAMLesionLib.correction.segment.hold import Hold
-from DRAMLesionLib.correction.segment.journal import ASIDE, Journal, replay, steered_lobes
+from DRAMLesionLib.correction.segment.journal import Journal, replay, steered_lobes
 from DRAMLesionLib.correction.segment.saved_strokes import write_reading
 from DRAMLesionLib.correction.session import CorrectionSession
 from DRAMLesionLib.images.volume import Volume, read_ct, without_identifiers
@@ -38,6 +38,7 @@ from DRAMLesionLib.results.folder import (
 from DRAMLesionLib.results.lesion_list import LesionList, list_lesions
 from DRAMLesionLib.results.scene.available import SCENE_NAME
 from DRAMLesionLib.results.scene.nodes import FindingsNodes, add_findings
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress, silent
 
 TRAINING_FOLDER = "dramlesion_training"
@@ -71,7 +72,13 @@ class Places:
         training: Path | None = None,
         keep_identifiers: bool = False,
     ) -> Places:
-        """The places, beside the results where none are given."""
+        """The places, beside the results where none are given.
+
+        Raises:
+            InputError: Corrected results would go into the folder that is opened.
+        """
+        if out is not None and out.resolve() == results.resolve():
+            raise InputError(f"{out}: holds the results that are opened: give another folder with --out")
         beside = results.resolve().parent / TRAINING_FOLDER
         return cls(results, ct, out or folder_beside(results), training or beside, keep_identifiers)
 
@@ -129,6 +136,9 @@ class Case:
             InputError: The folder's journal is damaged.
         """
         self.places, self.findings = places, findings
+        self.journal = Journal(
+            places.results, findings
+        )  # first: where it is damaged, the scene stays as it was
         self.nodes: FindingsNodes = add_findings(scene, findings)
         if findings.reading is not None:
             write_reading(self.nodes.lesion, findings.reading)
@@ -144,12 +154,13 @@ class Case:
         )
         self.correction = Correction(self.nodes.lesion, replace(findings, cuts=None), session, held)
         self.ranked: dict[int, RankedLobe] = {}
-        self.journal = Journal(places.results, findings)
         self.notes: list[str] = []
         if self.journal.set_aside:
-            self.notes.append(f"Strokes on earlier results of this CT were set aside as {ASIDE}.")
+            self.notes.append(
+                f"Strokes on earlier results of this CT were set aside as {self.journal.set_aside}."
+            )
         self._steered: tuple[int, float | None, str] | None = None
-        self._journal_fails = ""
+        self._journal_note = ""
         self._saved = False
 
     @property
@@ -259,16 +270,18 @@ class Case:
         return True
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write an action down; where that fails the work goes on, and the reader is told once."""
+        """Write an action down; where that fails the work goes on, and the reader is told until it can be again."""
+        if self._journal_note:
+            self.notes.remove(self._journal_note)
+            self._journal_note = ""
         try:
             write()
         except OSError as error:
-            if not self._journal_fails:
-                reason = error.strerror or str(error)
-                self.notes.append(
-                    f"Strokes can't be written beside the results ({reason}): save before you close."
-                )
-            self._journal_fails = str(error)
+            reason = error.strerror or str(error)
+            self._journal_note = (
+                f"Strokes can't be written beside the results ({reason}): save before you close."
+            )
+            self.notes.append(self._journal_note)
 
     def current(self) -> tuple[Findings, np.ndarray]:
         """The results as they are now, and what was painted: copies, for :meth:`save` and the others in a thread."""

@@ -26,10 +26,11 @@ if (!window.dramlesionKeys) {
   window.dramlesionKeys = KEYS;
   window.addEventListener("keydown", (event) => {
     const field = event.target.closest && event.target.closest("input[type=text], textarea");
-    if (field || event.altKey || event.metaKey) return;
+    if (field || event.altKey) return;
+    const control = event.ctrlKey || event.metaKey;  // Command on a Mac
     let name = event.key.toLowerCase();
-    if (event.shiftKey && event.ctrlKey) name = "shift+" + name;
-    if (event.ctrlKey) name = "ctrl+" + name;
+    if (event.shiftKey && control) name = "shift+" + name;
+    if (control) name = "ctrl+" + name;
     const widget = document.getElementById(window.dramlesionKeys[name]);
     if (!widget) return;
     event.preventDefault();

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import traceback
 from collections.abc import Callable, Coroutine
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from DRAMLesionLib.view.display import Display
 from DRAMLesionLib.view.segmenting import Segmenting
 from DRAMLesionLib.view.slices import Slices
 from DRAMLesionLib.view.sliders import Sliders
-from DRAMLesionLib.view.state import beginning
+from DRAMLesionLib.view.state import Telling, beginning, of_case
 from DRAMLesionLib.view.strokes import TOOLS, Brush
 from DRAMLesionLib.view.tables import headline, lesion_rows, lobe_rows, lung_rows, rest_text
 
@@ -46,8 +44,9 @@ class Page:
             server: trame's.
             entries: The case, or the cases of a batch in the order of its list.
         """
-        self._entries, self.state = entries, server.state
+        self._entries, self._opened, self.state = entries, entries[0], server.state
         self._segmenting: Segmenting | None = None
+        self._telling = Telling(server.state)
         self._hold: Hold | None = None
         self.state.update(beginning())
         self.slices = Slices(server)
@@ -58,6 +57,7 @@ class Page:
         self._resting: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._list_number = 0
+        self._looked = False
         self.display = Display(self.state, self.slices)
         self.state.change("brush_mm", "sphere")(self._on_brush)
 
@@ -68,13 +68,24 @@ class Page:
         if len(self._entries) > 1:
             with self.state:
                 self.state.cases = [entry.row() for entry in self._entries]
-        self._spawn(self.open(self._entries[0]))
+        self._open(self._entries[0])
 
     def choose_case(self, name: str) -> None:
         """Open another case of the batch; what was done to this one is in its journal."""
         entry = next((entry for entry in self._entries if entry.name == name), None)
-        if entry is not None and name != self.state.case_name and not self.state.busy:
-            self._spawn(self.open(entry))
+        if entry is not None and entry is not self._opened and not self.state.busy:
+            self._open(entry)
+
+    def again(self) -> None:
+        """Try once more to open a case that could not be opened, or whose segmentation was stopped."""
+        if self.case is None and not self.state.busy:
+            self._open(self._opened)
+
+    def _open(self, entry: Entry) -> None:
+        # At once, not in the task: a second click that is waiting already must find the page busy.
+        self._opened = entry
+        self._telling.busy("Reading the CT")
+        self._spawn(self.open(entry))
 
     def next_case(self, step: int) -> None:
         """Open the next case of the batch (1), or the one before (-1)."""
@@ -95,31 +106,24 @@ class Page:
         if self._hold is not None:
             self._hold.renew()
 
-    def again(self) -> None:
-        """Open the case again that could not be opened: segment a CT whose run was stopped."""
-        entry = next((entry for entry in self._entries if entry.name == self.state.case_name), None)
-        if entry is not None and self.case is None and not self.state.busy:
-            self._spawn(self.open(entry))
-
     async def open(self, entry: Entry) -> None:
         """Read a case and show it; a CT is segmented before. What goes wrong is said on the page."""
-        self._busy("Reading the CT")
         self.close()
-        with self._told():
+        with self._telling.errors():
             with self.state:
                 self.state.update({"case_name": entry.name, "message_seen": False})
             if not entry.is_segmented:
                 await self._segment(entry)
-            self._busy("Reading the CT")
+            self._telling.busy("Reading the CT")
             self._hold = Hold(entry.places.results)
             findings, held = await asyncio.to_thread(read_case, entry.places)
-            self._busy("Showing the CT")
+            self._telling.busy("Showing the CT")
             case = Case(self.slices.app.scene, findings, entry.places, held)
             self.case = case
             self.slices.show(case.nodes)
             self.display.apply()
             self._describe(case)
-            self._busy("")
+            self._telling.busy("")
             self._spawn(self._prepare(case))
 
     async def _segment(self, entry: Entry) -> None:
@@ -136,6 +140,11 @@ class Page:
             with self.state:
                 self.state.running = -1
 
+    @property
+    def segmenting(self) -> bool:
+        """Whether a segmentation runs."""
+        return self._segmenting is not None
+
     def stop_run(self) -> None:
         """Stop the segmentation that runs."""
         if self._segmenting is not None:
@@ -143,21 +152,25 @@ class Page:
 
     async def _prepare(self, case: Case) -> None:
         """What is not needed for the first picture: strokes of the journal, ranked lobes, lesions, surfaces."""
-        with self._told():
+        with self._telling.errors():
             if case.journal.actions:
-                self._busy("Doing again what was painted before")
+                self._telling.busy("Doing again what was painted before")
                 await asyncio.sleep(0)
-                count = case.resume()
+                count = self._resume(case)
                 case.notes.append(f"{count} steps of the earlier session were done again.")
             if self.case is not case:
                 return
-            self._brush = Brush(self.slices.app.segmentation_editor, case.nodes, self._on_stroke)
+            self._brush = Brush(
+                self.slices.app.segmentation_editor, case.nodes, self._on_stroke, self._is_own
+            )
             self._on_brush()
             known = None if case.journal.actions else known_lesions(case.findings)
             if known is None:
                 known = await asyncio.to_thread(case.lesions, case.correction.lesion.copy())
+                if self.case is not case:
+                    return
             self._show_lesions(known)
-            self._busy("")
+            self._telling.busy("")
             self._follow()
             self.slices.make_surfaces(self._first_look)
             ranked = await asyncio.to_thread(case.rank)
@@ -166,9 +179,18 @@ class Page:
                 with self.state:
                     self.state.ranked = sorted(ranked)
 
+    def _resume(self, case: Case) -> int:
+        try:
+            return case.resume()
+        except InputError:
+            self.close()  # a part of what was painted would pass for all of it
+            raise
+
     def _first_look(self) -> None:
-        for view in self.slices.app.view_manager.get_threed_views():
-            view.reset_view()
+        if not self._looked:
+            self._looked = True
+            for view in self.slices.app.view_manager.get_threed_views():
+                view.reset_view()
 
     def close(self) -> None:
         """Let go of the open case; what was done to it is in its journal."""
@@ -179,26 +201,27 @@ class Page:
         if self._brush is not None:
             self._brush.end()
         if self.case is not None:
-            self.case.look()
-            self.case.settle()
+            with self._telling.errors():
+                self.case.look(bool(self.state.inside_lobes), bool(self.state.auto_refine))
+                self.case.settle()
             self.slices.drop_lesion_surface()
             nodes = self.case.nodes
             for node in (nodes.lesion, nodes.lobes, nodes.heatmap, nodes.chart, nodes.table, nodes.ct):
                 self.slices.app.scene.RemoveNode(node)
+            self.slices.forget()
         if self._hold is not None:
             self._hold.release()
-        self.case, self._brush, self._hold = None, None, None
+        self.case, self._brush, self._hold, self._looked = None, None, None, False
         with self.state:
-            self.state.update({"tool": "", "ranked": [], "lesions": [], "ready": False})
+            self.state.update(of_case())
 
     def _describe(self, case: Case) -> None:
         """What of the page stays the same while the case is open."""
-        approximate = case.findings.lobes.approximate
         flags = [{"sentence": flag.sentence, "remedy": flag.remedy} for flag in case.flags]
         with self.state:
             self.state.title = title_of(case.findings)
             self.state.flags = flags
-            self.state.approximate = approximate
+            self.state.approximate = case.findings.lobes.approximate
             self.state.out, self.state.training = str(case.places.out), str(case.places.training)
             self.state.ready = True
         self._follow()
@@ -239,11 +262,11 @@ class Page:
             return
         self._list_number += 1
         number = self._list_number
-        with self._told():
+        with self._telling.errors():
             lesions = await asyncio.to_thread(case.lesions, case.correction.lesion.copy())
             if self.case is case and number == self._list_number:
                 self._show_lesions(lesions)
-                self.slices.make_surfaces()
+                self.slices.make_surfaces(self._first_look)
 
     def _show_lesions(self, lesions: LesionList) -> None:
         with self.state:
@@ -276,11 +299,15 @@ class Page:
         self._brush.choose(tool)
         self.state.tool = tool
 
+    def _is_own(self) -> bool:
+        """Whether the lesion is being changed by a slider, a refinement or undo: no stroke."""
+        return self.case is None or self.case.correction.busy
+
     def _on_stroke(self) -> None:
         case = self.case
-        if case is None or case.correction.busy:
+        if case is None:
             return
-        with self._told():
+        with self._telling.errors():
             if case.look(bool(self.state.inside_lobes), bool(self.state.auto_refine)):
                 self._changed()
 
@@ -299,7 +326,7 @@ class Page:
     def _do(self, action: Callable[[Case], bool]) -> None:
         self._sliders.apply()
         if self.case is not None:
-            with self._told():
+            with self._telling.errors():
                 if action(self.case):
                     self._changed()
 
@@ -311,7 +338,7 @@ class Page:
 
     def _steer(self, lobe: int, percent: float | None) -> float | None:
         if self.case is not None:
-            with self._told():
+            with self._telling.errors():
                 self.slices.drop_lesion_surface()
                 who = str(self.state.reader or "").strip()[:LONGEST_NAME]
                 return self.case.steer(lobe, percent, who)
@@ -319,7 +346,7 @@ class Page:
 
     def _on_slider_rest(self) -> None:
         if self.case is not None:
-            with self._told():
+            with self._telling.errors():
                 self.case.settle()
                 self._changed()
 
@@ -335,14 +362,18 @@ class Page:
 
     async def _write(self, stage: str, method: Callable[[Case], Callable[..., Path]], words: str) -> None:
         case = self.case
-        if case is None or self.state.busy:
+        if self.state.busy:
+            self._telling.say(f"{self.state.busy}: try again when that is done", "error")
             return
-        with self._told():
+        if case is None:
+            self._telling.say("No case is open: open it again first", "error")
+            return
+        with self._telling.errors():
             findings, edits = case.current()
-            self._busy(stage)
+            self._telling.busy(stage)
             path = await asyncio.to_thread(method(case), findings, edits)
-            self._busy("")
-            self.tell(words.format(path=path))
+            self._telling.busy("")
+            self._telling.say(words.format(path=path))
             self._follow()
 
     async def report(self) -> bytes:
@@ -362,30 +393,6 @@ class Page:
     def _on_brush(self, **_state: Any) -> None:
         if self._brush is not None:
             self._brush.set_size(float(self.state.brush_mm), bool(self.state.sphere))
-
-    # Telling
-
-    def tell(self, text: str, kind: str = "success") -> None:
-        """Show a line at the lower edge; ``kind`` is ``success`` or ``error``."""
-        with self.state:
-            self.state.update({"message": text, "message_kind": kind, "message_seen": bool(text)})
-
-    def _busy(self, text: str) -> None:
-        with self.state:
-            self.state.busy = text
-
-    @contextmanager
-    def _told(self) -> Any:
-        """What goes wrong in the block is said on the page."""
-        try:
-            yield
-        except (InputError, OSError) as error:
-            self._busy("")
-            self.tell(str(error), "error")
-        except Exception as error:  # the server lives on, and what was done is in the journal
-            traceback.print_exception(error)
-            self._busy("")
-            self.tell(f"fault of the program: {type(error).__name__}: {error}", "error")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

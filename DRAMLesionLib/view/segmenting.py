@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.package import module_command, module_environment
 from DRAMLesionLib.view.case import Places
 
+LONGEST_LINE = 2**24
+"""Bytes: the line of the result holds all tables."""
 Told = Callable[[str, float], None]
 """Told the stage, and how much of the whole is done, 0..1."""
 
@@ -43,11 +44,27 @@ class Segmenting:
             "DRAMLesionLib", "segment", source, "--out", out, "--no-scene", "--json", *more
         )
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, env={**os.environ, **module_environment()}
+            *command, stdout=asyncio.subprocess.PIPE, env=module_environment(), limit=LONGEST_LINE
         )
+        try:
+            if self.stopped:  # while the process was being made
+                self._end()
+            reason = await self._follow(self._process, told)
+            code = await self._process.wait()
+        finally:
+            self._end()  # whoever ends the server in between leaves no process behind
+        if code and self.stopped:
+            raise InputError("stopped; nothing was written: Try again begins anew")
+        if code:
+            raise InputError(
+                reason or f"the run ended with {code}: what the terminal says of dramlesion view tells why"
+            )
+
+    async def _follow(self, process: asyncio.subprocess.Process, told: Told) -> str:
+        """Tell how it goes until it ends; returns why it failed, where it says so."""
         reason = ""
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
+        assert process.stdout is not None
+        async for line in process.stdout:
             try:
                 values = json.loads(line)
             except ValueError:
@@ -56,11 +73,13 @@ class Segmenting:
                 told(str(values["stage"]), float(values.get("overall", values.get("fraction", 0.0))))
             elif values.get("event") == "error":
                 reason = str(values["message"])
-        if await self._process.wait():
-            raise InputError("stopped; nothing was written" if self.stopped else reason or "the run failed")
+        return reason
 
     def stop(self) -> None:
         """End the run."""
         self.stopped = True
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()

@@ -26,7 +26,7 @@ class Listening:
         host: A name or address of this machine; another than loopback lets others in who have the token.
         port: 0 takes a free one.
         browser: Open the page in the browser.
-        idle_minutes: End after so many minutes without a tab; 0 for never.
+        idle_minutes: End after so many minutes without a tab while nothing is segmented; 0 for never.
     """
 
     host: str = LOOPBACK[0]
@@ -109,7 +109,7 @@ class _Serving:
         async def report(_request: Request) -> Response:
             try:
                 return Response(body=await page.report(), content_type="text/html", headers=HEADERS)
-            except InputError as error:
+            except (InputError, OSError) as error:
                 return Response(status=409, text=f"{error}\n")
 
         self._web = web
@@ -131,7 +131,7 @@ class _Serving:
             tabs = self._tabs()
             page.tell_tabs(tabs)
             page.renew()
-            idle = 0.0 if tabs else idle + TICK_S
+            idle = 0.0 if tabs or page.segmenting else idle + TICK_S
             if self._listening.idle_minutes and idle > 60 * self._listening.idle_minutes:
                 break
             try:

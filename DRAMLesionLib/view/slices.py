@@ -105,6 +105,10 @@ class Slices:
         for view in self.planes:
             self._fit(view)
 
+    def forget(self) -> None:
+        """The case is gone from the scene: keep nothing of it."""
+        self._nodes = None
+
     def set_opacity(self, opacity: float) -> None:
         """The heatmap's opacity over the CT, 0..1."""
         for view in self.planes:

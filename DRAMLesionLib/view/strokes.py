@@ -30,17 +30,24 @@ class Brush:
         tool: The chosen one, or "".
     """
 
-    def __init__(self, editor: SegmentationEditor, nodes: FindingsNodes, stroke: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        editor: SegmentationEditor,
+        nodes: FindingsNodes,
+        stroke: Callable[[], None],
+        is_own: Callable[[], bool],
+    ) -> None:
         """Watch the lesion; no tool is chosen.
 
         Args:
             editor: trame-slicer's.
             nodes: The case's.
             stroke: Called after each change that a tool made, once it is whole.
+            is_own: Whether the segment is being changed by the correction itself.
         """
         import slicer
 
-        self._editor, self._stroke, self._told = editor, stroke, False
+        self._editor, self._stroke, self._is_own, self._told = editor, stroke, is_own, False
         editor.set_active_segmentation(nodes.lesion, nodes.ct)
         editor.set_active_segment_id(LESION.id)
         editor.editor_node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
@@ -87,7 +94,7 @@ class Brush:
 
     def _on_modified(self, _caller: Any, _event: Any) -> None:
         # A tool may report several times while it applies one stroke: wait until it is through.
-        if not self._told:
+        if not self._told and not self._is_own():
             self._told = True
             asyncio.get_running_loop().call_soon(self._whole)
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -118,14 +117,3 @@ def room(tmp_path_factory, serving, tab_of):
     room = Room(results, server, tab_of(server.address()), PATIENCE_S)
     room.wait_until_ready()
     return room
-
-
-def until(condition, what: str, seconds: float = PATIENCE_S):
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds} s")

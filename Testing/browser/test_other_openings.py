@@ -5,6 +5,7 @@ import pytest
 from reading_room import Room
 from small_case import SHAPE, SPACING, make_batch
 
+from DRAMLesionLib.correction.segment.journal import NAME
 from DRAMLesionLib.images.volume import Geometry, Volume, write_volume
 
 PATIENCE_S = 150
@@ -23,6 +24,24 @@ def test_a_batch_is_read_by_keys_flagged_cases_first(tmp_path, serving, tab_of):
     room.wait_until_ready()
     room.tab.keyboard.press("p")
     room.wait(lambda: room.text(".case.chosen").startswith("b"), "the case before")
+    assert server.end() == 0
+
+
+def test_a_case_that_can_not_be_opened_shows_no_numbers_and_is_tried_again(tmp_path, serving, tab_of):
+    batch = make_batch(tmp_path)
+    journal = batch / "cases" / "a" / NAME
+    journal.write_text("damaged\nand more\n")
+    server = serving(batch)
+    room = Room(batch / "cases" / "b", server, tab_of(server.address()), PATIENCE_S)
+    room.wait_until_ready()
+    assert "% of the lungs" in room.text("#headline")
+    room.tab.keyboard.press("n")
+    room.wait(lambda: "restore it from a backup" in room.text("#message"), "why it can't be opened")
+    assert not room.text("#headline") and not room.text("#percent-RUL"), "numbers of the case before"
+    journal.unlink()
+    room.tab.click("#again")
+    room.wait_until_ready()
+    assert "% of the lungs" in room.text("#headline")
     assert server.end() == 0
 
 

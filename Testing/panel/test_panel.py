@@ -195,18 +195,3 @@ def test_removed_results_leave_the_panel(segmented):
     slicer.mrmlScene.RemoveNode(segmented.panel.currentResults().heatmapNode)
     assert not segmented.ui.resultsCollapsibleButton.enabled
     assert segmented.ui.segmentButton.enabled
-
-
-def test_the_cases_of_the_application_pass_here_too(module, models, application, tmp_path):
-    import unittest
-
-    import slicer
-    from DRAMLesionPanel.self_test import SelfTest
-
-    class Logic(module.DRAMLesionLogic):
-        def segment(self, volumeNode, **_settings):
-            return super().segment(volumeNode, model="tiny", device="cpu")
-
-    slicer.mrmlScene.Clear(0)
-    SelfTest(unittest.TestCase(), Logic(), str(tmp_path)).run()
-    slicer.mrmlScene.Clear(0)

@@ -7,6 +7,7 @@ JSON. Each is on the disk before its refinement is seen. The first line says whi
 from __future__ import annotations
 
 import datetime
+import errno
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,17 +29,18 @@ from DRAMLesionLib.system.errors import InputError
 NAME = "correction.jsonl"
 """The journal's name in the folder of results."""
 ASIDE = "correction_of_earlier_results.jsonl"
-"""What a journal becomes whose lesion is no longer there: the CT was segmented anew."""
+"""What a journal becomes whose lesion is no longer there: the CT was segmented anew. Where there is such a file already,
+the name gets a number."""
 FORMAT = 1
 
 
 class Journal:
-    """The journal of one results folder, open for writing.
+    """The journal of one results folder, open for writing by one process.
 
     Attributes:
         path: The file; it comes with the first action.
         actions: What was done before, oldest first.
-        set_aside: Whether a journal of earlier results lay here, which is called :data:`ASIDE` now.
+        set_aside: What a journal of earlier results is called now that lay here; empty where there was none.
     """
 
     def __init__(self, folder: Path, findings: Findings) -> None:
@@ -52,32 +54,36 @@ class Journal:
             InputError: A line of the journal is damaged.
         """
         self.path = folder / NAME
-        self._begin = {"op": "begin", "format": FORMAT, "lesion": _checksum(findings)}
+        begin = {"op": "begin", "format": FORMAT, "lesion": _checksum(findings)}
         self.actions: list[dict[str, Any]] = []
-        self.set_aside = False
-        if self.path.is_file():
-            first, *actions = [*read_journal(self.path)] or [{}]
-            if {**first, "time": 0} == {**self._begin, "time": 0}:
-                self.actions = actions
-            else:
-                self.path.replace(folder / ASIDE)
-                self.set_aside = True
+        self.set_aside = ""
+        records = [*read_journal(self.path)] if self.path.is_file() else []
+        if records and {**records[0], "time": 0} == {**begin, "time": 0}:
+            self.actions = records[1:]
+        elif records:
+            self.set_aside = _free_name(folder)
+            self.path.replace(folder / self.set_aside)
+        self._size = _size(self.path)
+        self._unwritten = [] if self._size else [{**begin, "time": _now()}]
 
     def add(self, op: str, **values: Any) -> None:
-        """Write an action down.
+        """Write an action down, after those that could not be written before: without them it would mean another thing.
 
         Args:
             op: ``stroke``, ``refine``, ``steer``, ``undo`` or ``redo``.
             values: JSON values.
 
         Raises:
-            OSError: It can't be written.
+            OSError: It can't be written, or another process has written here meanwhile; the action waits.
         """
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        if not self.path.exists():
-            self.path.touch()
-            append_record(self.path, {**self._begin, "time": now})
-        append_record(self.path, {"op": op, **values, "time": now})
+        self._unwritten.append({"op": op, **values, "time": _now()})
+        if _size(self.path) != self._size:
+            raise OSError(errno.EBUSY, "another server writes there, too", str(self.path))
+        self.path.touch()
+        while self._unwritten:
+            append_record(self.path, self._unwritten[0])
+            del self._unwritten[0]
+            self._size = _size(self.path)
 
     def add_stroke(self, edit: Edit) -> None:
         """Write a stroke down: an edit that :class:`~DRAMLesionLib.correction.segment.correction.Correction` took.
@@ -139,6 +145,23 @@ def _edit_of(strokes: list[Stroke], lesion: np.ndarray) -> Edit:
 def steered_lobes(actions: list[dict[str, Any]]) -> set[int]:
     """The values of the lobes that a journal's actions steer."""
     return {int(action["lobe"]) for action in actions if action.get("op") == "steer" and "lobe" in action}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 where there is no file."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _free_name(folder: Path) -> str:
+    name, number = ASIDE, 1
+    while (folder / name).exists():
+        number += 1
+        name = f"{Path(ASIDE).stem}_{number}{Path(ASIDE).suffix}"
+    return name
 
 
 def _checksum(findings: Findings) -> str:

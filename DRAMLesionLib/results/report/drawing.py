@@ -10,7 +10,6 @@ from matplotlib.patheffects import withStroke
 
 from DRAMLesionLib.results.colors import LESION_COLOR, css, map_colors
 from DRAMLesionLib.results.report.canvas import TEXT_COLOR
-from DRAMLesionLib.results.report.slices import Slice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,17 +45,33 @@ def blend(hu: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
     return grey * (1.0 - opacity) + color * opacity
 
 
-def draw_outline(axes: Axes, one: Slice) -> None:
-    """Draw the outline of a slice's lesion into axes in mm, whose ends it sets; nothing where there is none."""
-    if not one.lesion.any():
+def draw_outline(
+    axes: Axes,
+    mask: np.ndarray,
+    size_mm: tuple[float, float],
+    color: str = OUTLINE_COLOR,
+    linewidth: float = 0.8,
+    **look: Any,
+) -> None:
+    """Draw the outline of a mask into axes in mm, whose ends it sets; nothing where the mask is empty.
+
+    Args:
+        axes: Where the slice is shown.
+        mask: Boolean (rows, columns), the first row on top.
+        size_mm: Height and width of the slice in mm, as :class:`~DRAMLesionLib.results.report.slices.Slice` has it.
+        color: Of the line.
+        linewidth: In points.
+        **look: What else matplotlib's ``contour`` takes, for instance ``alpha``.
+    """
+    if not mask.any():
         return
-    rows, columns = one.lesion.shape
-    height, width = one.size_mm
+    rows, columns = mask.shape
+    height, width = size_mm
     # A border of zeros closes outlines that touch the picture's edge.
-    mask = np.pad(one.lesion.astype(np.float32), 1)
+    closed = np.pad(mask.astype(np.float32), 1)
     x = (np.arange(-1, columns + 1) + 0.5) * width / columns
     y = (np.arange(-1, rows + 1) + 0.5) * height / rows
-    axes.contour(x, y, mask, levels=[0.5], colors=[OUTLINE_COLOR], linewidths=0.8)
+    axes.contour(x, y, closed, levels=[0.5], colors=[color], linewidths=linewidth, **look)
     axes.set_xlim(0.0, width)
     axes.set_ylim(height, 0.0)
 

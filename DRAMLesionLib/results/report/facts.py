@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from DRAMLesionLib.images.volume import NEUTRAL_NAME
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.results.numbers import ABSENT
-from DRAMLesionLib.results.table import _ct_name, wanted_text
+from DRAMLesionLib.results.table import ct_name, wanted_text
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
@@ -30,7 +30,7 @@ def title_of(findings: Findings) -> str:
         return str(given)
     if findings.ct.path is None and findings.ct.name == NEUTRAL_NAME:
         return f"Case {case_number(findings.ct)}"
-    return _ct_name(findings)
+    return ct_name(findings)
 
 
 def case_number(ct: Volume) -> str:
@@ -98,7 +98,7 @@ def details_of(findings: Findings) -> list[tuple[str, list[tuple[str, str]]]]:
     size = " × ".join(str(length) for length in ct.geometry.size)
     spacing = " × ".join(f"{length:.4g}" for length in ct.geometry.spacing)
     about_ct = [
-        ("file", _ct_name(findings)),
+        ("file", ct_name(findings)),
         ("size (x, y, z)", size),
         ("voxel mm (x, y, z)", spacing),
         ("lobes", findings.lobes.source),

@@ -6,11 +6,12 @@ pixels have their size in mm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from DRAMLesionLib.images.box import bounding_box, grow
 
 if TYPE_CHECKING:
     from DRAMLesionLib.images.volume import Volume
@@ -117,7 +118,7 @@ def _position(ct: Volume, axis: int, number: int) -> str:
     return f"{toward[value < 0]} {abs(value):.0f} mm"
 
 
-def lung_box(lobes: np.ndarray, spacing_mm: Sequence[float]) -> tuple[slice, ...]:
+def lung_box(lobes: np.ndarray, spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
     """The box (z, y, x) of the lungs with a margin of 12 mm; the whole CT where there are none.
 
     Args:
@@ -126,9 +127,4 @@ def lung_box(lobes: np.ndarray, spacing_mm: Sequence[float]) -> tuple[slice, ...
     """
     if not lobes.any():
         return tuple(slice(0, n) for n in lobes.shape)
-    box = []
-    for axis in range(3):
-        inside = np.flatnonzero(lobes.any(axis=tuple(i for i in range(3) if i != axis)))
-        margin = round(_MARGIN_MM / spacing_mm[axis])
-        box.append(slice(max(0, inside[0] - margin), int(min(lobes.shape[axis], inside[-1] + 1 + margin))))
-    return tuple(box)
+    return grow(bounding_box(lobes > 0), _MARGIN_MM, spacing_mm, lobes.shape)

@@ -120,29 +120,21 @@ def _show(axes: Axes, one: Slice, heat: bool) -> None:
     picture = blend(one.hu, one.heat if heat else None)
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation="antialiased", aspect="auto")
     axes.set_axis_off()
-    draw_outline(axes, one)
+    draw_outline(axes, one.lesion, one.size_mm)
 
 
 def _draw_lobes(axes: Axes, one: Slice) -> None:
     """Lines around the lobes of a slice, each with its abbreviation."""
     rows, columns = one.lobes.shape
-    height, width = one.size_mm
-    x = (np.arange(-1, columns + 1) + 0.5) * width / columns
-    y = (np.arange(-1, rows + 1) + 0.5) * height / rows
     least = _LEAST_SHOWN * max(1, int(np.count_nonzero(one.lobes)))
     for lobe in LOBES:
         inside = one.lobes == lobe.value
         if np.count_nonzero(inside) < least:
             continue
-        mask = np.pad(inside.astype(np.float32), 1)
-        axes.contour(
-            x, y, mask, levels=[0.5], colors=[LOBE_LINE_COLOR], linewidths=0.5, alpha=0.85, zorder=1.5
-        )
+        draw_outline(axes, inside, one.size_mm, LOBE_LINE_COLOR, 0.5, alpha=0.85, zorder=1.5)
         row, column = (float(np.median(where)) for where in np.nonzero(inside))
         place = (column + 0.5) / columns, 1.0 - (row + 0.5) / rows
         write_on(axes, *place, lobe.abbreviation, ha="center", va="center", size=6.5)
-    axes.set_xlim(0.0, width)
-    axes.set_ylim(height, 0.0)
 
 
 def _write_sides(axes: Axes, sides: tuple[str, str]) -> None:

@@ -1,13 +1,14 @@
 """The child process that makes a scene: ``python -m DRAMLesionLib.results.scene.child``.
 
-It imports Slicer, which takes seconds, then reads what to do from a line of standard input: ``scene FOLDER`` writes the
-bundle and the pictures, ``pictures FOLDER`` the pictures alone; no line ends it.
+It imports Slicer, which takes seconds, then reads what to do from a line of standard input, in JSON:
+``["scene", FOLDER]`` writes the bundle and the pictures, ``["pictures", FOLDER]`` the pictures alone; no line ends it.
 :mod:`DRAMLesionLib.results.scene.process` starts it: native code that crashes here can't take the other results with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -29,9 +30,10 @@ def main() -> int:
         import slicer  # noqa: F401
     keep_freed_memory()
     vtk.vtkSMPTools.SetBackend("STDThread")  # slicer-core begins with one thread
-    what, _, name = sys.stdin.readline().rstrip("\n").partition(" ")
-    if not name:
+    line = sys.stdin.readline()
+    if not line:
         return 0
+    what, name = json.loads(line)
     folder = Path(name)
     os.environ |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), name)
     tempfile.tempdir = name

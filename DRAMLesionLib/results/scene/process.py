@@ -6,6 +6,7 @@ The child gets the findings through a private folder beside the results and tell
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import shutil
@@ -78,7 +79,8 @@ class Child:
     """A process that has imported Slicer, or does so just now, and waits for its work.
 
     Attributes:
-        process: Reads one line, ``scene`` or ``pictures`` and the folder, from its standard input, and ends with it.
+        process: Reads one line from its standard input, ``scene`` or ``pictures`` and the folder, does that and ends. The
+            line is JSON, which any name of a folder passes through.
         stderr: What it writes to standard error.
     """
 
@@ -164,7 +166,7 @@ def _run_child(child: Child, work: Path, what: str, progress: Progress, timeout_
     try:
         assert child.process.stdin is not None and child.process.stdout is not None
         with contextlib.suppress(OSError):  # one that has died tells why below
-            child.process.stdin.write(f"{what} {work}\n")
+            child.process.stdin.write(json.dumps([what, str(work)]) + "\n")
             child.process.stdin.close()
         for line in child.process.stdout:
             kind, _, rest = line.rstrip("\n").partition("\t")

@@ -62,7 +62,8 @@ class SegmentationTask:
         if without:
             raise InputError(
                 f"{data}: no label for {', '.join(without)}: make labels with the command pseudo-label, or give "
-                "masks as 'label'"
+                "masks as 'label'; a scan without lesion needs none if the percentage of all five lobes is 0 "
+                "(null: not known), that of a missing lobe, too"
             )
         self._recipe, self._device = recipe, device
         self._settings: SegmentationSettings = recipe.settings

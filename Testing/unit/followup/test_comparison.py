@@ -219,6 +219,12 @@ def test_days_that_do_not_rise_are_refused(folders, days):
         compare(folders[0], folders[1], days=days)
 
 
+@pytest.mark.parametrize("days", ["0,14", "02", ("0", "14"), (0, None), None, 14])
+def test_days_that_are_no_numbers_are_refused(folders, days):
+    with pytest.raises(InputError, match="one for each of the 2 exams"):
+        compare(folders[0], folders[1], days=days)
+
+
 def test_results_made_in_different_ways_and_other_vessels_are_flagged(folders, tmp_path):
     other = write_results(tmp_path / "other", *draw(RIGHT, seed=1), settings={"method": "dram"})
     flags = {flag.code: flag for flag in compare(folders[0], other, coarser=COARSE).flags}

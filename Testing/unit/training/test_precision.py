@@ -90,6 +90,16 @@ def test_normalisation_computes_in_float32():
     assert seen == [torch.float32]
 
 
+@pytest.mark.parametrize(
+    ("norm", "dtype"), [(nn.InstanceNorm3d, torch.float32), (nn.BatchNorm3d, torch.bfloat16)]
+)
+def test_in_validation_only_kept_statistics_stay_in_bfloat16(norm, dtype):
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), norm(4, affine=True)).eval()
+    prepare_network(network, torch.bfloat16)
+    with torch.no_grad(), autocast(CPU, torch.bfloat16):
+        assert network(torch.rand(1, 1, 4, 4, 4)).dtype == dtype
+
+
 def test_precision_by_name():
     assert choose_precision("float32", CPU) == torch.float32
     assert choose_precision("bfloat16", CPU) == torch.bfloat16

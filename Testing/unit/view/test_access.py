@@ -42,3 +42,16 @@ def test_a_server_for_others_is_called_by_any_name():
     access = Access("0.0.0.0")
     assert access.refusal("reading-room:80", None, access.token, None) is None
     assert access.refusal("reading-room:80", None, "", None) is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "opened"), [("::1", "localhost"), ("fe80::1", "[fe80::1]"), ("reading-room", "reading-room")]
+)
+def test_the_address_can_be_opened(host, opened):
+    assert Access(host).address(80).startswith(f"http://{opened}:80/")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_for_all_is_called_by_this_machines_name(host, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "reading-room")
+    assert Access(host).address(80).startswith("http://reading-room:80/")

@@ -184,6 +184,63 @@ def test_a_folder_that_can_not_be_written_is_said_once(scene, places, monkeypatc
     assert len(case.notes) == 1 and "No space left" in case.notes[0]
 
 
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_what_could_not_be_written_is_written_with_the_next_action(scene, places, monkeypatch, failing):
+    from DRAMLesionLib.correction.segment import journal
+
+    case, write, count = opened(scene, places), journal.append_record, 0
+
+    def full_once(path, record):
+        nonlocal count
+        count += 1
+        if count == failing:
+            raise OSError(28, "No space left on device")
+        write(path, record)
+
+    monkeypatch.setattr(journal, "append_record", full_once)
+    paint(case, FREE)
+    case.look()
+    paint(case, CENTRE, value=0)
+    case.look()
+    case.undo()
+    assert not case.notes, "what was said is taken back once all is written"
+    again = opened(scene, places)
+    assert again.resume() == 5
+    assert np.array_equal(again.correction.lesion, case.correction.lesion)
+
+
+def test_a_damaged_journal_leaves_nothing_in_the_scene(scene, places):
+    from DRAMLesionLib.correction.segment.journal import NAME
+    from DRAMLesionLib.system.errors import InputError
+
+    before = scene.GetNumberOfNodes()
+    (places.results / NAME).write_text("damaged\nand more\n")
+    with pytest.raises(InputError, match="restore it from a backup"):
+        opened(scene, places)
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_a_change_from_here_is_no_stroke(scene, places):
+    import asyncio
+    from unittest.mock import MagicMock
+
+    from DRAMLesionLib.view.strokes import Brush
+
+    case, strokes = opened(scene, places), []
+
+    async def change():
+        Brush(MagicMock(), case.nodes, lambda: strokes.append(1), lambda: case.correction.busy)
+        with case.correction.working():
+            paint(case, FREE)
+        await asyncio.sleep(0)
+        assert not strokes
+        paint(case, CENTRE, value=0)
+        await asyncio.sleep(0)
+        assert strokes == [1]
+
+    asyncio.run(change())
+
+
 def test_another_ct_is_refused(places, tmp_path):
     from DRAMLesionLib.system.errors import InputError
     from DRAMLesionLib.view.case import Places, read_case

@@ -43,6 +43,12 @@ def test_what_has_no_meaning_for_a_batch_is_refused(tmp_path, name):
         entries_of(make_batch(tmp_path), **{name: tmp_path})
 
 
+def test_corrected_results_do_not_replace_those_that_are_open(tmp_path):
+    results = make_case(tmp_path)
+    with pytest.raises(InputError, match="give another folder with --out"):
+        entries_of(results, out=results.parent / "." / results.name)
+
+
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         entries_of(tmp_path / "nothing")

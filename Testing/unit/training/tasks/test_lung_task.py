@@ -112,8 +112,10 @@ def test_a_training_goes_on_from_the_lung_network_that_ships_and_keeps_its_stati
     keep_statistics(network.train())
     images = torch.rand(1, 1, 32, 32, 32)
     with torch.no_grad():
-        one, folded = network(images), load_lung_network()(images)
-    torch.testing.assert_close(one, folded, atol=1e-3, rtol=1e-3)
+        one, folded = (model(images).float().softmax(1) for model in (network, load_lung_network()))
+    torch.testing.assert_close(
+        one, folded, atol=0.01, rtol=0
+    )  # the folded one computes in bfloat16 where it can
 
 
 def test_a_training_writes_a_bundle_that_finds_lungs_and_learns(files: Path, tmp_path: Path) -> None:

@@ -367,10 +367,13 @@ def test_scans_without_lesion_need_no_label(data, tmp_path):
                 row_[key] = str(data / row_[key])
     (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
     assert len(task(tmp_path, patches_per_scan=3)) == 6
-    rows[1]["percent"] = [0, 0, 2, 0, 0]
-    (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
-    with pytest.raises(InputError, match="no label for image1"):
-        task(tmp_path)
+    for middle in (2, None):
+        rows[1]["percent"] = [0, 0, middle, 0, 0]
+        (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
+        with pytest.raises(
+            InputError, match=r"no label for image1: .* all five lobes is 0 .*null: not known"
+        ):
+            task(tmp_path)
 
 
 def test_what_a_lobe_s_mean_stands_for_is_fitted_at_the_end(data, tmp_path):
