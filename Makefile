@@ -140,6 +140,7 @@ screenshots: install-test
 browser-pictures: demo view
 	$(BIN)/python Scripts/neighbour_environment.py $(VENV)/view $(VIEW) playwright==1.65.2
 	$(VENV)/view/bin/python Scripts/browser_pictures.py demo
+	$(VENV)/view/bin/python Scripts/browser_pictures.py demo --out Documentation/browser.webp
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -62,7 +62,7 @@ def picture(results: Path, size: tuple[int, int], out: Path) -> None:
 
 
 def animate(tab: Any, out: Path) -> None:
-    """Paint below the chosen lesion, then drag the slider of the left upper lobe, picture after picture."""
+    """Paint in the left upper lobe, then drag the slider of the left upper lobe, picture after picture."""
     frames: list[Image.Image] = []
     shown_ms: list[int] = []
 
