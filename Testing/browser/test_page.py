@@ -87,6 +87,23 @@ def test_erasing_takes_lesion_away(room):
     room.wait(lambda: "Painting" not in room.text("body"), "the empty hand")
 
 
+def test_scissors_cut_what_lies_inside_the_loop_of_the_mouse(room):
+    before, headline = len(room.actions()), room.text("#headline")
+    room.tab.keyboard.press("3")
+    room.wait(lambda: "Painting: scissors" in room.text("body"), "the tool")
+    z, y, x = room.shown_slice(), CENTRE[1], CENTRE[2]
+    room.drag([(z, y - 6, x - 6), (z, y - 6, x + 6), (z, y + 6, x + 6), (z, y + 6, x - 6), (z, y - 6, x - 6)])
+    stroke = room.wait_for_actions(before + 1)[before]
+    voxels = room.strokes(stroke)
+    assert list(voxels) == [2]
+    far = np.abs(voxels[2][:, 1:] - (y, x)).max()
+    assert far <= 7, "nothing outside the loop"
+    room.tab.keyboard.press("Escape")
+    room.wait(lambda: "Painting" not in room.text("body"), "the empty hand")
+    room.tab.keyboard.press("z")
+    room.wait(lambda: room.text("#headline") == headline, "the lesion as it was")
+
+
 def test_the_wheel_scrolls_the_plane_under_it(room):
     before = room.shown_slice()
     box = room.picture("Axial")
@@ -138,6 +155,13 @@ def test_save_and_accept_write_what_is_seen(room):
 def test_the_report_opens(room):
     answer = room.tab.context.request.get(room.tab.url.replace("index.html", "report"))
     assert answer.status == 200 and "severity score" in answer.text().lower()
+
+
+def test_a_second_server_says_which_process_has_the_folder(room, serving):
+    second = serving(room.results)
+    with pytest.raises(AssertionError, match=f"is open in another.*process {room.server.process.pid}"):
+        second.address()
+    assert second.end() == 2
 
 
 def test_a_killed_server_has_lost_nothing(room, serving, tab_of):
