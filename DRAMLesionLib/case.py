@@ -242,19 +242,14 @@ def _ready_to_find(
 
 
 def _is_image(source: str | Path | Volume) -> bool:
-    """Whether it is a file whose header says where the image lies: most likely the whole of it is a CT.
-
-    ITK is not asked: it may end the process over a damaged header, before the checks that :func:`read_ct` begins with.
-    """
-    from DRAMLesionLib.images.image_checks import has_orientation
+    """Whether it is a file that begins as an image does: most likely the whole of it is a CT."""
+    from DRAMLesionLib.images.image_checks import has_header
     from DRAMLesionLib.images.paths import is_volume_file
 
-    if isinstance(source, Volume) or not Path(source).is_file() or not is_volume_file(Path(source)):
+    if isinstance(source, Volume):
         return False
-    try:
-        return has_orientation(Path(source))
-    except Exception:  # what is wrong with it is told by whoever reads it
-        return False
+    path = Path(source)
+    return path.is_file() and is_volume_file(path) and has_header(path)
 
 
 def _import_meanwhile(module: str) -> None:

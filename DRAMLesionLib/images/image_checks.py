@@ -40,6 +40,22 @@ def check_whole(path: Path) -> None:
         check_meta(path)
 
 
+def has_header(path: Path) -> bool:
+    """Whether a volume's file begins with a header of its format; ITK, which a damaged one may end, is not asked."""
+    name = path.name.lower()
+    try:
+        if name.endswith(NIFTI):
+            return read_nifti_header(path) is not None
+        with path.open("rb") as raw:
+            return (
+                "sizes" in read_nrrd_fields(raw)
+                if name.endswith(NRRD)
+                else "DimSize" in read_meta_header(path, raw)
+            )
+    except Exception:  # what is wrong with it is told by whoever reads it
+        return False
+
+
 def has_orientation(path: Path) -> bool:
     """Whether a volume's file says where its axes point; ITK makes it up for one that does not."""
     name = path.name.lower()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from DRAMLesionLib.images import hounsfield, volume
+from DRAMLesionLib.images import hounsfield, image_checks, volume
 from DRAMLesionLib.images.paths import check_file
 from DRAMLesionLib.system.errors import InputError
 
@@ -170,3 +170,14 @@ def test_names_that_are_no_text_are_refused_before_itk_ends_the_process(tmp_path
         check_file(path)
     with pytest.raises(InputError, match="no UTF-8"):
         volume.write_volume(VALUES, volume.from_image(sitk.GetImageFromArray(VALUES), "x"), path)
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.nrrd", "ct.mha"])
+def test_a_header_is_told_from_other_bytes_without_itk(tmp_path, name, monkeypatch):
+    path = tmp_path / name
+    sitk.WriteImage(sitk.GetImageFromArray(VALUES), str(path))
+    monkeypatch.setattr(sitk, "ImageFileReader", None)
+    assert image_checks.has_header(path)
+    for wrong in (b"", b"no image", path.read_bytes()[::-1]):
+        path.write_bytes(wrong)
+        assert not image_checks.has_header(path)

@@ -67,12 +67,14 @@ def begun_by(begin, monkeypatch) -> tuple[list[str], dict[str, str]]:
     return begun[0]
 
 
-def test_the_process_of_a_scene_begins_so(tmp_path, monkeypatch):
+def test_the_process_of_a_scene_begins_so(monkeypatch):
     from DRAMLesionLib.results.scene import process
 
-    command, environment = begun_by(
-        lambda: process._run_child(tmp_path, "scene", None, lambda *_: None, 1.0), monkeypatch
-    )
+    def begin():
+        with process.waiting_child():
+            pass
+
+    command, environment = begun_by(begin, monkeypatch)
     assert command[1] in ("-P", "-c") and environment["PYTHONSAFEPATH"] == "1"
 
 
