@@ -34,7 +34,8 @@ def main() -> int:
     if not line:
         return 0
     what, name = json.loads(line)
-    folder = Path(name)
+    folder = Path(name).absolute()  # Slicer's writer can't do with another
+    name = str(folder)
     os.environ |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), name)
     tempfile.tempdir = name
     findings = read_arrays(folder / INPUT_NAME, mapped=True)

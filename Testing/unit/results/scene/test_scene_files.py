@@ -121,7 +121,7 @@ def test_slicer_reads_the_segmentation_file(tmp_path, findings, application):
 
 
 @needs_slicer
-def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
+def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path, monkeypatch):
     """A lesion in the left lung's lower part must be drawn on the right, and low in the coronal picture."""
     straight = from_image(
         sitk.DICOMOrient(sitk.GetImageFromArray(np.full((40, 48, 56), -900, np.int16)), "RIP"), "p"
@@ -131,7 +131,8 @@ def test_folder_gets_bundle_and_pictures_the_right_way_round(tmp_path):
     findings.lesion[6:14, 30:38, 40:50] = 1
     findings.dram[:] = findings.lesion
     told: list[str] = []
-    folder = tmp_path / ODD_NAME
+    monkeypatch.chdir(tmp_path)
+    folder = Path(ODD_NAME)  # relative, as people type it
     folder.mkdir()
     try:
         written = process.write_scene_folder(findings, folder, lambda stage, fraction: told.append(stage))
