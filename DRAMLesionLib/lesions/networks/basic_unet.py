@@ -119,10 +119,13 @@ class BasicUNet(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Logits (batch, out_channels, z, y, x) of an image whose sides are 16 or more."""
-        first = self.conv_0(image)
+        return self.final_conv(self.from_first(self.conv_0(image))[0])
+
+    def from_first(self, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the head takes, and the second encoder stage's output, of the first stage's output."""
         second = self.down_1(first)
         third = self.down_2(second)
         fourth = self.down_3(third)
         up = self.upcat_4(self.down_4(fourth), fourth)
         up = self.upcat_2(self.upcat_3(up, third), second)
-        return self.final_conv(self.upcat_1(up, first))
+        return self.upcat_1(up, first), second

@@ -102,12 +102,7 @@ class DenseNetwork(nn.Module):
         unet = self.unet
         with nullcontext() if self.training else without_autocast(image.device):
             first = unet.conv_0(image)
-        second = unet.down_1(first)
-        third = unet.down_2(second)
-        fourth = unet.down_3(third)
-        up = unet.upcat_4(unet.down_4(fourth), fourth)
-        up = unet.upcat_2(unet.upcat_3(up, third), second)
-        last = unet.upcat_1(up, first)
+        last, second = unet.from_first(first)
         with without_autocast(image.device):
             logits = unet.final_conv(last.to(unet.final_conv.weight.dtype))
         return logits, [first, second]
