@@ -4,8 +4,8 @@
 
 LIST.json is a data list whose scans have the experts' masks as ``label``, as ``study`` takes. The masks are cut as
 ``study`` and ``segment`` do. In given lobes they are compared with the expert's mask inside those, as in ``study``; in
-built-in ones with the whole of it. *kept*: the part of the lesion in given lobes that is in built-in ones too. BUNDLE must
-not have learned from the scans that are to test it; ``DRAMLESION_LUNGS=BUNDLE`` takes other built-in lungs.
+built-in ones with the whole of it. *kept*: the part of the lesion in given lobes that is in built-in ones, too. BUNDLE
+must not have learned from the scans that test it; ``DRAMLESION_LUNGS=BUNDLE`` takes other built-in lungs.
 """
 
 import argparse

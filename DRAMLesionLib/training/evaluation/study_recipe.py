@@ -8,10 +8,10 @@
       - {name: dRAM, mask: dram, recipe: dram.yaml, change: {model: {attention: null}}}
       - {name: final network, mask: final, recipe: final.yaml, labels_of: dRAM, labels: {rule: quantile}}
 
-A row is trained by its ``recipe`` (a file beside the study's), in which ``change`` replaces single keys, or it reads
-another map of the model of the row ``model_of``, or it reads a ``model`` that is there already: a bundle's folder, from
-the study's file, or a known name. A final network learns from pseudo labels that the model of the row ``labels_of``
-makes, or, with ``labels_of: expert``, from the data list's own labels.
+A row is trained by its ``recipe`` (a file beside the study's, or one that ships), in which ``change`` replaces single
+keys, or it reads another map of the model of the row ``model_of``, or it reads a ``model`` that is there already: a
+bundle's folder, from the study's file, or a known name. A final network learns from pseudo labels that the model of
+the row ``labels_of`` makes, or, with ``labels_of: expert``, from the data list's own labels.
 """
 
 import re
@@ -150,7 +150,8 @@ def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> Stud
         raise InputError(f"{where}.mask: combined needs the dRAM model that taught the network: use final")
     if "recipe" not in given:
         return row
-    file = folder / str(values["recipe"])
+    beside = folder / str(values["recipe"])
+    file = beside if beside.is_file() else find_recipe(str(values["recipe"]))
     changed = _changed(_yaml(file), values.get("change", {}), f"{where}.change")
     return replace(row, recipe=recipe_from_dict(changed, f"{file} as changed by {where}"))
 

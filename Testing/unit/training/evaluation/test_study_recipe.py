@@ -11,6 +11,7 @@ from DRAMLesionLib.training.evaluation.masks import ScanScore
 from DRAMLesionLib.training.evaluation.study import Run
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
+from DRAMLesionLib.training.recipes.recipe import read_recipe
 
 ROWS = "rows:\n  - {name: cut, mask: threshold}\n"
 
@@ -73,6 +74,13 @@ def test_a_row_reads_a_model_that_is_there_by_name_or_beside_the_study_once_what
     )
     assert [row.model for row in study.rows] == [shipped, tmp_path / "mine", None, None]
     assert [study.seeds_of(row) for row in study.rows] == [(3,), (3,), (3, 4), (3, 4)]
+
+
+def test_a_recipe_is_the_one_beside_the_study_else_the_one_that_ships(write):
+    rows = "rows:\n  - {name: a, mask: dram, recipe: dram.yaml}\n  - {name: b, mask: final, recipe: final.yaml}\n"
+    beside, shipped = (row.recipe for row in read_study(write(rows)).rows)
+    assert beside.epochs == 3
+    assert shipped == read_recipe("final")
 
 
 @pytest.mark.parametrize(
