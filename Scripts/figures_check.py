@@ -5,7 +5,7 @@
 A table of figures (at least four cells that are numbers) needs *Printed by* and a command in backquotes, or the words
 *not kept* with what can't be printed again: in the words before or after it, or in those under its section's heading or
 the page's title.
-On all pages a script in backquotes with arguments has to exist and to know the options that follow its name.
+On all pages a script or a command of the library in backquotes has to exist and to know the options behind its name.
 """
 
 import ast
@@ -52,6 +52,7 @@ def command_problems(text: str) -> Iterator[str]:
     """The commands in backquotes that call a script that is not there, or options that it does not have."""
     for code in _CODE.findall(_without_code(text)):
         words = code.replace("[", " ").replace("]", " ").split()
+        yield from library_problems(code, words)
         place = next((n for n, word in enumerate(words) if word.endswith(".py")), None)
         if place is None or (len(words) == place + 1 and "/" not in words[place]):
             continue  # the name of a module alone
@@ -65,6 +66,39 @@ def command_problems(text: str) -> Iterator[str]:
         ]
         if unknown:
             yield f"`{code}`: {script.name} has no {', '.join(unknown)}"
+
+
+def library_problems(code: str, words: list[str]) -> Iterator[str]:
+    """What a command line of the library in backquotes has that the library has not."""
+    place = next((n for n, word in enumerate(words) if word in ("dramlesion", "DRAMLesionLib")), None)
+    if (
+        place is None
+        or len(words) <= place + 1
+        or words[0] in ("import", "pip")
+        or words[place + 1].startswith("-")
+    ):
+        return
+    known = library_options()
+    name, given = words[place + 1], _OPTION.findall(" ".join(words[place + 2 :]))
+    if name not in known:
+        yield f"`{code}`: there is no command {name}"
+    elif unknown := [word for word in given if word not in known[name]]:
+        yield f"`{code}`: {name} has no {', '.join(unknown)}"
+
+
+@cache
+def library_options() -> dict[str, set[str]]:
+    """The options of each command of the library."""
+    import typer
+
+    sys.path.insert(0, str(REPOSITORY))
+    from DRAMLesionLib.cli import app
+
+    commands = typer.main.get_command(app).commands
+    return {
+        name: {"--help", *(option for one in command.params for option in (*one.opts, *one.secondary_opts))}
+        for name, command in commands.items()
+    }
 
 
 def find_script(name: str) -> Path | None:

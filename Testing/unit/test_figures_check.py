@@ -75,6 +75,8 @@ def test_a_table_of_words_needs_no_command() -> None:
         ("`python Testing/benchmarks/no.py --data D`", "there is no script Testing/benchmarks/no.py"),
         ("`nothing.py --data D`", "there is no script nothing.py"),
         ("`crf.py [--quick] [--slow]`", "crf.py has no --slow"),
+        ("`dramlesion segmnt ct.nii.gz`", "there is no command segmnt"),
+        ("`python -m DRAMLesionLib study FILE --list L`", "study has no --list"),
     ],
 )
 def test_a_script_or_an_option_that_is_not_there_is_named(text: str, said: str) -> None:
@@ -83,7 +85,6 @@ def test_a_script_or_an_option_that_is_not_there_is_named(text: str, said: str) 
 
 
 def test_scripts_with_their_options_and_names_of_modules_are_no_problem() -> None:
-    text = (
-        "`severity.py A B --only known`, `crf.py [--quick]`, `case.py`, `segment.py` and ```\nno.py --x\n```"
-    )
+    ours = "`dramlesion study F --data L`, `dramlesion --help`, `severity.py A B --only known`, `crf.py [--quick]`"
+    text = f"{ours}, `case.py`, `segment.py` and ```\nno.py --x\n```"
     assert list(figures.command_problems(text)) == []
