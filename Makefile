@@ -93,7 +93,7 @@ interop: install-test
 	PATH="$(CURDIR)/$(VENV)/nnunet/bin:$$PATH" OMP_NUM_THREADS=1 $(VENV)/nnunet/bin/python -m pytest -q -rs $(NEIGHBOURS)
 	OMP_NUM_THREADS=1 $(VENV)/monailabel/bin/python -m pytest -q -rs Testing/unit/test_monai_label.py
 
-# An hour on two cores. FAULTS: words that the faults' names hold.
+# One to two hours on two cores. FAULTS: words that the faults' names hold.
 FAULTS ?=
 mutants: install-test
 	$(BIN)/python Testing/mutants/run.py $(FAULTS)
