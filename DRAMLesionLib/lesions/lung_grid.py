@@ -115,18 +115,17 @@ def to_ct_grid(
         coarse: float32 (z, y, x) on the lung grid.
         grid: The lung grid of ``coarse``.
         labels: uint8 lobes on the CT's grid, in ``grid.box``.
-        out: float32, the shape of ``labels``: takes the result; None makes an array.
+        out: float32, the shape of ``labels``, all 0: takes the result; None makes an array.
 
     Returns:
         float32, the shape of ``labels``, 0..1, 0 outside the lobes.
     """
-    fine = np.empty(labels.shape, np.float32) if out is None else out
+    fine = np.zeros(labels.shape, np.float32) if out is None else out
     if not grid.labels.any():
-        fine[...] = 0
         return fine
-    filled = torch.from_numpy(coarse[grid.nearest_inside])
+    filled = torch.from_numpy(coarse[grid.nearest_inside]).clamp_(0, 1)
     for part, slab in linear_slabs(filled.__getitem__, coarse.shape, labels.shape):
-        np.multiply(slab.clamp_(0, 1).numpy(), labels[part] > 0, out=fine[part])
+        np.copyto(fine[part], slab.numpy(), where=labels[part] > 0)
     return fine
 
 
