@@ -62,8 +62,9 @@ def segment_case(
     options, watch = replace(options or Options(), **choices), Stopwatch()
     dicom_folder = check_source(source, options.series) if options.dicom_seg else None
     with (
-        _ready_to_find(source, options, models, progress, watch) as find,
+        # It takes seconds to import Slicer: beside what this process imports and reads.
         waiting_child() if options.with_scene else contextlib.nullcontext() as scene_child,
+        _ready_to_find(source, options, models, progress, watch) as find,
     ):
         _import_meanwhile("DRAMLesionLib.results.report.views")  # with matplotlib, for the report
         # The findings are not held here, so that maps can go as soon as they are written.

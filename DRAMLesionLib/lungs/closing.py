@@ -7,6 +7,8 @@ in mm.
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.lungs.at_once import at_once
+
 LEFT, RIGHT = 1, 2
 """Values of the lung labels."""
 
@@ -60,10 +62,13 @@ def close_lungs(
         free = (lungs[wide] == 0) & (closed[wide] == 0) & allowed[wide]
         chosen = free & likely[wide]
         lung |= _reach(lung, (coarse[wide] < hazy_hu) & chosen, side, spacing)
-        pockets = _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]]))
-        pockets |= _bites(lung, middle - wide[2].start, spacing)
-        pockets &= _faces_ribs(lung, side) & (coarse[wide] < BONE_HU)
-        whole = lung | ((_closing(lung, VESSEL_MM, spacing) | pockets) & chosen)
+        vessels, pockets, bites = at_once(
+            lambda: _closing(lung, VESSEL_MM, spacing),  # noqa: B023 - called here
+            lambda: _closing(lung, POCKET_MM, np.array([1e6, *spacing[1:]])),  # noqa: B023
+            lambda: _bites(lung, middle - wide[2].start, spacing),  # noqa: B023
+        )
+        pockets = (pockets | bites) & _faces_ribs(lung, side) & (coarse[wide] < BONE_HU)
+        whole = lung | ((vessels | pockets) & chosen)
         closed[wide][fill_holes(whole, spacing) & (free | lung)] = side
     return closed
 

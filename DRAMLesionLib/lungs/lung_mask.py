@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
 from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
@@ -84,7 +85,9 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     sides, never = _judged_by_piece(sides, total, part, body, spacing)
     likely = (total > LEAST_LIKELY) | (part > HAZE_HU[1])
     closed = close_lungs(sides, body & ~never, likely, part, HAZY_HU, spacing)
-    level, side = _levels(sides, closed, shares, part, grid_mm)
+    level, side = at_once(
+        lambda: _levels(sides, closed, shares, part, grid_mm), lambda: _nearest_side(closed)
+    )
     level[never] = -1.0
     off = doubtful_haze(level > 0, total, part, spacing)
     level[off] = -0.3
@@ -194,7 +197,10 @@ def _judged_by_piece(
     Returns:
         The sides, and where no lung is whatever the densities say.
     """
-    walled = walled_air(coarse, sides > 0, spacing) | (body & doubted_air(coarse, total, spacing))
+    walled, doubted = at_once(
+        lambda: walled_air(coarse, sides > 0, spacing), lambda: doubted_air(coarse, total, spacing)
+    )
+    walled |= body & doubted
     air = body & (coarse < AERATED_HU) & ~walled
     pieces, count = ndimage.label(ndimage.binary_erosion(air))
     if count == 0:
@@ -205,19 +211,21 @@ def _judged_by_piece(
     lung = votes >= 0.5
     lung[0] = False
     chosen = ndimage.binary_dilation(lung[pieces], iterations=2, mask=air)
-    near = ndimage.distance_transform_edt(sides == 0, spacing) <= ADDED_MM
+    distance, nearest = at_once(
+        lambda: ndimage.distance_transform_edt(sides == 0, spacing), lambda: _nearest_side(sides)
+    )
     other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
     result = sides.copy()
-    added = chosen & near & (sides == 0) & (total > LEAST_LIKELY)
-    result[added] = np.where(_nearest_side(sides)[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
+    added = chosen & (distance <= ADDED_MM) & (sides == 0) & (total > LEAST_LIKELY)
+    result[added] = np.where(nearest[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
     result[other | walled] = 0
     return result, other | walled
 
 
 def _levels(
     sides: np.ndarray, closed: np.ndarray, shares: np.ndarray, coarse: np.ndarray, grid_mm: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 maps: above 0 inside the lungs; above 0 where the left lung is nearest.
+) -> np.ndarray:
+    """A float32 map: above 0 inside the lungs.
 
     Beside aerated lung the densities say where it ends. Beside dense lung they can't, and the network does; what it is
     sure of stays lung, and so does what was closed.
@@ -239,7 +247,7 @@ def _levels(
     level[band] += trust[band] * (density[band] - level[band])
     added = (closed > 0) & ~inside
     level[added] = np.maximum(level[added], 0.3)
-    return level, _nearest_side(closed)
+    return level
 
 
 def _nearest_side(sides: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ def test_a_windpipe_behind_a_thin_wall_is_left_out_and_lungs_own_rim_is_not() ->
     sides[:, :6, 11:13] = 0  # here the network stops a voxel before the lung does
     shares = np.stack([np.zeros_like(coarse), np.where(sides > 0, np.float32(0.8), np.float32(0))])
     shares[1, :, :6, 11] = 0.4
-    level, _ = _levels(sides, sides, shares, coarse, 2.5)
+    level = _levels(sides, sides, shares, coarse, 2.5)
     assert (level[:, :, :12] > 0).all()
     assert (level[:, :, 13:] < 0).all()
 
