@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, MapOnCT, lobe_samples, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, DenseNetwork
@@ -48,6 +48,11 @@ class DramMaps:
     def best(self) -> np.ndarray:
         """The map that all later steps use: the attended one where there is one."""
         return self._on_ct_grid(self.coarse[-1])
+
+    @property
+    def best_by_parts(self) -> MapOnCT:
+        """The values of :attr:`best`, made part by part: the whole map is as large as the CT and more."""
+        return MapOnCT(self.coarse[-1], self.grid, self.labels)
 
     def _on_ct_grid(self, coarse: np.ndarray) -> np.ndarray:
         fine = np.zeros(self.labels.shape, np.float32)

@@ -119,8 +119,8 @@ def find_lesions_in(
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
-            # Each map is as large as the CT and more: the attended one goes before the plain one is made.
-            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
+            # Each map is as large as the CT and more: of the attended one no more is made than is refined at a time.
+            refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)
     else:
         refined = maps.attended
     dram = maps.dram

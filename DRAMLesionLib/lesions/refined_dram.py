@@ -5,11 +5,12 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from scipy import special
+from scipy import ndimage, special
 
-from DRAMLesionLib.images.box import bounding_box
+from DRAMLesionLib.images.box import hull
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
+from DRAMLesionLib.lesions.lung_grid import MapOnCT
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
 
@@ -22,7 +23,7 @@ LEAST = 1e-6
 
 
 def refine_dram(
-    dram: np.ndarray,
+    dram: np.ndarray | MapOnCT,
     hu: np.ndarray,
     spacing_mm: tuple[float, float, float],
     labels: np.ndarray,
@@ -36,7 +37,7 @@ def refine_dram(
     says nothing of it, and half as much has to be held at a time.
 
     Args:
-        dram: float32 (z, y, x), 0..1.
+        dram: float32 (z, y, x), 0..1; or what gives a box of it, so that it need not be held as a whole.
         hu: (z, y, x) HU.
         spacing_mm: (z, y, x).
         labels: uint8 (z, y, x): lobes.
@@ -46,13 +47,14 @@ def refine_dram(
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
     result = np.zeros(dram.shape, np.float32)
+    boxes = ndimage.find_objects(labels, max_label=len(LOBES))
     for side in ("left", "right"):
-        lung = np.zeros(256, bool)
-        lung[[lobe.value for lobe in LOBES if lobe.side == side]] = True
-        inside = lung[labels]
-        if inside.any():
-            box = bounding_box(inside)
-            _refine_lung(dram[box], hu[box], spacing_mm, inside[box], description, result[box])
+        values = [lobe.value for lobe in LOBES if lobe.side == side]
+        own = [box for value in values if (box := boxes[value - 1]) is not None]
+        if own:
+            box = hull(*own)
+            inside = np.isin(labels[box], values)
+            _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
     return result
 
 
