@@ -6,6 +6,7 @@ patient.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import Box, bounding_box
 from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
@@ -271,15 +273,29 @@ def _on_ct_grid(
 
     from DRAMLesionLib.images.resampling import linear_slabs
 
+    lungs = np.zeros(tuple(shape), np.uint8)
+    if not (level > 0).any():
+        return lungs
     levels = np.full(tuple(grid), -1.0, np.float32)
     nearest = np.ones(tuple(grid), np.float32)
     levels[box], nearest[box] = level, side
-    lungs = np.zeros(tuple(shape), np.uint8)
+    around = _fine_box(bounding_box(levels > 0), grid, shape)
     insides, lefts = (
-        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, shape)
+        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, shape, around)
         for values in (levels, nearest)
     )
+    out = lungs[around]
     for (part, inside), (_, left) in zip(insides, lefts, strict=True):
         label = np.where(left.numpy() > 0, np.uint8(LEFT), np.uint8(RIGHT))
-        np.multiply(label, inside.numpy() > 0, out=lungs[part])
+        np.multiply(label, inside.numpy() > 0, out=out[part])
     return lungs
+
+
+def _fine_box(box: Box, grid: Sequence[int], shape: Sequence[int]) -> Box:
+    """The voxels of a grid of ``shape`` that a box of the coarse grid reaches by interpolation."""
+    sides = []
+    for side, coarse, fine in zip(box, grid, shape, strict=True):
+        step = fine / coarse
+        low, high = math.floor((side.start - 1) * step) - 1, math.ceil((side.stop + 1) * step) + 1
+        sides.append(slice(max(0, low), min(fine, high)))
+    return sides[0], sides[1], sides[2]
