@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box, bounding_box
+from DRAMLesionLib.images.box import Box, bounding_box, grow
 from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
-from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
+from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs, within_reach
 from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
 
 if TYPE_CHECKING:
@@ -213,13 +213,15 @@ def _judged_by_piece(
     lung = votes >= 0.5
     lung[0] = False
     chosen = ndimage.binary_dilation(lung[pieces], iterations=2, mask=air)
-    distance, nearest = at_once(
-        lambda: ndimage.distance_transform_edt(sides == 0, spacing), lambda: _nearest_side(sides)
-    )
     other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
     result = sides.copy()
-    added = chosen & (distance <= ADDED_MM) & (sides == 0) & (total > LEAST_LIKELY)
-    result[added] = np.where(nearest[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
+    near = within_reach(sides > 0, ADDED_MM, spacing)
+    added = chosen & near & (sides == 0) & (total > LEAST_LIKELY)
+    if added.any():
+        z, y, x = spacing
+        box = grow(bounding_box(added), ADDED_MM, (z, y, x), added.shape)  # holds what is nearest to them
+        left = _nearest_side(sides[box]) > 0
+        np.copyto(result[box], np.where(left, np.uint8(LEFT), np.uint8(RIGHT)), where=added[box])
     result[other | walled] = 0
     return result, other | walled
 

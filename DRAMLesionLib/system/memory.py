@@ -14,7 +14,7 @@ BASE_GIB = 0.65
 """What a run takes before it holds a CT: Python, torch, the models, and the networks' work on a part of the lungs."""
 BYTES_PER_VOXEL = 23.5
 """Measured at the peak, with the scene's process: 2.3 GiB for a CT of 512 x 512 x 300, 4.1 GiB for twice the slices."""
-MOST_BESIDE, BESIDE_GIB = 1 << 24, 0.45
+MOST_BESIDE, BESIDE_GIB = 1 << 24, 0.6
 """Up to so many voxels the scene is made beside the computing, which takes so much more at the peak."""
 GPU_GIB = 1.5
 """On a GPU: the driver's own 0.5 GiB, and one lobe in the network; it does not grow with the CT's matrix."""
