@@ -6,14 +6,14 @@ FAULTS = (
     Fault(
         "the CRF is left out of segment",
         "DRAMLesionLib/lesions/find.py",
-        "            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)\n",
+        "            refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)\n",
         "            refined = maps.best.copy()\n",
         "Testing/unit/lesions/test_find.py",
     ),
     Fault(
         "the CRF of segment sees the map before the attention",
         "DRAMLesionLib/lesions/find.py",
-        "refine_dram(maps.best,",
+        "refine_dram(maps.best_by_parts,",
         "refine_dram(maps.dram,",
         "Testing/unit/lesions/test_find.py",
     ),
