@@ -41,6 +41,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scene]' || \
 	  echo "slicer-core can't be installed here: the demo will have no Slicer scene"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast]' || \
+	  echo "isal can't be installed here: files are packed by zlib, which takes longer"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -30,7 +30,7 @@ from DRAMLesionLib.results.folder import (
 from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.results.scene.process import waiting_child
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
+from DRAMLesionLib.system.memory import MOST_BESIDE, shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch
 
@@ -213,7 +213,8 @@ def _ready_to_find(
     lobes: LobeMap | None = None,
     outline: Callable[["np.ndarray"], None] | None = None,
 ) -> Iterator["Find"]:
-    """CT read and models loaded: yields what finds the lesions, and may be given what is called when the mask is known.
+    """CT read and models loaded: yields what finds the lesions, and may be given what is called when a small CT's mask is
+    known.
 
     Lack of memory in the block ends in one line.
     """
@@ -243,7 +244,8 @@ def _ready_to_find(
         how["outline"] = outline
 
     def find(known: Callable[[Findings], None] | None = None) -> Findings:
-        if known is not None:
+        # A large CT's scene would need its memory while this process needs most.
+        if known is not None and ct.array.size <= MOST_BESIDE:
             how["known"] = known
         if lobes is None:
             findings = find_lesions(ct, loaded, options, **how)

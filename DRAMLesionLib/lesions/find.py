@@ -128,6 +128,7 @@ def find_lesions_in(
             if known is not unused:
                 table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm).with_ranges(ranges_of(amounts))
                 known(Findings(ct, lobe_map, probability, lesion, table))
+            del lesion
     give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from DRAMLesionLib.results.scene import process
 from DRAMLesionLib.system.files import staged_directory
-from DRAMLesionLib.system.memory import MOST_BESIDE
 
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings
@@ -29,11 +28,8 @@ class BegunResults:
         self.making: process.Making | None = None
 
     def begin_scene(self, findings: Findings) -> None:
-        """Begin to make the scene of findings that lack no more than what a scene does not show.
-
-        That of a large CT is not begun: its process would need its memory while this one needs most.
-        """
-        if self._child is not None and findings.ct.array.size <= MOST_BESIDE:
+        """Begin to make the scene of findings that lack no more than what a scene does not show."""
+        if self._child is not None:
             self.making = process.begin_scene_folder(findings, self.folder, self._child)
 
 

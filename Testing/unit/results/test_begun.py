@@ -5,8 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from DRAMLesionLib import case
+from DRAMLesionLib.images.volume import ct_from_array
+from DRAMLesionLib.lesions import find
+from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.results import begun
 from DRAMLesionLib.results.folder import begin_results
+from DRAMLesionLib.system.progress import silent
+from DRAMLesionLib.system.record import Stopwatch
 
 
 class Making:
@@ -32,25 +38,17 @@ def made(monkeypatch):
     return makings
 
 
-def findings(voxels):
-    array = np.broadcast_to(np.int16(0), (1, 1, voxels))
-    return SimpleNamespace(ct=SimpleNamespace(array=array))
-
-
-def test_the_scene_of_a_small_ct_is_begun_in_the_folder_of_the_results(made, tmp_path):
-    small = findings(begun.MOST_BESIDE)
+def test_the_scene_is_begun_in_the_folder_of_the_results(made, tmp_path):
     with begin_results(tmp_path / "out", child="child") as results:
-        results.begin_scene(small)
-        assert results.making is made[0] and made[0].findings is small and made[0].child == "child"
+        results.begin_scene("findings")
+        assert results.making is made[0] and (made[0].findings, made[0].child) == ("findings", "child")
         assert not (tmp_path / "out" / "scene.mrb").exists()
     assert (tmp_path / "out" / "scene.mrb").read_text() == "scene"
 
 
-def test_that_of_a_large_ct_or_without_a_child_waits(made, tmp_path):
-    with begin_results(tmp_path / "out", child="child") as results:
-        results.begin_scene(findings(begun.MOST_BESIDE + 1))
+def test_without_a_child_it_waits(made, tmp_path):
     with begin_results(tmp_path / "out") as results:
-        results.begin_scene(findings(8))
+        results.begin_scene("findings")
     assert not made
 
 
@@ -59,6 +57,22 @@ def test_where_the_rest_fails_it_is_stopped_and_nothing_is_left(made, tmp_path):
         pytest.raises(ValueError, match="no lobes"),
         begin_results(tmp_path / "out", child="child") as results,
     ):
-        results.begin_scene(findings(8))
+        results.begin_scene("findings")
         raise ValueError("no lobes")
     assert made[0].stopped and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("most", [60, 59])
+def test_a_large_ct_is_not_told_before_all_is_known(monkeypatch, most):
+    ct = ct_from_array(np.arange(60).reshape(3, 4, 5) * 30 - 1000, (1, 1, 1))
+    told = []
+    monkeypatch.setattr(case, "MOST_BESIDE", most)
+    monkeypatch.setattr(
+        find,
+        "find_lesions",
+        lambda *_given, **how: told.append(how.get("known")) or SimpleNamespace(record={}),
+    )
+    models = SimpleNamespace(device="cpu")
+    with case._ready_to_find(ct, Options(), models, silent, Stopwatch()) as find_in_it:
+        find_in_it(print)
+    assert told == [print if most == 60 else None]
