@@ -101,7 +101,10 @@ def _room_for(header: Mapping[str, Any], order: str) -> np.ndarray | None:
         return None
     if slope not in (0, 1) or shift != 0 or math.prod(lengths) > _MOST_KEPT:
         return None
-    return np.empty(lengths[::-1], kind)
+    try:
+        return np.empty(lengths[::-1], kind)
+    except MemoryError:  # the file may still turn out to be truncated
+        return None
 
 
 def _check_voxels(
