@@ -5,7 +5,9 @@ wrong, and may end the process over a header that was damaged: all without a wor
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,34 +51,31 @@ def check_whole(path: Path) -> np.ndarray | None:
 
 def has_header(path: Path) -> bool:
     """Whether a volume's file begins with a header of its format; ITK, which a damaged one may end, is not asked."""
-    name = path.name.lower()
     try:
-        if name.endswith(NIFTI):
-            return read_nifti_header(path) is not None
-        with path.open("rb") as raw:
-            return (
-                "sizes" in read_nrrd_fields(raw)
-                if name.endswith(NRRD)
-                else "DimSize" in read_meta_header(path, raw)
-            )
+        header = _header_of(path)
     except Exception:  # what is wrong with it is told by whoever reads it
         return False
+    return header is not None and bool({"qform_code", "sizes", "DimSize"} & header.keys())
 
 
 def has_orientation(path: Path) -> bool:
     """Whether a volume's file says where its axes point; ITK makes it up for one that does not."""
+    header = _header_of(path)
+    if header is None:
+        return True
+    if "qform_code" in header:
+        return bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+    placed = header.get("space", "").lower().removesuffix("-time") in _PLACED and "spacedirections" in header
+    return placed or bool({"TransformMatrix", "Orientation", "Rotation"} & header.keys())
+
+
+def _header_of(path: Path) -> Mapping[str, Any] | None:
+    """The fields of a header in the words of its format; None for what is called NIfTI and is none."""
     name = path.name.lower()
     if name.endswith(NIFTI):
-        header = read_nifti_header(path)
-        return header is None or bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+        return read_nifti_header(path)
     with path.open("rb") as raw:
-        if name.endswith(NRRD):
-            fields = read_nrrd_fields(raw)
-            return (
-                fields.get("space", "").lower().removesuffix("-time") in _PLACED
-                and "spacedirections" in fields
-            )
-        return bool({"TransformMatrix", "Orientation", "Rotation"} & read_meta_header(path, raw).keys())
+        return read_nrrd_fields(raw) if name.endswith(NRRD) else read_meta_header(path, raw)
 
 
 def header_notes(path: Path) -> tuple[str, ...]:
