@@ -83,6 +83,7 @@ class SampleMaker:
         seed: int,
         device: torch.device | str = "cpu",
         disease: float = 0.75,
+        consolidation: float = 0.0,
     ):
         """Make a maker.
 
@@ -92,9 +93,10 @@ class SampleMaker:
             seed: Of all randomness.
             device: Where the scans are, and the samples will be.
             disease: The share of samples that get pasted disease.
+            consolidation: The share of samples whose disease is dense and large, mostly in the lower lobes.
         """
         self._shape, self._grid_mm = tuple(int(n) for n in shape), float(grid_mm)
-        self._disease, self._device = disease, torch.device(device)
+        self._disease, self._consolidation, self._device = disease, consolidation, torch.device(device)
         # Numbers come from the processor, fields from the device: a number from a GPU would wait for it each time.
         self._numbers = random.Random(seed)
         self._fields = torch.Generator(self._device).manual_seed(seed)
@@ -116,7 +118,10 @@ class SampleMaker:
             hu = self._gas(hu, lobes)
         if self._chance(0.2):
             hu = self._emphysema(hu, lobes)
-        if self._chance(self._disease):
+        # Without consolidation no number is drawn for it: a seed's samples stay those of earlier recipes.
+        if self._consolidation and self._chance(self._consolidation):
+            hu, target = self._consolidated(hu, lobes, target)
+        elif self._chance(self._disease):
             hu, target = self._diseased(hu, lobes, target)
         return LungSample(*self._scanned(hu, target))
 
@@ -193,6 +198,54 @@ class SampleMaker:
             hu, target = self._effusion(hu, lobes, target)
         return hu, target
 
+    def _consolidated(
+        self, hu: torch.Tensor, lobes: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lobes or lower lungs that are dense up to chest wall, diaphragm and heart; at times fluid beside them."""
+        for _ in range(self._whole(1, 2)):
+            chosen = self._lobes_of_pneumonia(lobes)
+            if int(chosen.sum()) < 50:
+                continue
+            field = self._uniform(-1, 0.2) * self._z + self._uniform(0, 1) * self._y
+            field = field + self._uniform(-0.4, 0.4) * self._x
+            field = field + self._uniform(2, 20) * self._noise(30.0) + self._uniform(0, 5) * self._noise(10.0)
+            cover = self._highest(field, chosen, 1.0 if self._chance(0.25) else self._uniform(0.04, 1.0))
+            level = self._uniform(-10, 60)
+            hu = self._filled(hu, cover, level)
+            if self._chance(0.6):
+                hu = self._without_rim(hu, cover, lobes, level)
+        if self._chance(0.3):
+            hu = self._patches(hu, (lobes > 0) & (lobes < UNKNOWN))
+        if self._chance(0.08):
+            hu, target = self._effusion(hu, lobes, target)
+        return hu, target
+
+    def _lobes_of_pneumonia(self, lobes: torch.Tensor) -> torch.Tensor:
+        """A lower lobe, both, another lobe, a lung or both: bool (z, y, x)."""
+        choice = self._uniform(0, 1)
+        if choice < 0.5:
+            return lobes == (2 if self._chance(0.5) else 5)
+        if choice < 0.65:
+            return (lobes == 2) | (lobes == 5)
+        if choice < 0.8:
+            return lobes == self._whole(1, 5)
+        if choice < 0.92:
+            return ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
+        return (lobes > 0) & (lobes < UNKNOWN)
+
+    def _highest(self, field: torch.Tensor, chosen: torch.Tensor, share: float) -> torch.Tensor:
+        """Where the field is highest in what is chosen, that share of it: 0..1 with a soft or sharp border."""
+        rank = max(1, round(int(chosen.sum()) * (1 - share)))
+        least = field[chosen].kthvalue(rank).values if share < 0.99 else -1e6
+        return torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
+
+    def _without_rim(
+        self, hu: torch.Tensor, cover: torch.Tensor, lobes: torch.Tensor, level: float
+    ) -> torch.Tensor:
+        """Dense lung goes over into what it touches: the voxels that it shared with it hold no air, either."""
+        rim = grown(cover > 0.5, 1) & (lobes == 0) & (hu < -100)
+        return torch.where(rim & (hu > -800), level + 10 * self._noise(5.0), hu)
+
     def _patches(self, hu: torch.Tensor, lung: torch.Tensor) -> torch.Tensor:
         """Up to 25 ellipsoids with a rough border, in all densities from ground glass to consolidation."""
         cover = torch.zeros_like(hu)
@@ -226,8 +279,7 @@ class SampleMaker:
             chosen = ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
         else:
             chosen = lung
-        count = int(chosen.sum())
-        if count < 50:
+        if int(chosen.sum()) < 50:
             return hu
         lean = [self._uniform(-1, 0.5), self._uniform(-0.6, 1), self._uniform(-0.5, 0.5)]
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
@@ -235,8 +287,7 @@ class SampleMaker:
         if self._chance(0.3):  # a rind along the pleura
             field = 0.3 * field - self._uniform(60, 200) * boxed(chosen, 9)
         share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
-        least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
-        cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
+        cover = self._highest(field, chosen, share)
         return self._filled(
             hu, cover, self._uniform(-650, 60) if self._chance(0.3) else self._uniform(-60, 60)
         )

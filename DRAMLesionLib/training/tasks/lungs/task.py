@@ -63,8 +63,9 @@ class LungTask:
     def sample(self, index: int, epoch: int) -> LungSample:
         """Sample ``index`` of an epoch: of scan ``index`` modulo the number of scans."""
         seed = int(np.random.SeedSequence([self._recipe.seed, epoch, index]).generate_state(1)[0])
+        settings, grid_mm = self._settings, self._description.spacing_mm
         make = SampleMaker(
-            self._settings.size, self._description.spacing_mm, seed, self._device, self._settings.disease
+            settings.size, grid_mm, seed, self._device, settings.disease, settings.consolidation
         )
         with torch.no_grad():
             return make(self._scans[index % len(self._scans)])
