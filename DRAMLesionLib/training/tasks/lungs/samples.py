@@ -7,7 +7,6 @@ canonical axes (z inferior to superior, y anterior to posterior, x right to left
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from functools import cached_property
 import torch
 from torch.nn import functional
 
+from DRAMLesionLib.training.tasks.lungs.random_grid import RandomGrid
 from DRAMLesionLib.training.tasks.lungs.transforms import (
     UNKNOWN,
     blurred,
@@ -73,7 +73,7 @@ class LungSample:
     target: torch.Tensor
 
 
-class SampleMaker:
+class SampleMaker(RandomGrid):
     """Draws samples; the same seed gives the same samples on the same device."""
 
     def __init__(
@@ -95,16 +95,8 @@ class SampleMaker:
             disease: The share of samples that get pasted disease.
             consolidation: The share of samples whose disease is dense and large, mostly in the lower lobes.
         """
-        self._shape, self._grid_mm = tuple(int(n) for n in shape), float(grid_mm)
-        self._disease, self._consolidation, self._device = disease, consolidation, torch.device(device)
-        # Numbers come from the processor, fields from the device: a number from a GPU would wait for it each time.
-        self._numbers = random.Random(seed)
-        self._fields = torch.Generator(self._device).manual_seed(seed)
-        axes = [
-            (torch.arange(n, device=self._device, dtype=torch.float32) - (n - 1) / 2) * self._grid_mm
-            for n in self._shape
-        ]
-        self._z, self._y, self._x = axes[0][:, None, None], axes[1][:, None], axes[2]
+        super().__init__(shape, grid_mm, seed, device)
+        self._disease, self._consolidation = disease, consolidation
 
     def __call__(self, scan: LungScan) -> LungSample:
         """One sample of ``scan``, whose tensors are on the generator's device."""
@@ -124,24 +116,6 @@ class SampleMaker:
         elif self._chance(self._disease):
             hu, target = self._diseased(hu, lobes, target)
         return LungSample(*self._scanned(hu, target))
-
-    def _uniform(self, low: float, high: float) -> float:
-        return self._numbers.uniform(low, high)
-
-    def _chance(self, share: float) -> bool:
-        return self._uniform(0, 1) < share
-
-    def _whole(self, low: int, high: int) -> int:
-        return self._numbers.randint(low, high)
-
-    def _noise(self, cell_mm: float) -> torch.Tensor:
-        """Smooth noise of deviation 1 whose details are about ``cell_mm`` in size."""
-        if cell_mm <= self._grid_mm:
-            return torch.randn(self._shape, generator=self._fields, device=self._device)
-        size = [max(2, math.ceil(n * self._grid_mm / cell_mm) + 1) for n in self._shape]
-        coarse = torch.randn([1, 1, *size], generator=self._fields, device=self._device)
-        fine = functional.interpolate(coarse, self._shape, mode="trilinear", align_corners=True)[0, 0]
-        return fine / fine.std().clamp_min(1e-3)
 
     def _turned(self, scan: LungScan) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The scan under a random rotation, zoom, shift and smooth deformation: HU, lobes, share of each side."""
