@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from DRAMLesionLib.lungs.lung_network import LungNetwork
 
 EDGE_HU = -400.0
-"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where an aerated lung ends."""
+"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where a healthy lung ends."""
+
+SOFT_HU, HAZY_EDGE_HU = 40.0, -230.0
+"""Soft tissue; and half-way to it from ground glass of -500 HU, the highest density at which aerated lung ends."""
 
 TISSUE_HU = -300.0
 """Above this is body or table."""
@@ -227,9 +230,11 @@ def _levels(
     reach = max(1, round(BAND_MM / grid_mm))
     core = ndimage.binary_erosion(inside, iterations=reach, border_value=1)
     band = ndimage.binary_dilation(inside, iterations=reach) & ~core
-    density = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0)
-    near = ndimage.uniform_filter(core.astype(np.float32), 2 * reach + 3)
-    aerated = ndimage.uniform_filter((core & (coarse < EDGE_HU)).astype(np.float32), 2 * reach + 3)
+    width = 2 * reach + 3
+    near = ndimage.uniform_filter(core.astype(np.float32), width)
+    airy = core & (coarse < EDGE_HU)
+    aerated = ndimage.uniform_filter(airy.astype(np.float32), width)
+    density = np.clip((_edge_hu(coarse, airy, aerated, width) - coarse) / 400.0, -1.0, 1.0)
     trust = np.clip((aerated / np.maximum(near, 1e-3) - 0.5) / 0.4, 0.0, 1.0)
     trust[near < 1e-3] = 0.0
     trust[density < 0] *= np.clip((SURE - total[density < 0]) / (SURE - 0.5), 0.0, 1.0)
@@ -240,6 +245,20 @@ def _levels(
     added = (closed > 0) & ~inside
     level[added] = np.maximum(level[added], 0.3)
     return level, _nearest_side(closed)
+
+
+def _edge_hu(coarse: np.ndarray, airy: np.ndarray, share: np.ndarray, width: int) -> np.ndarray:
+    """Where lung ends: half-way between soft tissue and the aerated lung nearby, float32 HU; ground glass ends higher.
+
+    Args:
+        coarse: HU, float32.
+        airy: bool, aerated lung.
+        share: The part of it in a cube of ``width`` voxels about each voxel, float32.
+        width: Side of the cube.
+    """
+    mean = ndimage.uniform_filter(np.where(airy, coarse, np.float32(0)), width) / np.maximum(share, 1e-3)
+    half_way = np.clip((mean + SOFT_HU) / 2, EDGE_HU, HAZY_EDGE_HU)
+    return np.where(share > 1e-3, half_way, EDGE_HU)
 
 
 def _nearest_side(sides: np.ndarray) -> np.ndarray:
