@@ -132,6 +132,7 @@ docs: install
 	@echo "Start with build/docs/index.html"
 
 docs-test: install-test
+	$(BIN)/python Scripts/figures_check.py
 	OMP_NUM_THREADS=1 $(BIN)/python Scripts/docs_test.py
 
 screenshots: install-test

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box, bounding_box
+from DRAMLesionLib.images.box import Box, bounding_box, grow
 from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -66,8 +66,7 @@ def lung_grid(
         spacing_mm: The CT's voxel size (z, y, x) in mm.
         description: What the model expects.
     """
-    margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
-    box = _grown(bounding_box(labels > 0), margin, labels.shape)
+    box = grow(bounding_box(labels > 0), description.margin_mm, spacing_mm, labels.shape)
     size = tuple(b.stop - b.start for b in box)
     grid = tuple(
         max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)
@@ -94,12 +93,11 @@ def same_grid(one: ModelDescription, other: ModelDescription) -> bool:
 
 def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
     """One sample per lobe that has voxels, in the order of the lobes' values."""
-    margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]
     boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
     for lobe, lobe_box in zip(LOBES, boxes, strict=True):
         if lobe_box is None:
             continue
-        box = _grown(lobe_box, margin, grid.labels.shape)
+        box = grow(lobe_box, description.margin_mm, description.spacing_mm, grid.labels.shape)
         mask = grid.labels[box] == lobe.value
         yield LobeSample(lobe.value, np.where(mask, grid.image[box], np.float32(0)), mask, box)
 
@@ -128,10 +126,3 @@ def to_ct_grid(
     for part, slab in linear_slabs(filled.__getitem__, coarse.shape, labels.shape):
         np.multiply(slab.clamp_(0, 1).numpy(), labels[part] > 0, out=fine[part])
     return fine
-
-
-def _grown(box: Box, margin: list[int], shape: tuple[int, ...]) -> Box:
-    z, y, x = (
-        slice(max(0, b.start - m), min(n, b.stop + m)) for b, m, n in zip(box, margin, shape, strict=True)
-    )
-    return z, y, x
