@@ -124,7 +124,6 @@ class LungSettings:
         samples_per_scan: Samples of each scan in an epoch.
         size: Voxels (z, y, x) of a sample on the network's grid; about a whole chest.
         disease: Part of the samples that get pasted disease, 0..1.
-        consolidation: Part of the samples that get lobes or lower lungs of consolidation instead, 0..1.
         dense_weight: How much a voxel of dense lung, or of dense tissue beside lung, counts in the cross entropy.
         keep_statistics: Normalisation keeps the statistics that it starts with, for trainings that go on from a model
             with few samples per step.
@@ -133,7 +132,6 @@ class LungSettings:
     samples_per_scan: int = 4
     size: tuple[int, int, int] = (160, 128, 160)
     disease: float = 0.75
-    consolidation: float = 0.0
     dense_weight: float = 1.0
     keep_statistics: bool = False
 
@@ -156,8 +154,7 @@ class LungSettings:
             if isinstance(values, dict)
             else values
         )
-        bounds = {"samples_per_scan": (1.0, 1e4), "dense_weight": (0.0, 1e3)}
-        bounds |= dict.fromkeys(("disease", "consolidation"), (0.0, 1.0))
+        bounds = {"samples_per_scan": (1.0, 1e4), "disease": (0.0, 1.0), "dense_weight": (0.0, 1e3)}
         read = read_settings(cls, rest, where, bounds)
         return replace(read, size=(size[0], size[1], size[2]))
 

@@ -7,6 +7,7 @@ canonical axes (z inferior to superior, y anterior to posterior, x right to left
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,6 @@ from functools import cached_property
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.training.tasks.lungs.random_grid import RandomGrid
 from DRAMLesionLib.training.tasks.lungs.transforms import (
     UNKNOWN,
     blurred,
@@ -73,7 +73,7 @@ class LungSample:
     target: torch.Tensor
 
 
-class SampleMaker(RandomGrid):
+class SampleMaker:
     """Draws samples; the same seed gives the same samples on the same device."""
 
     def __init__(
@@ -83,7 +83,6 @@ class SampleMaker(RandomGrid):
         seed: int,
         device: torch.device | str = "cpu",
         disease: float = 0.75,
-        consolidation: float = 0.0,
     ):
         """Make a maker.
 
@@ -93,10 +92,17 @@ class SampleMaker(RandomGrid):
             seed: Of all randomness.
             device: Where the scans are, and the samples will be.
             disease: The share of samples that get pasted disease.
-            consolidation: The share of samples whose disease is dense and large, mostly in the lower lobes.
         """
-        super().__init__(shape, grid_mm, seed, device)
-        self._disease, self._consolidation = disease, consolidation
+        self._shape, self._grid_mm = tuple(int(n) for n in shape), float(grid_mm)
+        self._disease, self._device = disease, torch.device(device)
+        # Numbers come from the processor, fields from the device: a number from a GPU would wait for it each time.
+        self._numbers = random.Random(seed)
+        self._fields = torch.Generator(self._device).manual_seed(seed)
+        axes = [
+            (torch.arange(n, device=self._device, dtype=torch.float32) - (n - 1) / 2) * self._grid_mm
+            for n in self._shape
+        ]
+        self._z, self._y, self._x = axes[0][:, None, None], axes[1][:, None], axes[2]
 
     def __call__(self, scan: LungScan) -> LungSample:
         """One sample of ``scan``, whose tensors are on the generator's device."""
@@ -110,12 +116,27 @@ class SampleMaker(RandomGrid):
             hu = self._gas(hu, lobes)
         if self._chance(0.2):
             hu = self._emphysema(hu, lobes)
-        # Without consolidation no number is drawn for it: a seed's samples stay those of earlier recipes.
-        if self._consolidation and self._chance(self._consolidation):
-            hu, target = self._consolidated(hu, lobes, target)
-        elif self._chance(self._disease):
+        if self._chance(self._disease):
             hu, target = self._diseased(hu, lobes, target)
         return LungSample(*self._scanned(hu, target))
+
+    def _uniform(self, low: float, high: float) -> float:
+        return self._numbers.uniform(low, high)
+
+    def _chance(self, share: float) -> bool:
+        return self._uniform(0, 1) < share
+
+    def _whole(self, low: int, high: int) -> int:
+        return self._numbers.randint(low, high)
+
+    def _noise(self, cell_mm: float) -> torch.Tensor:
+        """Smooth noise of deviation 1 whose details are about ``cell_mm`` in size."""
+        if cell_mm <= self._grid_mm:
+            return torch.randn(self._shape, generator=self._fields, device=self._device)
+        size = [max(2, math.ceil(n * self._grid_mm / cell_mm) + 1) for n in self._shape]
+        coarse = torch.randn([1, 1, *size], generator=self._fields, device=self._device)
+        fine = functional.interpolate(coarse, self._shape, mode="trilinear", align_corners=True)[0, 0]
+        return fine / fine.std().clamp_min(1e-3)
 
     def _turned(self, scan: LungScan) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The scan under a random rotation, zoom, shift and smooth deformation: HU, lobes, share of each side."""
@@ -172,54 +193,6 @@ class SampleMaker(RandomGrid):
             hu, target = self._effusion(hu, lobes, target)
         return hu, target
 
-    def _consolidated(
-        self, hu: torch.Tensor, lobes: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lobes or lower lungs that are dense up to chest wall, diaphragm and heart; at times fluid beside them."""
-        for _ in range(self._whole(1, 2)):
-            chosen = self._lobes_of_pneumonia(lobes)
-            if int(chosen.sum()) < 50:
-                continue
-            field = self._uniform(-1, 0.2) * self._z + self._uniform(0, 1) * self._y
-            field = field + self._uniform(-0.4, 0.4) * self._x
-            field = field + self._uniform(2, 20) * self._noise(30.0) + self._uniform(0, 5) * self._noise(10.0)
-            cover = self._highest(field, chosen, 1.0 if self._chance(0.25) else self._uniform(0.04, 1.0))
-            level = self._uniform(-10, 60)
-            hu = self._filled(hu, cover, level)
-            if self._chance(0.6):
-                hu = self._without_rim(hu, cover, lobes, level)
-        if self._chance(0.3):
-            hu = self._patches(hu, (lobes > 0) & (lobes < UNKNOWN))
-        if self._chance(0.08):
-            hu, target = self._effusion(hu, lobes, target)
-        return hu, target
-
-    def _lobes_of_pneumonia(self, lobes: torch.Tensor) -> torch.Tensor:
-        """A lower lobe, both, another lobe, a lung or both: bool (z, y, x)."""
-        choice = self._uniform(0, 1)
-        if choice < 0.5:
-            return lobes == (2 if self._chance(0.5) else 5)
-        if choice < 0.65:
-            return (lobes == 2) | (lobes == 5)
-        if choice < 0.8:
-            return lobes == self._whole(1, 5)
-        if choice < 0.92:
-            return ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
-        return (lobes > 0) & (lobes < UNKNOWN)
-
-    def _highest(self, field: torch.Tensor, chosen: torch.Tensor, share: float) -> torch.Tensor:
-        """Where the field is highest in what is chosen, that share of it: 0..1 with a soft or sharp border."""
-        rank = max(1, round(int(chosen.sum()) * (1 - share)))
-        least = field[chosen].kthvalue(rank).values if share < 0.99 else -1e6
-        return torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
-
-    def _without_rim(
-        self, hu: torch.Tensor, cover: torch.Tensor, lobes: torch.Tensor, level: float
-    ) -> torch.Tensor:
-        """Dense lung goes over into what it touches: the voxels that it shared with it hold no air, either."""
-        rim = grown(cover > 0.5, 1) & (lobes == 0) & (hu < -100)
-        return torch.where(rim & (hu > -800), level + 10 * self._noise(5.0), hu)
-
     def _patches(self, hu: torch.Tensor, lung: torch.Tensor) -> torch.Tensor:
         """Up to 25 ellipsoids with a rough border, in all densities from ground glass to consolidation."""
         cover = torch.zeros_like(hu)
@@ -253,7 +226,8 @@ class SampleMaker(RandomGrid):
             chosen = ((lobes == 1) | (lobes == 2)) if self._chance(0.5) else ((lobes > 2) & (lobes < UNKNOWN))
         else:
             chosen = lung
-        if int(chosen.sum()) < 50:
+        count = int(chosen.sum())
+        if count < 50:
             return hu
         lean = [self._uniform(-1, 0.5), self._uniform(-0.6, 1), self._uniform(-0.5, 0.5)]
         field = lean[0] * self._z + lean[1] * self._y + lean[2] * self._x
@@ -261,7 +235,8 @@ class SampleMaker(RandomGrid):
         if self._chance(0.3):  # a rind along the pleura
             field = 0.3 * field - self._uniform(60, 200) * boxed(chosen, 9)
         share = 1.0 if self._chance(0.2) else self._uniform(0.03, 1.0)
-        cover = self._highest(field, chosen, share)
+        least = field[chosen].kthvalue(max(1, round(count * (1 - share)))).values if share < 0.99 else -1e6
+        cover = torch.sigmoid((field - least) / self._uniform(1.0, 6.0)) * chosen
         return self._filled(
             hu, cover, self._uniform(-650, 60) if self._chance(0.3) else self._uniform(-60, 60)
         )

@@ -63,9 +63,8 @@ class LungTask:
     def sample(self, index: int, epoch: int) -> LungSample:
         """Sample ``index`` of an epoch: of scan ``index`` modulo the number of scans."""
         seed = int(np.random.SeedSequence([self._recipe.seed, epoch, index]).generate_state(1)[0])
-        settings, grid_mm = self._settings, self._description.spacing_mm
         make = SampleMaker(
-            settings.size, grid_mm, seed, self._device, settings.disease, settings.consolidation
+            self._settings.size, self._description.spacing_mm, seed, self._device, self._settings.disease
         )
         with torch.no_grad():
             return make(self._scans[index % len(self._scans)])

@@ -153,22 +153,3 @@ def test_a_sample_that_does_not_fit_the_network_is_refused(files: Path, tmp_path
     recipe = recipe_from_dict({"task": "lungs", "lungs": {"size": [40, 40, 40]}}, "test")
     with pytest.raises(InputError, match=r"lungs\.size.*multiples of 32"):
         train(recipe, files / "one.json", tmp_path / "out", device="cpu")
-
-
-def test_consolidation_fills_lower_lungs_up_to_what_they_touch(scan: LungScan) -> None:
-    dense = {"with": 0, "without": 0}
-    for seed in range(6):
-        for name, share in (("with", 1.0), ("without", 0.0)):
-            sample = SampleMaker(SHAPE, GRID_MM, seed, disease=0.0, consolidation=share)(scan)
-            dense[name] += int(((sample.target > 0) & (sample.hu > -200)).sum())
-    assert dense["with"] > 3 * dense["without"]
-
-
-def test_consolidated_lung_has_no_seam_of_air_at_its_border(scan: LungScan) -> None:
-    maker = SampleMaker(tuple(scan.hu.shape), GRID_MM, 0)
-    cover = ((scan.lobes == 2) | (scan.lobes == 5)).float()
-    seam = torch.nn.functional.max_pool3d(cover[None], 3, 1, 1)[0].gt(0) & (scan.lobes == 0)
-    hu = torch.where(seam, -400.0, scan.hu)
-    filled = maker._without_rim(hu, cover, scan.lobes, level=30.0)
-    assert filled[seam].min() > -100
-    assert torch.equal(filled[~seam], hu[~seam])
