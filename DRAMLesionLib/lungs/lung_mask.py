@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 EDGE_HU = -400.0
 """Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where a healthy lung ends."""
 
-SOFT_HU, HAZY_EDGE_HU = 40.0, -230.0
-"""Soft tissue; and half-way to it from ground glass of -500 HU, the highest density at which aerated lung ends."""
+CLEAR_HU, HAZY_LUNG_HU, HAZY_EDGE_HU = -700.0, -500.0, -230.0
+"""Lung that is aerated, if dense behind; ground glass; and half-way from it to soft tissue, where ground glass ends."""
 
 TISSUE_HU = -300.0
 """Above this is body or table."""
@@ -260,7 +260,7 @@ def _levels(
 
 
 def _edge_hu(coarse: np.ndarray, airy: np.ndarray, share: np.ndarray, width: int) -> np.ndarray:
-    """Where lung ends: half-way between soft tissue and the aerated lung nearby, float32 HU; ground glass ends higher.
+    """Where lung ends, float32 HU: half-way to soft tissue from healthy lung, or from ground glass where that is nearby.
 
     Args:
         coarse: HU, float32.
@@ -269,8 +269,8 @@ def _edge_hu(coarse: np.ndarray, airy: np.ndarray, share: np.ndarray, width: int
         width: Side of the cube.
     """
     mean = ndimage.uniform_filter(np.where(airy, coarse, np.float32(0)), width) / np.maximum(share, 1e-3)
-    half_way = np.clip((mean + SOFT_HU) / 2, EDGE_HU, HAZY_EDGE_HU)
-    return np.where(share > 1e-3, half_way, EDGE_HU)
+    haziness = np.clip((mean - CLEAR_HU) / (HAZY_LUNG_HU - CLEAR_HU), 0.0, 1.0)
+    return np.where(share > 1e-3, EDGE_HU + haziness * (HAZY_EDGE_HU - EDGE_HU), EDGE_HU)
 
 
 def _nearest_side(sides: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def test_lung_ends_half_way_between_its_own_density_and_soft_tissue(
     sides = np.zeros(coarse.shape, np.uint8)
     sides[:, :, :13] = RIGHT
     shares = np.stack([np.zeros_like(coarse), np.where(sides > 0, np.float32(0.6), np.float32(0.2))])
-    level, _ = _levels(sides, sides, shares, coarse, 2.5)
+    level = _levels(sides, sides, shares, coarse, 2.5)
     assert (level[4:-4, 4:-4, :12] > 0).all()
     assert (level[4:-4, 4:-4, 12] > 0).all() == is_lung
     assert (level[4:-4, 4:-4, 13:] < 0).all()
