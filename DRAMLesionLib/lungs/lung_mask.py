@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from DRAMLesionLib.lungs.lung_network import LungNetwork
 
 EDGE_HU = -400.0
-"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where an aerated lung ends."""
+"""Half-way between aerated lung (about -860 HU) and soft tissue (about 40 HU): where a healthy lung ends."""
+
+CLEAR_HU, HAZY_LUNG_HU, HAZY_EDGE_HU = -700.0, -500.0, -230.0
+"""Lung that is aerated, if dense behind; ground glass; and half-way from it to soft tissue, where ground glass ends."""
 
 TISSUE_HU = -300.0
 """Above this is body or table."""
@@ -239,9 +242,11 @@ def _levels(
     reach = max(1, round(BAND_MM / grid_mm))
     core = ndimage.binary_erosion(inside, iterations=reach, border_value=1)
     band = ndimage.binary_dilation(inside, iterations=reach) & ~core
-    density = np.clip((EDGE_HU - coarse) / 400.0, -1.0, 1.0)
-    near = ndimage.uniform_filter(core.astype(np.float32), 2 * reach + 3)
-    aerated = ndimage.uniform_filter((core & (coarse < EDGE_HU)).astype(np.float32), 2 * reach + 3)
+    width = 2 * reach + 3
+    near = ndimage.uniform_filter(core.astype(np.float32), width)
+    airy = core & (coarse < EDGE_HU)
+    aerated = ndimage.uniform_filter(airy.astype(np.float32), width)
+    density = np.clip((_edge_hu(coarse, airy, aerated, width) - coarse) / 400.0, -1.0, 1.0)
     trust = np.clip((aerated / np.maximum(near, 1e-3) - 0.5) / 0.4, 0.0, 1.0)
     trust[near < 1e-3] = 0.0
     trust[density < 0] *= np.clip((SURE - total[density < 0]) / (SURE - 0.5), 0.0, 1.0)
@@ -252,6 +257,20 @@ def _levels(
     added = (closed > 0) & ~inside
     level[added] = np.maximum(level[added], 0.3)
     return level
+
+
+def _edge_hu(coarse: np.ndarray, airy: np.ndarray, share: np.ndarray, width: int) -> np.ndarray:
+    """Where lung ends, float32 HU: half-way to soft tissue from healthy lung, or from ground glass where that is nearby.
+
+    Args:
+        coarse: HU, float32.
+        airy: bool, aerated lung.
+        share: The part of it in a cube of ``width`` voxels about each voxel, float32.
+        width: Side of the cube.
+    """
+    mean = ndimage.uniform_filter(np.where(airy, coarse, np.float32(0)), width) / np.maximum(share, 1e-3)
+    haziness = np.clip((mean - CLEAR_HU) / (HAZY_LUNG_HU - CLEAR_HU), 0.0, 1.0)
+    return np.where(share > 1e-3, EDGE_HU + haziness * (HAZY_EDGE_HU - EDGE_HU), EDGE_HU)
 
 
 def _nearest_side(sides: np.ndarray) -> np.ndarray:

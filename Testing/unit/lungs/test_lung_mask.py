@@ -112,6 +112,23 @@ def test_a_windpipe_behind_a_thin_wall_is_left_out_and_lungs_own_rim_is_not() ->
     assert (level[:, :, 13:] < 0).all()
 
 
+@pytest.mark.parametrize(
+    ("lung_hu", "rim_hu", "is_lung"), [(-860, -450, True), (-860, -300, False), (-500, -300, True)]
+)
+def test_lung_ends_half_way_between_its_own_density_and_soft_tissue(
+    lung_hu: float, rim_hu: float, is_lung: bool
+) -> None:
+    coarse = np.full((24, 24, 24), 40.0, np.float32)
+    coarse[:, :, :12], coarse[:, :, 12] = lung_hu, rim_hu  # the rim is lung in part
+    sides = np.zeros(coarse.shape, np.uint8)
+    sides[:, :, :13] = RIGHT
+    shares = np.stack([np.zeros_like(coarse), np.where(sides > 0, np.float32(0.6), np.float32(0.2))])
+    level = _levels(sides, sides, shares, coarse, 2.5)
+    assert (level[4:-4, 4:-4, :12] > 0).all()
+    assert (level[4:-4, 4:-4, 12] > 0).all() == is_lung
+    assert (level[4:-4, 4:-4, 13:] < 0).all()
+
+
 @pytest.mark.parametrize("hu", [-1000.0, 30.0])
 def test_no_lungs_in_air_or_water(hu: float) -> None:
     assert not segment_lungs(np.full((20, 40, 40), hu, np.float32), (4.0, 2.5, 2.5)).any()
