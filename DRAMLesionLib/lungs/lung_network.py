@@ -54,7 +54,7 @@ class LungNetwork(nn.Module):
         Returns:
             (batch, 3, z, y, x): elsewhere, left lung, right lung.
         """
-        values = space_to_depth(image).to(self.head.weight.dtype)
+        values = _space_to_depth(image).to(self.head.weight.dtype)
         skipped: list[torch.Tensor] = []
         for block in self.down:
             if skipped:
@@ -65,7 +65,7 @@ class LungNetwork(nn.Module):
         for block in self.up:
             values = functional.interpolate(values, scale_factor=2, mode="nearest")
             values = block(torch.cat([values, skipped.pop()], dim=1))
-        return depth_to_space(self.head(values))
+        return _depth_to_space(self.head(values))
 
     def folded(self, dtype: torch.dtype | None = None) -> LungNetwork:
         """A copy for inference on a CPU that computes the same with the normalisation inside the convolutions.
@@ -102,16 +102,14 @@ def _two_convolutions(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def space_to_depth(values: torch.Tensor) -> torch.Tensor:
-    """(batch, channel, z, y, x) to (batch, 8 channel, z/2, y/2, x/2)."""
+def _space_to_depth(values: torch.Tensor) -> torch.Tensor:
     batch, channels, z, y, x = values.shape
     b = BLOCK
     parts = values.reshape(batch, channels, z // b, b, y // b, b, x // b, b)
     return parts.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels * b**3, z // b, y // b, x // b)
 
 
-def depth_to_space(values: torch.Tensor) -> torch.Tensor:
-    """(batch, 8 channel, z, y, x) to (batch, channel, 2z, 2y, 2x)."""
+def _depth_to_space(values: torch.Tensor) -> torch.Tensor:
     batch, channels, z, y, x = values.shape
     b = BLOCK
     parts = values.reshape(batch, channels // b**3, b, b, b, z, y, x)

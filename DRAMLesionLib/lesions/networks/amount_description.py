@@ -1,11 +1,12 @@
 """What the network of the lobes' amounts expects, and its size: read from its bundle or a recipe, without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import PREPARATION_BOUNDS, ModelDescription, check_window
-from DRAMLesionLib.lungs.lung_description import BLOCK, LungDescription
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.system.checked_values import json_values, read_settings
+from DRAMLesionLib.system.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -13,16 +14,20 @@ class AmountDescription:
     """How to prepare a CT for the network of the lobes' amounts, and what it takes to build it again.
 
     Attributes:
-        spacing_mm: Grid of its input and of its map, (z, y, x) in mm.
+        spacing_mm: Grid of CT and map, (z, y, x) in mm.
         hu_window: Lower and upper HU, mapped to 0 and 1 and clipped there.
         margin_mm: Border about the lungs' box, in mm.
-        features: Channels of each resolution; the first one's voxels are twice as wide as the grid's.
+        block: Voxels along each axis that are pooled to one of the network's.
+        features: Channels of each resolution; each halves the grid of the one before it.
+        amount: What the network's mean over a lobe stands for.
     """
 
     spacing_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
     hu_window: tuple[float, float] = (-1000.0, 0.0)
     margin_mm: float = 5.0
-    features: tuple[int, ...] = (16, 32, 64, 64, 64)
+    block: int = 4
+    features: tuple[int, ...] = (16, 32, 64, 64)
+    amount: AmountSettings = field(default_factory=AmountSettings)
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "AmountDescription":
@@ -35,9 +40,11 @@ class AmountDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        read = read_settings(cls, values, where, {**PREPARATION_BOUNDS})
+        bounds = {**PREPARATION_BOUNDS, "block": (1.0, 16.0), "features": (1.0, 512.0)}
+        read = read_settings(cls, values, where, bounds)
         check_window(read.hu_window, where)
-        LungDescription.from_dict({"features": list(read.features)}, where)
+        if not 2 <= len(read.features) <= 6:
+            raise InputError(f"{where}.features: {list(read.features)} is not 2 to 6 whole numbers")
         return read
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,8 +53,8 @@ class AmountDescription:
 
     @property
     def step(self) -> int:
-        """Sides of what the network computes on, in voxels, are multiples of this."""
-        return BLOCK * 2 ** (len(self.features) - 1)
+        """Sides of what the network computes on, in its voxels, are multiples of this."""
+        return 2 ** (len(self.features) - 1)
 
     @property
     def preparation(self) -> ModelDescription:

@@ -164,28 +164,28 @@ class WholeLungSettings:
     """The section ``amounts`` of a recipe.
 
     Attributes:
-        final: The final network whose map is corrected: a bundle's name or folder.
-        samples: Samples in an epoch; each is both lungs of a scan.
-        real_share: Part of them that are scans with known percentages, 0..1; the others have pasted disease of any amount.
+        final: The final network whose map it sees: a bundle's name or folder.
+        samples: Samples in an epoch.
+        pasted: How many lungs with pasted disease are made before the first epoch.
+        variants: How often each scan is taken: in two outlines as it is, then as other scanners show it.
+        real_share: Part of the samples that are scans with known percentages, 0..1.
         texture_share: Part of the pasted disease that looks like the lesions of a labelled scan, see
             :mod:`~DRAMLesionLib.training.tasks.synthetic.texture`, 0..1.
         healthy_share: Part of the lungs without lesion that stay without, 0..1.
         severe_share: Part of the lungs with pasted disease that are severe in all lobes, and as many have lobes of either
             kind, 0..0.5.
-        uses: How many samples are made of the same lungs with pasted disease, each turned and stretched anew.
         amount_weight: Weight of the lobes' percentages beside the voxels' cross entropy.
-        turned: Part of the samples that are rotated, stretched and interpolated, 0..1.
     """
 
     final: str = "segmentation-covid"
-    samples: int = 60
-    real_share: float = 0.25
-    texture_share: float = 0.45
+    samples: int = 300
+    pasted: int = 320
+    variants: int = 14
+    real_share: float = 0.35
+    texture_share: float = 0.4
     healthy_share: float = 0.12
     severe_share: float = 0.35
-    uses: int = 3
     amount_weight: float = 1.0
-    turned: float = 0.6
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "WholeLungSettings":
@@ -194,9 +194,10 @@ class WholeLungSettings:
         Raises:
             InputError: A key is unknown or wrong: it is named as ``where.key``.
         """
-        shares = ("real_share", "texture_share", "healthy_share", "turned")
+        shares = ("real_share", "texture_share", "healthy_share")
         bounds = dict.fromkeys(shares, (0.0, 1.0)) | {"severe_share": (0.0, 0.5)}
-        bounds |= {"samples": (1.0, 1e6), "uses": (1.0, 1e3), "amount_weight": (0.0, 1e3)}
+        counts = dict.fromkeys(("samples", "pasted", "variants"), (1.0, 1e6))
+        bounds |= {**counts, "amount_weight": (0.0, 1e3)}
         return read_settings(cls, values, where, bounds)
 
 

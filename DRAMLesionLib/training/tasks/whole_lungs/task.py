@@ -1,6 +1,6 @@
 """Training of the network of the lobes' amounts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ from DRAMLesionLib.lesions.networks.amount_bundle import save_amount_model
 from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
 from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
 from DRAMLesionLib.lesions.networks.bundle import find_model, load_segmentation_model
-from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings, SegmentationDescription
+from DRAMLesionLib.lesions.pooled_lungs import lobe_shares, pool_lungs, pooled
 from DRAMLesionLib.lesions.probability import predict_on_grid
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan, read_datalist
+from DRAMLesionLib.training.data.weak_label import WeakLabel
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import WholeLungSettings
+from DRAMLesionLib.training.tasks.amounts import fit_amount
 from DRAMLesionLib.training.tasks.card import amounts_card
-from DRAMLesionLib.training.tasks.dram_losses import lobe_mean, weak_loss
+from DRAMLesionLib.training.tasks.dram_losses import share_loss
 from DRAMLesionLib.training.tasks.patches import LungSample, load_lungs
 from DRAMLesionLib.training.tasks.synthetic.disease import DiseaseStyle, vary_normal
 from DRAMLesionLib.training.tasks.synthetic.lungs import (
@@ -37,7 +40,7 @@ from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture
 from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION
 from DRAMLesionLib.training.tasks.whole_lungs.samples import (
     LungsSample,
-    WholeLungs,
+    batch_of,
     known_shares,
     varied,
     with_disease,
@@ -60,25 +63,29 @@ LOGIT_WEIGHT = 0.3
 class WholeLungTask:
     """The task of the amount network; see :class:`~DRAMLesionLib.training.tasks.task.Task`.
 
-    It learns from the percentages of scans, from their ``label`` where they have one, and from disease pasted into lobes
-    without lesion.
+    It learns from the percentages of scans and their ``label``, and from disease pasted into lobes without lesion.
     """
 
     weak_metric: str | None = None
-    samples_together = 1
     sample_weights: Sequence[float] | None = None
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device, progress: Progress):
-        """Read the scans of the data list, and build the network.
+        """Read the scans of the data list, make the lungs with disease, and build the network.
 
         Raises:
-            InputError: A scan can't be read, or the list has no lobe without lesion.
+            InputError: A scan can't be read or has no label, or the list has no lobe without lesion.
         """
         self._recipe, self._device = recipe, device
         self._settings: WholeLungSettings = recipe.settings
         self._description: AmountDescription = recipe.model
+        self.samples_together = recipe.batch
         scans = read_datalist(data).training
         sick = [scan for scan in scans if _has_lesion(scan)]
+        without = [scan.name for scan in sick if scan.label is None]
+        if without:
+            raise InputError(
+                f"{data}: no label for {', '.join(without)}: make labels with the command pseudo-label"
+            )
         prepared = SegmentationDescription(
             spacing_mm=self._description.spacing_mm, hu_window=HELD_HU, margin_mm=self._description.margin_mm
         )
@@ -93,7 +100,8 @@ class WholeLungTask:
         self._textures: list[LesionTexture] = [texture for texture in found if texture is not None]
         self._style = replace(DISEASE, severe_share=self._settings.severe_share)
         self._final = load_segmentation_model(find_model(self._settings.final), device)
-        self._pasted: dict[tuple[int, int], WholeLungs] = {}
+        self._real = self._real_lungs(progress)
+        self._pasted = self._pasted_lungs(progress)
         self.network = AmountNetwork(self._description).to(device)
 
     def __len__(self) -> int:
@@ -103,27 +111,35 @@ class WholeLungTask:
     def sample(self, index: int, epoch: int) -> LungsSample:
         """Sample ``index`` of an epoch."""
         rng = np.random.default_rng([self._recipe.seed, epoch, index])
-        if self._scans and rng.random() < self._settings.real_share:
-            lungs = self._real(int(rng.integers(len(self._scans))), rng)
-        else:
-            lungs = self._pasted_lungs(epoch, index // self._settings.uses)
-        return varied(lungs, self._description.hu_window, rng, self._settings.turned)
+        is_real = self._real and rng.random() < self._settings.real_share
+        lungs = self._real if is_real else self._pasted
+        return varied(lungs[int(rng.integers(len(lungs)))], rng)
 
-    def _real(self, number: int, rng: np.random.Generator) -> WholeLungs:
-        scan = self._scans[number].in_turn(int(rng.integers(2)))
-        hu = vary_scanner(_hu(scan), scan.labels, rng, SCANNER, published=self._equalised[number])
-        target = scan.target.numpy() if bool((scan.target > 0).any()) else None
-        return WholeLungs(scan.name, hu, scan.labels, self._map(hu, scan.labels), target, scan.weak_labels)
+    def _real_lungs(self, progress: Progress) -> list[LungsSample]:
+        """Each scan, in either outline, as it is and as other scanners show it."""
+        made, count = [], self._settings.variants
+        for number, scan in enumerate(self._scans):
+            for variant in range(count):
+                progress("Varying the scans", (number + variant / count) / len(self._scans))
+                rng = np.random.default_rng([self._recipe.seed, number, variant, 2])
+                lungs = scan.in_turn(variant)
+                hu = _hu(lungs)
+                if variant > 1:
+                    hu = vary_scanner(hu, lungs.labels, rng, SCANNER, published=self._equalised[number])
+                target = lungs.target.numpy()
+                made.append(self._pooled(scan.name, hu, lungs.labels, target, lungs.weak_labels))
+        return made
 
-    def _pasted_lungs(self, epoch: int, number: int) -> WholeLungs:
-        """Lungs number ``number`` of an epoch; they are kept as long as it lasts, since several samples use them."""
-        if (epoch, number) not in self._pasted:
-            self._pasted = {key: lungs for key, lungs in self._pasted.items() if key[0] == epoch}
-            rng = np.random.default_rng([self._recipe.seed, epoch, number, 1])
-            self._pasted[epoch, number] = self._made(self._healthy[rng.integers(len(self._healthy))], rng)
-        return self._pasted[epoch, number]
+    def _pasted_lungs(self, progress: Progress) -> list[LungsSample]:
+        """Lungs with pasted disease; the lobes without lesion take turns."""
+        made = []
+        for number in range(self._settings.pasted):
+            progress("Pasting disease", number / self._settings.pasted)
+            rng = np.random.default_rng([self._recipe.seed, number, 1])
+            made.append(self._made(self._healthy[number % len(self._healthy)], rng))
+        return made
 
-    def _made(self, healthy: HealthyLungs, rng: np.random.Generator) -> WholeLungs:
+    def _made(self, healthy: HealthyLungs, rng: np.random.Generator) -> LungsSample:
         lungs, texture = healthy.lungs, None
         if not healthy.equalised and rng.random() < VARIED:
             lungs = replace(lungs, hu=vary_normal(lungs, rng))
@@ -133,44 +149,40 @@ class WholeLungTask:
                 texture = self._textures[rng.integers(len(self._textures))]
             hu, lesion = with_disease(lungs, rng, self._style, texture)
         hu = vary_scanner(hu, lungs.labels, rng, SCANNER, published=healthy.equalised)
-        return WholeLungs(
-            f"{healthy.name} with pasted disease",
-            hu,
-            lungs.labels,
-            self._map(hu, lungs.labels),
-            lesion.astype(np.float32),
-            known_shares(lungs.labels, lesion),
-        )
+        name, known = f"{healthy.name} with pasted disease", known_shares(lungs.labels, lesion)
+        return self._pooled(name, hu, lungs.labels, lesion.astype(np.float32), known)
 
-    def _map(self, hu: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """What the final network says of lungs on its grid."""
+    def _pooled(
+        self,
+        name: str,
+        hu: np.ndarray,
+        labels: np.ndarray,
+        target: np.ndarray,
+        known: Mapping[int, WeakLabel],
+    ) -> LungsSample:
+        """Lungs with what the final network says of them, on the network's grid."""
         low, high = self._description.hu_window
         image = np.where(labels > 0, ((hu - low) / (high - low)).clip(0, 1), 0).astype(np.float32)
         probability = predict_on_grid(
             self._final.network, self._final.description, image, device=self._device, flips=False
         )
-        return probability * (labels > 0)
+        block, inside = self._description.block, torch.from_numpy(labels > 0).float()
+        share = pooled(inside, block).clamp_min(1e-3)
+        seen = pool_lungs(image, labels, probability, block)
+        return LungsSample(name, seen, pooled(torch.from_numpy(target) * inside, block) / share, known)
 
     def loss(self, samples: Sequence[LungsSample], done: float) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross entropy of the voxels, and how far the lobes' amounts are off."""
-        total, parts = torch.zeros((), device=self._device), {"cross_entropy": 0.0, "amount_loss": 0.0}
-        for sample in samples:
-            inside = (sample.labels > 0).to(self._device)
-            logits = self.network(
-                sample.image[None, None].to(self._device),
-                inside[None, None].float(),
-                sample.lesion_map[None, None].to(self._device),
-            ).float()
-            amounts = lobe_loss(logits, sample.labels.to(self._device), sample.known)
-            total = total + self._settings.amount_weight * amounts
-            parts["amount_loss"] += amounts.item() / len(samples)
-            if sample.target is not None:
-                entropy = functional.binary_cross_entropy_with_logits(
-                    logits[0, 0][inside], sample.target.to(self._device)[inside]
-                )
-                total = total + entropy
-                parts["cross_entropy"] += entropy.item() / len(samples)
-        return total / len(samples), parts
+        features, lobes, target = (
+            values.to(self._device) for values in batch_of(samples, self._description.step)
+        )
+        odds = self.network(features).float()
+        weight = features[:, :1]
+        entropy = functional.binary_cross_entropy_with_logits(odds, target.clamp(0, 1), reduction="none")
+        entropy = (entropy * weight).sum() / weight.sum()
+        amounts = amount_loss(lobe_shares(odds, lobes), lobes, [sample.known for sample in samples])
+        parts = {"cross_entropy": entropy.item(), "amount_loss": amounts.item()}
+        return entropy + self._settings.amount_weight * amounts, parts
 
     def validate(self) -> dict[str, float]:
         """Nothing is measured while it trains."""
@@ -179,6 +191,7 @@ class WholeLungTask:
     def save(self, out: Path, figures: dict[str, Any]) -> Path:
         """Write the bundle."""
         recipe = self._recipe
+        self.network.description = replace(self._description, amount=self._fitted_amount())
         return save_amount_model(
             out,
             self.network,
@@ -191,27 +204,52 @@ class WholeLungTask:
             licence=recipe.licence,
         )
 
+    @torch.inference_mode()
+    def _fitted_amount(self) -> AmountSettings:
+        """What the network's means stand for."""
+        was_training = self.network.training
+        self.network.eval()
+        pairs = []
+        for samples in (self._real, self._pasted):
+            pairs.append([pair for sample in samples for pair in self._means(sample)])
+        self.network.train(was_training)
+        known, pasted = pairs
+        return replace(fit_amount(known, pasted) if known else AmountSettings(), floor=None)
 
-def lobe_loss(logits: torch.Tensor, labels: torch.Tensor, known: Any) -> torch.Tensor:
-    """How far the mean probability of each lobe lies from what is known of it: in points, and in logits.
+    def _means(self, sample: LungsSample) -> list[tuple[float, float]]:
+        """Of each known lobe, the network's percentage and the true one."""
+        features, lobes, _ = batch_of([sample], self._description.step)
+        shares = lobe_shares(self.network(features.to(self._device)), lobes.to(self._device))[0]
+        return [
+            (100 * float(shares[lobe - 1]), 100 * label.fraction)
+            for lobe, label in sample.known.items()
+            if label.fraction is not None and bool(lobes[0, lobe - 1].any())
+        ]
+
+
+def amount_loss(
+    shares: torch.Tensor, lobes: torch.Tensor, known: Sequence[Mapping[int, WeakLabel]]
+) -> torch.Tensor:
+    """How far each lobe's share lies from what is known of it: in points, and a little in logits.
 
     Args:
-        logits: float32 (1, 1, z, y, x).
-        labels: uint8 (z, y, x), lobes 1..5.
-        known: The :class:`~DRAMLesionLib.training.data.weak_label.WeakLabel` of each lobe by its value.
+        shares: (batch, 5), 0..1.
+        lobes: (batch, 5, z, y, x): where they are; missing ones do not count.
+        known: Of each sample, by the lobe's value.
 
     Returns:
-        A scalar: the mean over the lobes that are there; 0 where nothing is known.
+        A scalar: the mean over the lobes of which something is known; 0 where nothing is.
     """
+    present = lobes.flatten(2).any(2)
     losses = []
-    for lobe, label in known.items():
-        mask = (labels == lobe)[None, None]
-        if mask.any():
-            share = lobe_mean(torch.sigmoid(logits), mask)[0]
-            low, high = label.known_range
-            points = (low - share).clamp_min(0) + (share - high).clamp_min(0)
-            losses.append(points + LOGIT_WEIGHT * weak_loss(logits, mask, [label]))
-    return torch.stack(losses).mean() if losses else logits.sum() * 0
+    for number, labels in enumerate(known):
+        for lobe, label in labels.items():
+            if present[number, lobe - 1]:
+                share = shares[number, lobe - 1]
+                low, high = label.known_range
+                points = (low - share).clamp_min(0) + (share - high).clamp_min(0)
+                losses.append(points + LOGIT_WEIGHT * share_loss(share, label))
+    return torch.stack(losses).mean() if losses else shares.sum() * 0
 
 
 def _has_lesion(scan: Scan) -> bool:
