@@ -64,6 +64,7 @@ def lobe_amounts(
     labels: np.ndarray,
     spacing_mm: tuple[float, float, float],
     settings: AmountSettings,
+    means: Mapping[int, float] | None = None,
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
@@ -75,7 +76,9 @@ def lobe_amounts(
         hu: (z, y, x) HU.
         labels: uint8 (z, y, x), lobes 1..5.
         spacing_mm: (z, y, x).
-        settings: Of the model that made the map.
+        settings: Of the model that made the map, or the means.
+        means: Percent by the lobe's value, instead of 100 times the map's mean: what
+            :func:`~DRAMLesionLib.lesions.whole_lungs.lobe_means` says.
 
     Returns:
         By the lobe's value; lobes without voxels are left out.
@@ -99,6 +102,7 @@ def lobe_amounts(
     amounts = {}
     for value in (lobe.value for lobe in LOBES if voxels[lobe.value]):
         m, d = 100 * mean[value] / voxels[value], dense[value]
+        m = m if means is None else means.get(value, m)
         points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
         said = None if by_density is None else float(by_density[value])
         amounts[value] = _with_density(float(np.clip(points, 0, 100)), said, settings)

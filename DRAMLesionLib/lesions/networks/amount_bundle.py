@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,31 +21,54 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import replaced_directory
 
 if TYPE_CHECKING:
+    import torch
+
     from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
 
 KIND = "amounts"
 """The key of the description in the bundle's metadata."""
 
 
-def load_amount_network(folder: str | Path) -> AmountNetwork:
-    """Load the network for inference; nothing in its bundle is executed or unpickled. A folder is read once in a process.
+@dataclass(frozen=True)
+class AmountModel:
+    """A loaded network of the lobes' amounts.
+
+    Attributes:
+        name: Its name.
+        version: The bundle's version.
+        folder: Where the bundle is.
+        checksum: SHA-256 of the weights, hexadecimal.
+        network: In eval mode, float32.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    checksum: str
+    network: AmountNetwork
+
+
+def load_amount_model(folder: str | Path, device: torch.device | str = "cpu") -> AmountModel:
+    """Load the network; nothing in its bundle is executed or unpickled.
+
+    Args:
+        folder: A bundle's folder.
+        device: Where the network goes.
 
     Raises:
         InputError: A file is missing or damaged, or does not fit the others; names the file.
     """
-    return _loaded(Path(folder))
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(folder: Path) -> AmountNetwork:
     from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
 
+    folder = Path(folder)
     metadata = bundle_metadata(folder)
     if KIND not in metadata:
         raise InputError(f"{folder}: knows no amounts: give a model that the task {KIND} has made")
     network = AmountNetwork(AmountDescription.from_dict(metadata[KIND], f"{folder / METADATA}: {KIND}"))
-    load_weights(network, folder / WEIGHTS, metadata)
-    return network.float().eval()
+    checked = load_weights(network, folder / WEIGHTS, metadata)
+    network.float().eval().to(device)
+    name, version = str(metadata.get("name", folder.name)), str(metadata.get("version", "?"))
+    return AmountModel(name, version, folder, checked, network)
 
 
 def save_amount_model(
@@ -79,6 +102,8 @@ def save_amount_model(
     """
     import torch
 
+    from DRAMLesionLib.lesions.pooled_lungs import CHANNELS
+
     state = {
         key: value.to(torch.float16) if value.is_floating_point() else value
         for key, value in network.state_dict().items()
@@ -87,7 +112,7 @@ def save_amount_model(
         **common_metadata(name, version, summary, data),
         "task": "Share of each lobe that is lesion in chest CT",
         "references": [],
-        "network_data_format": _data_format(network.description),
+        "network_data_format": _data_format(network.description, CHANNELS),
         KIND: network.description.to_dict(),
     }
     with replaced_directory(folder) as staging:
@@ -96,27 +121,31 @@ def save_amount_model(
     return Path(folder)
 
 
-def _data_format(description: AmountDescription) -> dict[str, Any]:
-    low, high = description.hu_window
+def _data_format(description: AmountDescription, channels: int) -> dict[str, Any]:
+    side = f"{description.step}*n"
     image = {
         "type": "image",
-        "format": "hounsfield",
+        "format": "magnitude",
         "modality": "CT",
-        "num_channels": 1,
-        "spatial_shape": ["n", "n", "n"],
+        "num_channels": channels,
+        "spatial_shape": [side, side, side],
         "dtype": "float32",
-        "value_range": [0, 1],
+        "value_range": [],
         "is_patch_data": False,
-        "channel_def": {"0": f"both lungs, {low:g} to {high:g} HU as 0 to 1, 0 outside the lobes"},
+        "channel_def": {"0": "share of the voxel in the lungs", "1": "densities and probabilities, pooled"},
     }
-    inside = image | {"format": "segmentation", "channel_def": {"0": "1 in the lobes"}}
-    output = image | {"type": "probabilities", "format": "segmentation", "channel_def": {"0": "lesion"}}
-    return {"inputs": {"image": image, "inside": inside}, "outputs": {"pred": output}}
+    output = image | {
+        "type": "probabilities",
+        "format": "segmentation",
+        "num_channels": 1,
+        "channel_def": {"0": "lesion"},
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": output}}
 
 
 def _inference() -> dict[str, Any]:
     return {
-        "imports": ["$from DRAMLesionLib.lesions.networks.amount_bundle import load_amount_network"],
+        "imports": ["$from DRAMLesionLib.lesions.networks.amount_bundle import load_amount_model"],
         "bundle_root": ".",
-        "run": ["$load_amount_network(@bundle_root)"],
+        "run": ["$load_amount_model(@bundle_root)"],
     }
