@@ -13,7 +13,7 @@ from DRAMLesionLib.lesions.networks.amount_bundle import save_amount_model
 from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
 from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
 from DRAMLesionLib.lesions.networks.bundle import find_model, load_segmentation_model
-from DRAMLesionLib.lesions.networks.final_description import AmountSettings, SegmentationDescription
+from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.pooled_lungs import lobe_shares, pool_lungs, pooled
 from DRAMLesionLib.lesions.probability import predict_on_grid
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -23,7 +23,6 @@ from DRAMLesionLib.training.data.datalist import Scan, read_datalist
 from DRAMLesionLib.training.data.weak_label import WeakLabel
 from DRAMLesionLib.training.recipes.recipe import Recipe
 from DRAMLesionLib.training.recipes.settings import WholeLungSettings
-from DRAMLesionLib.training.tasks.amounts import fit_amount
 from DRAMLesionLib.training.tasks.card import amounts_card
 from DRAMLesionLib.training.tasks.dram_losses import share_loss
 from DRAMLesionLib.training.tasks.patches import LungSample, load_lungs
@@ -191,7 +190,6 @@ class WholeLungTask:
     def save(self, out: Path, figures: dict[str, Any]) -> Path:
         """Write the bundle."""
         recipe = self._recipe
-        self.network.description = replace(self._description, amount=self._fitted_amount())
         return save_amount_model(
             out,
             self.network,
@@ -203,28 +201,6 @@ class WholeLungTask:
             data=recipe.data,
             licence=recipe.licence,
         )
-
-    @torch.inference_mode()
-    def _fitted_amount(self) -> AmountSettings:
-        """What the network's means stand for."""
-        was_training = self.network.training
-        self.network.eval()
-        pairs = []
-        for samples in (self._real, self._pasted):
-            pairs.append([pair for sample in samples for pair in self._means(sample)])
-        self.network.train(was_training)
-        known, pasted = pairs
-        return replace(fit_amount(known, pasted) if known else AmountSettings(), floor=None)
-
-    def _means(self, sample: LungsSample) -> list[tuple[float, float]]:
-        """Of each known lobe, the network's percentage and the true one."""
-        features, lobes, _ = batch_of([sample], self._description.step)
-        shares = lobe_shares(self.network(features.to(self._device)), lobes.to(self._device))[0]
-        return [
-            (100 * float(shares[lobe - 1]), 100 * label.fraction)
-            for lobe, label in sample.known.items()
-            if label.fraction is not None and bool(lobes[0, lobe - 1].any())
-        ]
 
 
 def amount_loss(
