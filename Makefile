@@ -41,6 +41,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scene]' || \
 	  echo "slicer-core can't be installed here: the demo will have no Slicer scene"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast]' || \
+	  echo "isal can't be installed here: files are packed by zlib, which takes longer"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
@@ -93,7 +95,7 @@ interop: install-test
 	PATH="$(CURDIR)/$(VENV)/nnunet/bin:$$PATH" OMP_NUM_THREADS=1 $(VENV)/nnunet/bin/python -m pytest -q -rs $(NEIGHBOURS)
 	OMP_NUM_THREADS=1 $(VENV)/monailabel/bin/python -m pytest -q -rs Testing/unit/test_monai_label.py
 
-# An hour on two cores. FAULTS: words that the faults' names hold.
+# One to two hours on two cores. FAULTS: words that the faults' names hold.
 FAULTS ?=
 mutants: install-test
 	$(BIN)/python Testing/mutants/run.py $(FAULTS)
@@ -132,6 +134,7 @@ docs: install
 	@echo "Start with build/docs/index.html"
 
 docs-test: install-test
+	$(BIN)/python Scripts/figures_check.py
 	OMP_NUM_THREADS=1 $(BIN)/python Scripts/docs_test.py
 
 screenshots: install-test

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from DRAMLesionLib.images.dicom.study import study_of
 from DRAMLesionLib.images.volume import Volume, read_ct, read_on_grid, without_identifiers
@@ -19,11 +19,18 @@ from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.phantom.known_percent import known_percent
 from DRAMLesionLib.results.arrays import write_arrays
 from DRAMLesionLib.results.dicom_source import check_source
-from DRAMLesionLib.results.folder import DICOM_SEG, check_same_ct, read_edits, read_findings, write_findings
+from DRAMLesionLib.results.folder import (
+    DICOM_SEG,
+    begin_results,
+    check_same_ct,
+    read_edits,
+    read_findings,
+    write_findings,
+)
 from DRAMLesionLib.results.lesion_list import lesions_of
 from DRAMLesionLib.results.scene.process import waiting_child
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.memory import shortage_explained, smaller_setting
+from DRAMLesionLib.system.memory import MOST_BESIDE, shortage_explained, smaller_setting
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch
 
@@ -62,19 +69,23 @@ def segment_case(
     options, watch = replace(options or Options(), **choices), Stopwatch()
     dicom_folder = check_source(source, options.series) if options.dicom_seg else None
     with (
-        _ready_to_find(source, options, models, progress, watch) as find,
+        # It takes seconds to import Slicer: beside what this process imports and reads.
         waiting_child() if options.with_scene else contextlib.nullcontext() as scene_child,
+        _ready_to_find(source, options, models, progress, watch) as find,
+        # What a reader says changes the mask in the end.
+        begin_results(out, scene_child if options.reading is None else None) as begun,
     ):
         _import_meanwhile("DRAMLesionLib.results.report.views")  # with matplotlib, for the report
         # The findings are not held here, so that maps can go as soon as they are written.
         return write_findings(
-            find(),
+            find(begun.begin_scene),
             out,
             with_scene=options.with_scene,
             dicom_folder=dicom_folder,
             progress=progress,
             watch=watch,
             scene_child=scene_child,
+            begun=begun,
         )
 
 
@@ -201,8 +212,12 @@ def _ready_to_find(
     watch: Stopwatch,
     lobes: LobeMap | None = None,
     outline: Callable[["np.ndarray"], None] | None = None,
-) -> Iterator[Callable[[], Findings]]:
-    """CT read and models loaded: yields what finds the lesions. Lack of memory in the block ends in one line."""
+) -> Iterator["Find"]:
+    """CT read and models loaded: yields what finds the lesions, and may be given what is called when a small CT's mask is
+    known.
+
+    Lack of memory in the block ends in one line.
+    """
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
         if _is_image(source):
@@ -228,7 +243,10 @@ def _ready_to_find(
     if outline is not None:
         how["outline"] = outline
 
-    def find() -> Findings:
+    def find(known: Callable[[Findings], None] | None = None) -> Findings:
+        # A large CT's scene would need its memory while this process needs most.
+        if known is not None and ct.array.size <= MOST_BESIDE:
+            how["known"] = known
         if lobes is None:
             findings = find_lesions(ct, loaded, options, **how)
         else:
@@ -239,6 +257,13 @@ def _ready_to_find(
     name = ct.name if isinstance(source, Volume) else str(source)
     with shortage_explained(name, lambda: smaller_setting(ct.array.shape, ct.spacing_mm, str(device))):
         yield find
+
+
+class Find(Protocol):
+    """Finds the lesions of a CT that was read."""
+
+    def __call__(self, known: Callable[[Findings], None] | None = None) -> Findings:
+        """See :func:`DRAMLesionLib.lesions.find.find_lesions`."""
 
 
 def _is_image(source: str | Path | Volume) -> bool:

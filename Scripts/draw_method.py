@@ -58,7 +58,7 @@ def stages() -> dict[str, Any]:
     if DEFAULT_SEGMENTATION_MODEL in list_models():
         network = load_segmentation_model(DEFAULT_SEGMENTATION_MODEL)
         probability = predict_lesion(network.network, network.description, hu, labels, spacing)
-        final = probability > network.description.threshold
+        final = cut_as_segment_does(probability, network.description, phantom)
     z = int(np.argmax(((pseudo > 0) & (labels == LOBE)).sum((1, 2))))
     sample = np.where(labels == LOBE, hu, -1000)
     healthy = make_phantom(SIZE, SPACING_MM, seed=HEALTHY_SEED, severity=0)
@@ -87,6 +87,19 @@ def stages() -> dict[str, Any]:
         "percent": phantom.percent[LOBE - 1],
         "mean": float(maps.dram[labels == LOBE].mean()),
     }
+
+
+def cut_as_segment_does(probability: np.ndarray, description: Any, phantom: Any) -> np.ndarray:
+    """The final network's mask: each lobe cut at its amount, no speckle; bool (z, y, x)."""
+    from DRAMLesionLib.lesions.amount import cut_at_amounts, lobe_amounts
+    from DRAMLesionLib.lesions.mask import segment_lesion, take_speckle_off
+
+    hu, labels, spacing = phantom.ct.array, phantom.lobes.labels, phantom.ct.spacing_mm
+    if description.amount is not None:
+        amounts = lobe_amounts(probability, hu, labels, spacing, description.amount)
+        cut_at_amounts(probability, labels, description.threshold, amounts)
+    take_speckle_off(probability, labels, description.threshold, spacing)
+    return segment_lesion(probability, labels, description.threshold) > 0
 
 
 class Sheet:
@@ -193,7 +206,7 @@ def draw(found: dict[str, Any]) -> Figure:
     for column, key, title in (
         (3, "dram", "dRAM"),
         (4, "attended", "+ attention"),
-        (5, "crf", "+ dense CRF (heatmap)"),
+        (5, "crf", "+ dense CRF"),
     ):
         show_map(sheet.picture(column, TOP, crop["sample"], title), crop[key])
     for column in range(5):
@@ -211,9 +224,12 @@ def draw(found: dict[str, Any]) -> Figure:
         "regression per lobe",
     )
     show_mask(sheet.picture(5, BOTTOM, crop["sample"], "pseudo label"), crop["pseudo"])
-    sheet.box(4, BOTTOM, "an ordinary\nsegmentation\nnetwork, trained\npatch by patch", "final network")
+    words = "trained patch by\npatch, on pasted\ndisease of every\namount, too"
+    sheet.box(4, BOTTOM, words, "final network")
     if found["final"] is not None:
-        show_mask(sheet.picture(3, BOTTOM, found["ct"][whole], "lesion mask"), found["final"][whole])
+        show_mask(
+            sheet.picture(3, BOTTOM, found["ct"][whole], "mask, by each lobe's amount"), found["final"][whole]
+        )
     sheet.onward(4, BOTTOM, backward=True)
     sheet.onward(3, BOTTOM, backward=True)
     below = TOP - 0.06

@@ -21,8 +21,9 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.progress import Progress
 
-GIB_PER_WORKER = 4.0
-"""Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together."""
+GIB_PER_WORKER = 3.5
+"""Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together, the scene's from
+the beginning: 2.9 by what 300 and 600 slices took at the peak, and what one case may take more."""
 ANSWER_S = 20.0
 """A scheduler has this long to answer the first call."""
 _LOOK_S = 2.0

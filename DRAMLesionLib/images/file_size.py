@@ -1,12 +1,11 @@
 """How many bytes an image file holds against what its header promises, and what is said where they differ."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from DRAMLesionLib.images.deflate import open_gzip, unpacking_errors
 from DRAMLesionLib.system.errors import InputError
 
 BLOCK = 1 << 20
@@ -59,7 +58,7 @@ def blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
             yield block
     except EOFError as error:
         raise damaged(path, "truncated: its compressed data ends early") from error
-    except (OSError, zlib.error) as error:
+    except unpacking_errors() as error:
         raise damaged(path, "corrupt: its compressed data can't be unpacked") from error
 
 
@@ -69,4 +68,4 @@ def opened(path: Path) -> BinaryIO:
         packed = raw.read(2) == b"\x1f\x8b"
     if packed and path.suffix.lower() != ".gz":
         raise InputError(f"{path}: is compressed by gzip: make its name end in .nii.gz")
-    return cast(BinaryIO, gzip.open(path)) if packed else path.open("rb")
+    return open_gzip(path) if packed else path.open("rb")

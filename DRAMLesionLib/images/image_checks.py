@@ -7,6 +7,8 @@ wrong, and may end the process over a header that was damaged: all without a wor
 import re
 from pathlib import Path
 
+import numpy as np
+
 from DRAMLesionLib.images.meta_checks import check_meta, contradicted_axes, read_meta_header
 from DRAMLesionLib.images.nifti_checks import check_nifti, read_nifti_header
 from DRAMLesionLib.images.nrrd_checks import check_nrrd, read_nrrd_fields
@@ -24,8 +26,12 @@ _PLACED = (
 """The spaces of a NRRD that say where the patient's left is, and that ITK turns."""
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path) -> np.ndarray | None:
     """Compare a volume's file with what its own header and checksums promise, as far as ITK does not.
+
+    Returns:
+        The voxels (k, j, i) where they were unpacked on the way, see
+        :func:`~DRAMLesionLib.images.nifti_checks.check_nifti`; else None.
 
     Raises:
         InputError: It is truncated, corrupt, holds more than it promises, or has a header that can't be used or says two
@@ -33,11 +39,12 @@ def check_whole(path: Path) -> None:
     """
     name = path.name.lower()
     if name.endswith(NIFTI):
-        check_nifti(path)
-    elif name.endswith(NRRD):
+        return check_nifti(path)
+    if name.endswith(NRRD):
         check_nrrd(path)
     else:
         check_meta(path)
+    return None
 
 
 def has_header(path: Path) -> bool:

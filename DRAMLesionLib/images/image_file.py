@@ -16,6 +16,7 @@ from DRAMLesionLib.system.files import suffixes
 from DRAMLesionLib.system.memory import is_out_of_memory
 
 if TYPE_CHECKING:
+    import numpy as np
     import SimpleITK as sitk
 
 
@@ -51,16 +52,19 @@ def read_image(path: str | Path) -> "sitk.Image":
         raise InputError(f"{path}: not a format that is read here: give {FORMATS_TEXT}")
     from DRAMLesionLib.images.image_checks import check_whole
 
-    check_whole(path)
+    voxels = check_whole(path)
     with _readable(path) as name:
         reader = _information(path, name)
         try:
-            with quiet(), c_numbers(), _rounded_axes(path):  # it reads the header once more
-                image = reader.Execute()
+            image = None if voxels is None else _image_of(voxels, reader)
+            if image is None:
+                with quiet(), c_numbers(), _rounded_axes(path):  # it reads the header once more
+                    image = reader.Execute()
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
             raise InputError(f"{path}: {short_reason(error)}") from error
+    del voxels
     if image.GetDimension() == 3:
         geometry = Geometry.from_image(image)
         if ROUNDED_SKEW[0] < geometry.skew <= ROUNDED_SKEW[1]:
@@ -82,6 +86,20 @@ def _information(path: Path, name: str) -> "sitk.ImageFileReader":
     except RuntimeError as error:
         raise InputError(f"{path}: {short_reason(error)}") from error
     return reader
+
+
+def _image_of(voxels: "np.ndarray", reader: "sitk.ImageFileReader") -> "sitk.Image | None":
+    """The image that ITK would read, of voxels (k, j, i) that are unpacked already; None where it would take them
+    otherwise."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(voxels)
+    if image.GetPixelID() != reader.GetPixelID() or image.GetSize() != reader.GetSize():
+        return None
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    return image
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """What a NIfTI header promises against what the file holds: https://nifti.nimh.nih.gov, nifti1.h."""
 
 import itertools
+import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -36,17 +38,33 @@ _NIFTI = {
 }
 _NIFTI_FLOATS = {16: "f4", 64: "f8"}
 _NIFTI_BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
+_NIFTI_PLAIN = {
+    2: np.uint8,
+    4: np.int16,
+    8: np.int32,
+    16: np.float32,
+    64: np.float64,
+    256: np.int8,
+    512: np.uint16,
+    768: np.uint32,
+}
+_MOST_KEPT = 1 << 31
+"""Voxels: a header may promise any number of them."""
 _NIFTI_HEADER = 352
 _PAIR_HEADER = 348
 _SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 """A header of 348 bytes, in either byte order."""
 
 
-def check_nifti(path: Path) -> None:
+def check_nifti(path: Path) -> np.ndarray | None:
     """Compare a NIfTI file, or the header of a pair of ``.hdr`` and ``.img``, with what it holds.
 
     ITK replaces some things without a word, and those are looked for: missing bytes, NaN and infinite values (read as
     0), a spacing that is no positive number (read as 1 mm), two places in one header (one of them is believed).
+
+    Returns:
+        The voxels (k, j, i) of a plain volume in one file, which need not be unpacked a second time then: three axes,
+        numbers as they are, in this machine's byte order. None for all others.
 
     Raises:
         InputError: Something of that kind was found.
@@ -65,14 +83,38 @@ def check_nifti(path: Path) -> None:
         _check_numbers(path, header, paired=data is not None)
         _check_one_place(path, header)
         if data is None:
-            _check_voxels(path, header, order, itertools.chain([first], parts))
-            return
+            kept = _room_for(header, order)
+            _check_voxels(path, header, order, itertools.chain([first], parts), kept)
+            return kept
     with opened(check_file(data)) as stream:
         _check_voxels(data, header, order, blocks(data, stream))
+    return None
 
 
-def _check_voxels(path: Path, header: Mapping[str, Any], order: str, parts: Iterator[bytes]) -> None:
-    """Count the bytes of a file in parts, and its values that are no numbers."""
+def _room_for(header: Mapping[str, Any], order: str) -> np.ndarray | None:
+    """An empty array for the voxels of a plain volume; None for those that ITK should turn into an image."""
+    kind = _NIFTI_PLAIN.get(int(header["datatype"]))
+    slope, shift = float(header["scl_slope"]), float(header["scl_inter"])
+    own_order = order == ("<" if sys.byteorder == "little" else ">")
+    lengths = [int(length) for length in header["dim"][1:4]]
+    if kind is None or not own_order or header["dim"][0] != 3 or min(lengths) < 1:
+        return None
+    if slope not in (0, 1) or shift != 0 or math.prod(lengths) > _MOST_KEPT:
+        return None
+    try:
+        return np.empty(lengths[::-1], kind)
+    except MemoryError:  # the file may still turn out to be truncated
+        return None
+
+
+def _check_voxels(
+    path: Path,
+    header: Mapping[str, Any],
+    order: str,
+    parts: Iterator[bytes],
+    kept: np.ndarray | None = None,
+) -> None:
+    """Count the bytes of a file in parts, and its values that are no numbers; ``kept`` takes its voxels."""
     lengths = [max(1, int(length)) for length in header["dim"][1 : 1 + int(header["dim"][0])]]
     item = _NIFTI_BYTES.get(int(header["datatype"]), int(header["bitpix"]) // 8)
     offset = int(header["vox_offset"])
@@ -80,12 +122,17 @@ def _check_voxels(path: Path, header: Mapping[str, Any], order: str, parts: Iter
     most = expected + slack(lengths, item)
     kind = _NIFTI_FLOATS.get(int(header["datatype"]))
     size, bad, rest = 0, 0, b""
+    room = None if kept is None else kept.reshape(-1).view(np.uint8)
     for block in parts:
+        if room is not None:
+            values = np.frombuffer(block, np.uint8)[max(0, offset - size) : max(0, expected - size)]
+            start = max(0, size - offset)
+            room[start : start + len(values)] = values
         if kind:
-            values = rest + block[max(0, offset - size) : max(0, expected - size)]
-            whole = len(values) - len(values) % int(kind[1])
-            bad += int((~np.isfinite(np.frombuffer(values[:whole], order + kind))).sum())
-            rest = values[whole:]
+            numbers = rest + block[max(0, offset - size) : max(0, expected - size)]
+            whole = len(numbers) - len(numbers) % int(kind[1])
+            bad += int((~np.isfinite(np.frombuffer(numbers[:whole], order + kind))).sum())
+            rest = numbers[whole:]
         size += len(block)
         if size > most:
             break

@@ -11,6 +11,8 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from DRAMLesionLib.images.box import Box
+
 SLAB_VOXELS = 1 << 19
 """About so many voxels are worked on at a time: 2 MB of float32."""
 
@@ -43,7 +45,7 @@ def resample(values: np.ndarray, size: Sequence[int], order: int) -> np.ndarray:
 
 
 def linear_slabs(
-    source: Callable[[slice], torch.Tensor], shape: Sequence[int], size: Sequence[int]
+    source: Callable[[slice], torch.Tensor], shape: Sequence[int], size: Sequence[int], box: Box | None = None
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Trilinear interpolation of a volume over the same extent (voxel edges coincide), slab by slab.
 
@@ -51,21 +53,24 @@ def linear_slabs(
         source: Gives slices of the volume's first axis, float32 (slices, y, x).
         shape: The volume's (z, y, x).
         size: The new (z, y, x).
+        box: Which part of the new volume is wanted; None for all of it.
 
     Yields:
-        Which slices of the new volume, and their float32 values.
+        Which slices of the new volume (of the box, where one is given), and their float32 values.
     """
-    planes = torch.empty(shape[0], *size[1:])
+    z, y, x = box or (slice(0, size[0]), slice(0, size[1]), slice(0, size[2]))
+    wanted = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+    planes = torch.empty(shape[0], *wanted[1:])
     same_plane = tuple(shape[1:]) == tuple(size[1:])
     for part in slabs(shape):
         slab = source(part)
         if not same_plane:
             slab = functional.interpolate(slab[:, None], size=tuple(size[1:]), mode="bilinear")[:, 0]
-        planes[part] = slab
-    lower, upper, weight = _neighbours(shape[0], size[0])
-    for part in slabs(size):
+        planes[part] = slab[:, y, x]
+    lower, upper, weight = (values[z] for values in _neighbours(shape[0], size[0]))
+    for part in slabs(wanted):
         if shape[0] == size[0]:
-            yield part, planes[part]
+            yield part, planes[z][part]
         else:
             yield part, torch.lerp(planes[lower[part]], planes[upper[part]], weight[part, None, None])
 

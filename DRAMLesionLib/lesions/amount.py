@@ -136,16 +136,19 @@ def dense_percent(
 
     import torch
 
-    from DRAMLesionLib.images.resampling import gaussian
+    from DRAMLesionLib.images.resampling import gaussian, slabs
 
     def above(slab: slice) -> torch.Tensor:
         values = np.clip(hu[slab].astype(np.float32), *HELD_HU) - np.float32(limit)
         return torch.from_numpy(values * (labels[slab] > 0))
 
     sigma = [DENSE_MM / (length * step) for length, step in zip(spacing_mm, steps, strict=True)]
-    is_dense = gaussian(above, hu.shape, sigma) > 0
-    voxels = np.bincount(labels.ravel(), minlength=len(dense))
-    dense += np.bincount(labels.ravel(), weights=is_dense.ravel(), minlength=len(dense))
+    smooth, voxels = gaussian(above, hu.shape, sigma), np.zeros_like(dense)
+    for slab in slabs(hu.shape):
+        lobes = labels[slab]
+        inside = lobes > 0  # few of all: bincount makes eight bytes of each
+        voxels += np.bincount(lobes[inside], minlength=len(dense))
+        dense += np.bincount(lobes[inside & (smooth[slab] > 0)], minlength=len(dense))
     return 100 * dense / np.maximum(voxels, 1)
 
 

@@ -4,12 +4,15 @@ Method: Xie, Jacobs, Charbonnier, van Ginneken, "Dense Regression Activation Map
 COVID-19 patients", arXiv 2105.11748.
 """
 
+import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.crf.threads import one_thread_each
+from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, MapOnCT, lobe_samples, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, DenseNetwork
@@ -48,6 +51,11 @@ class DramMaps:
     def best(self) -> np.ndarray:
         """The map that all later steps use: the attended one where there is one."""
         return self._on_ct_grid(self.coarse[-1])
+
+    @property
+    def best_by_parts(self) -> MapOnCT:
+        """The values of :attr:`best`, made part by part: the whole map is as large as the CT and more."""
+        return MapOnCT(self.coarse[-1], self.grid, self.labels)
 
     def _on_ct_grid(self, coarse: np.ndarray) -> np.ndarray:
         fine = np.zeros(self.labels.shape, np.float32)
@@ -114,11 +122,19 @@ def predict_maps(
         return DramMaps(labels, None, (labels,) * count)
     grid = grid or lung_grid(hu, labels, spacing_mm, description)
     coarse = tuple(np.zeros(grid.labels.shape, np.float32) for _ in range(count))
-    for sample in lobe_samples(grid, description):
-        progress("Computing the dRAM", (sample.lobe - 1) / len(LOBES))
+    progress("Computing the dRAM", 0.0)
+    ended, telling = list[int](), threading.Lock()
+
+    def compute(sample: LobeSample) -> None:
         lobe_maps = _lobe_maps_that_fit(network, description, sample, device, flips, notes)
         for target, values in zip(coarse, lobe_maps, strict=True):
             target[sample.box][sample.mask] = values[sample.mask]
+        with telling:
+            ended.append(sample.lobe)
+            progress("Computing the dRAM", len(ended) / len(LOBES))
+
+    samples = sorted(lobe_samples(grid, description), key=lambda sample: -sample.mask.size)
+    one_thread_each([partial(compute, sample) for sample in samples], torch.device(device))
     progress("Computing the dRAM", 1.0)
     return DramMaps(labels, grid, coarse)
 

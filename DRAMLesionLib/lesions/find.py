@@ -29,8 +29,15 @@ from DRAMLesionLib.system.record import Stopwatch, versions
 Outline = Callable[[np.ndarray], None]
 
 
+Known = Callable[[Findings], None]
+
+
 def unseen(mask: np.ndarray) -> None:
     """Nobody waits for the mask."""
+
+
+def unused(findings: Findings) -> None:
+    """Nobody goes on before all is known."""
 
 
 def find_lesions(
@@ -41,6 +48,7 @@ def find_lesions(
     progress: Progress = silent,
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
+    known: Known = unused,
 ) -> Findings:
     """Find lobes and lesions of a CT that is in memory: dRAM, refined dRAM, lesion mask and table.
 
@@ -52,6 +60,8 @@ def find_lesions(
         watch: Takes the seconds of each stage.
         outline: Called with the mask (uint8 (z, y, x), 1 lesion) as soon as it is known, before the lesion map where
             the mask does not depend on it.
+        known: Called then with what is known: the findings as they will be, but for the lesion map (the map that the mask
+            was cut from is there as ``dram``), what is counted of it, and the record.
 
     Returns:
         The findings; nothing is written.
@@ -63,7 +73,7 @@ def find_lesions(
     with watch.stage("lobes"):
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
-    how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline}
+    how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline, "known": known}
     return find_lesions_in(ct, lobe_map, models, crf=options.crf, **how)
 
 
@@ -76,6 +86,7 @@ def find_lesions_in(
     progress: Progress = silent,
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
+    known: Known = unused,
 ) -> Findings:
     """Find the lesions in lobes that are known, in memory.
 
@@ -87,6 +98,7 @@ def find_lesions_in(
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage.
         outline: See :func:`find_lesions`.
+        known: See :func:`find_lesions`.
 
     Returns:
         The findings; nothing is written.
@@ -111,7 +123,12 @@ def find_lesions_in(
     if final is not None and probability is not None and not map_counts:
         with watch.stage("smooth"):
             amounts = _make_cut(probability, ct, labels, models, means)
-            outline(segment_lesion(probability, labels, final.threshold))
+            lesion = segment_lesion(probability, labels, final.threshold)
+            outline(lesion)
+            if known is not unused:
+                table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm).with_ranges(ranges_of(amounts))
+                known(Findings(ct, lobe_map, probability, lesion, table))
+            del lesion
     give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
@@ -119,8 +136,8 @@ def find_lesions_in(
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
-            # Each map is as large as the CT and more: the attended one goes before the plain one is made.
-            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)
+            # Each map is as large as the CT and more: of the attended one no more is made than is refined at a time.
+            refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)
     else:
         refined = maps.attended
     dram = maps.dram

@@ -20,7 +20,7 @@ class Findings:
     Attributes:
         ct: The CT in HU.
         lobes: The five lobes, and whether they are approximate.
-        dram: float32, 0..1: the network's map, which is shown as the heatmap; 0 outside the lobes.
+        dram: float32, 0..1: the dRAM network's map; 0 outside the lobes.
         lesion: uint8, 1 lesion: :attr:`map` cut at :attr:`threshold`, but in lobes that a reader has steered.
         quantification: Per lobe, per lung and in total.
         record: What ``summary.json`` adds to the table: versions, model checksum, settings, seconds per stage,
@@ -45,7 +45,7 @@ class Findings:
 
     @property
     def map(self) -> np.ndarray:
-        """float32 (z, y, x), 0..1: what the model's mask is cut from.
+        """float32 (z, y, x), 0..1: what the model's mask is cut from, shown as the heatmap.
 
         The final network's probability; by the method ``dram`` the refined dRAM, and without CRF and attention the dRAM.
         """

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box, bounding_box
+from DRAMLesionLib.images.box import Box, bounding_box, grow, within
 from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -66,8 +66,7 @@ def lung_grid(
         spacing_mm: The CT's voxel size (z, y, x) in mm.
         description: What the model expects.
     """
-    margin = [int(np.ceil(description.margin_mm / s)) for s in spacing_mm]
-    box = _grown(bounding_box(labels > 0), margin, labels.shape)
+    box = grow(bounding_box(labels > 0), description.margin_mm, spacing_mm, labels.shape)
     size = tuple(b.stop - b.start for b in box)
     grid = tuple(
         max(1, round(n * s / t)) for n, s, t in zip(size, spacing_mm, description.spacing_mm, strict=True)
@@ -94,12 +93,11 @@ def same_grid(one: ModelDescription, other: ModelDescription) -> bool:
 
 def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
     """One sample per lobe that has voxels, in the order of the lobes' values."""
-    margin = [int(np.ceil(description.margin_mm / s)) for s in description.spacing_mm]
     boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
     for lobe, lobe_box in zip(LOBES, boxes, strict=True):
         if lobe_box is None:
             continue
-        box = _grown(lobe_box, margin, grid.labels.shape)
+        box = grow(lobe_box, description.margin_mm, description.spacing_mm, grid.labels.shape)
         mask = grid.labels[box] == lobe.value
         yield LobeSample(lobe.value, np.where(mask, grid.image[box], np.float32(0)), mask, box)
 
@@ -115,23 +113,71 @@ def to_ct_grid(
         coarse: float32 (z, y, x) on the lung grid.
         grid: The lung grid of ``coarse``.
         labels: uint8 lobes on the CT's grid, in ``grid.box``.
-        out: float32, the shape of ``labels``: takes the result; None makes an array.
+        out: float32, the shape of ``labels``, all 0: takes the result; None makes an array.
 
     Returns:
         float32, the shape of ``labels``, 0..1, 0 outside the lobes.
     """
-    fine = np.empty(labels.shape, np.float32) if out is None else out
-    if not grid.labels.any():
-        fine[...] = 0
-        return fine
-    filled = torch.from_numpy(coarse[grid.nearest_inside])
-    for part, slab in linear_slabs(filled.__getitem__, coarse.shape, labels.shape):
-        np.multiply(slab.clamp_(0, 1).numpy(), labels[part] > 0, out=fine[part])
+    fine = np.zeros(labels.shape, np.float32) if out is None else out
+    z, y, x = (slice(0, length) for length in labels.shape)
+    _fill(fine, coarse, grid, labels.shape, (z, y, x), labels)
     return fine
 
 
-def _grown(box: Box, margin: list[int], shape: tuple[int, ...]) -> Box:
-    z, y, x = (
-        slice(max(0, b.start - m), min(n, b.stop + m)) for b, m, n in zip(box, margin, shape, strict=True)
-    )
-    return z, y, x
+@dataclass(frozen=True)
+class MapOnCT:
+    """A map on the lung grid, of which parts are made on the CT's grid when they are asked for, each time anew.
+
+    Attributes:
+        coarse: float32 (z, y, x) on the lung grid.
+        grid: The lung grid; None without lobes.
+        labels: uint8 (z, y, x): the CT's lobes.
+    """
+
+    coarse: np.ndarray
+    grid: LungGrid | None
+    labels: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The CT's (z, y, x)."""
+        return self.labels.shape
+
+    def __getitem__(self, box: Box) -> np.ndarray:
+        """float32, the shape of a box of the CT, 0..1, 0 outside the lobes: what :func:`to_ct_grid` gives there."""
+        fine = np.zeros(self.labels[box].shape, np.float32)
+        if self.grid is None:
+            return fine
+        outer = self.grid.box
+        shared = [
+            slice(max(one.start, other.start), min(one.stop, other.stop))
+            for one, other in zip(box, outer, strict=True)
+        ]
+        if any(side.start >= side.stop for side in shared):
+            return fine
+        both: Box = (shared[0], shared[1], shared[2])
+        _fill(
+            fine[within(both, box)],
+            self.coarse,
+            self.grid,
+            self.labels[outer].shape,
+            within(both, outer),
+            self.labels[both],
+        )
+        return fine
+
+
+def _fill(
+    fine: np.ndarray,
+    coarse: np.ndarray,
+    grid: LungGrid,
+    size: tuple[int, ...],
+    box: Box,
+    labels: np.ndarray,
+) -> None:
+    """Put a part of a coarse map, on a grid of ``size`` over the lung grid's extent, into ``fine`` where lobes are."""
+    if not grid.labels.any():
+        return
+    filled = torch.from_numpy(coarse[grid.nearest_inside]).clamp_(0, 1)
+    for part, slab in linear_slabs(filled.__getitem__, coarse.shape, size, box):
+        np.copyto(fine[part], slab.numpy(), where=labels[part] > 0)

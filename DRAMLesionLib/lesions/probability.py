@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
@@ -84,8 +85,13 @@ def predict_on_grid(
         nonlocal done
         done += len(patches)
         count = len(patches)
-        if flips and dtype == torch.bfloat16:  # one after the other: half the memory
-            likely = (likelihood(patches) + likelihood(patches.flip(-1)).flip(-1)) / 2
+        if (
+            flips and dtype == torch.bfloat16
+        ):  # not in one batch: two threads take one each, others half the memory
+            plain, mirrored = one_thread_each(
+                [lambda: likelihood(patches), lambda: likelihood(patches.flip(-1)).flip(-1)], patches.device
+            )
+            likely = (plain + mirrored) / 2
         elif flips:  # in one batch: torch has no fast float32 convolution for a batch of one
             both = likelihood(torch.cat([patches, patches.flip(-1)]))
             likely = (both[:count] + both[count:].flip(-1)) / 2

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
-from scipy import special
+from scipy import ndimage, special
 
-from DRAMLesionLib.images.box import bounding_box
+from DRAMLesionLib.images.box import Box, hull
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
+from DRAMLesionLib.lesions.crf.threads import one_thread_each
+from DRAMLesionLib.lesions.lung_grid import MapOnCT
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
 
@@ -22,7 +25,7 @@ LEAST = 1e-6
 
 
 def refine_dram(
-    dram: np.ndarray,
+    dram: np.ndarray | MapOnCT,
     hu: np.ndarray,
     spacing_mm: tuple[float, float, float],
     labels: np.ndarray,
@@ -33,10 +36,10 @@ def refine_dram(
     The CRF lets the likelier label of a neighbourhood win, and takes 0.5 as undecided. A map trained on percentages
     is undecided at the model's threshold, so its logit is shifted by the threshold's before the CRF, and back after it:
     the refined map is cut at the same threshold as the map. Each lung is refined by itself: what lies in the other one
-    says nothing of it, and half as much has to be held at a time.
+    says nothing of it; two threads take one each.
 
     Args:
-        dram: float32 (z, y, x), 0..1.
+        dram: float32 (z, y, x), 0..1; or what gives a box of it, so that it need not be held as a whole.
         hu: (z, y, x) HU.
         spacing_mm: (z, y, x).
         labels: uint8 (z, y, x): lobes.
@@ -46,13 +49,20 @@ def refine_dram(
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
     result = np.zeros(dram.shape, np.float32)
-    for side in ("left", "right"):
-        lung = np.zeros(256, bool)
-        lung[[lobe.value for lobe in LOBES if lobe.side == side]] = True
-        inside = lung[labels]
-        if inside.any():
-            box = bounding_box(inside)
-            _refine_lung(dram[box], hu[box], spacing_mm, inside[box], description, result[box])
+    boxes = ndimage.find_objects(labels, max_label=len(LOBES))
+
+    def refine_side(values: list[int], box: Box) -> None:
+        inside = np.isin(labels[box], values)
+        # The lungs' boxes overlap, and inside them each lung's voxels are its own.
+        _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
+
+    works = []
+    for side in ("right", "left"):
+        values = [lobe.value for lobe in LOBES if lobe.side == side]
+        own = [box for value in values if (box := boxes[value - 1]) is not None]
+        if own:
+            works.append(partial(refine_side, values, hull(*own)))
+    one_thread_each(works, torch.device("cpu"))
     return result
 
 

@@ -1,4 +1,4 @@
-"""Which models segment a CT: the dRAM model for the heatmap, and by default the final network for the mask."""
+"""Which models segment a CT: the dRAM model, and by default the final network, which makes heatmap and mask."""
 
 import hashlib
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class CaseModels:
     """The loaded models of a run.
 
     Attributes:
-        dram: Makes the heatmap.
+        dram: Makes the dRAM and the refined dRAM.
         final: Makes the mask; None where the map is cut instead.
         amounts: Says at which percentage the final network's map is cut in each lobe; None: the map's mean does.
     """

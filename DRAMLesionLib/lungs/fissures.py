@@ -11,12 +11,16 @@ Arrays have shape (z, y, x) in canonical axes: z inferior to superior, y anterio
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.lung_mask import LEFT, RIGHT
 
 PLANES = {
@@ -123,25 +127,39 @@ def split_lobes(
     """
     lobes = np.zeros(lungs.shape, np.uint8)
     spacing = np.asarray(spacing_mm, float)
-    fissures: list[Fissure] = []
-    boxes = ndimage.find_objects(lungs, max_label=2)
-    for side, box in zip((LEFT, RIGHT), boxes, strict=True):
-        if box is None:
-            continue
+
+    def split(side: int, box: Box) -> list[Fissure]:
         inside = lungs[box] == side
         ct = None if hu is None else hu[box]
-        if side == LEFT:
-            oblique = _find_fissure(ct, inside, spacing, "left oblique")
-            values = np.where(_positive(oblique, inside.shape, spacing), np.uint8(2), np.uint8(1))
-            fissures.append(oblique)
-        else:
-            oblique = _find_fissure(ct, inside, spacing, "right oblique")
-            horizontal = _find_fissure(ct, inside, spacing, "right horizontal", below=oblique)
-            values = np.where(_positive(horizontal, inside.shape, spacing), np.uint8(3), np.uint8(4))
-            values[_positive(oblique, inside.shape, spacing)] = 5
-            fissures += [oblique, horizontal]
+        cut = _split_left if side == LEFT else _split_right
+        values, fissures = cut(ct, inside, spacing)
         np.copyto(lobes[box], values, where=inside)
-    return lobes, tuple(fissures)
+        return fissures
+
+    boxes = ndimage.find_objects(lungs, max_label=2)
+    works = [
+        partial(split, side, box) for side, box in zip((LEFT, RIGHT), boxes, strict=True) if box is not None
+    ]
+    return lobes, tuple(itertools.chain.from_iterable(at_once(*works)))
+
+
+def _split_left(
+    ct: np.ndarray | None, inside: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, list[Fissure]]:
+    """The values of the left lung's lobes in its box, and its fissure."""
+    oblique = _find_fissure(ct, inside, spacing, "left oblique")
+    return np.where(_positive(oblique, inside.shape, spacing), np.uint8(2), np.uint8(1)), [oblique]
+
+
+def _split_right(
+    ct: np.ndarray | None, inside: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, list[Fissure]]:
+    """The values of the right lung's lobes in its box, and its two fissures."""
+    oblique = _find_fissure(ct, inside, spacing, "right oblique")
+    horizontal = _find_fissure(ct, inside, spacing, "right horizontal", below=oblique)
+    values = np.where(_positive(horizontal, inside.shape, spacing), np.uint8(3), np.uint8(4))
+    values[_positive(oblique, inside.shape, spacing)] = 5
+    return values, [oblique, horizontal]
 
 
 def _find_fissure(

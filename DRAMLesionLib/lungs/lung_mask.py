@@ -6,6 +6,7 @@ patient.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import Box, bounding_box, grow
+from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
-from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs
+from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs, within_reach
 from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
 
 if TYPE_CHECKING:
@@ -84,7 +87,9 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     sides, never = _judged_by_piece(sides, total, part, body, spacing)
     likely = (total > LEAST_LIKELY) | (part > HAZE_HU[1])
     closed = close_lungs(sides, body & ~never, likely, part, HAZY_HU, spacing)
-    level, side = _levels(sides, closed, shares, part, grid_mm)
+    level, side = at_once(
+        lambda: _levels(sides, closed, shares, part, grid_mm), lambda: _nearest_side(closed)
+    )
     level[never] = -1.0
     off = doubtful_haze(level > 0, total, part, spacing)
     level[off] = -0.3
@@ -194,7 +199,10 @@ def _judged_by_piece(
     Returns:
         The sides, and where no lung is whatever the densities say.
     """
-    walled = walled_air(coarse, sides > 0, spacing) | (body & doubted_air(coarse, total, spacing))
+    walled, doubted = at_once(
+        lambda: walled_air(coarse, sides > 0, spacing), lambda: doubted_air(coarse, total, spacing)
+    )
+    walled |= body & doubted
     air = body & (coarse < AERATED_HU) & ~walled
     pieces, count = ndimage.label(ndimage.binary_erosion(air))
     if count == 0:
@@ -205,19 +213,23 @@ def _judged_by_piece(
     lung = votes >= 0.5
     lung[0] = False
     chosen = ndimage.binary_dilation(lung[pieces], iterations=2, mask=air)
-    near = ndimage.distance_transform_edt(sides == 0, spacing) <= ADDED_MM
     other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
     result = sides.copy()
+    near = within_reach(sides > 0, ADDED_MM, spacing)
     added = chosen & near & (sides == 0) & (total > LEAST_LIKELY)
-    result[added] = np.where(_nearest_side(sides)[added] > 0, np.uint8(LEFT), np.uint8(RIGHT))
+    if added.any():
+        z, y, x = spacing
+        box = grow(bounding_box(added), ADDED_MM, (z, y, x), added.shape)  # holds what is nearest to them
+        left = _nearest_side(sides[box]) > 0
+        np.copyto(result[box], np.where(left, np.uint8(LEFT), np.uint8(RIGHT)), where=added[box])
     result[other | walled] = 0
     return result, other | walled
 
 
 def _levels(
     sides: np.ndarray, closed: np.ndarray, shares: np.ndarray, coarse: np.ndarray, grid_mm: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 maps: above 0 inside the lungs; above 0 where the left lung is nearest.
+) -> np.ndarray:
+    """A float32 map: above 0 inside the lungs.
 
     Beside aerated lung the densities say where it ends. Beside dense lung they can't, and the network does; what it is
     sure of stays lung, and so does what was closed.
@@ -239,7 +251,7 @@ def _levels(
     level[band] += trust[band] * (density[band] - level[band])
     added = (closed > 0) & ~inside
     level[added] = np.maximum(level[added], 0.3)
-    return level, _nearest_side(closed)
+    return level
 
 
 def _nearest_side(sides: np.ndarray) -> np.ndarray:
@@ -263,15 +275,29 @@ def _on_ct_grid(
 
     from DRAMLesionLib.images.resampling import linear_slabs
 
+    lungs = np.zeros(tuple(shape), np.uint8)
+    if not (level > 0).any():
+        return lungs
     levels = np.full(tuple(grid), -1.0, np.float32)
     nearest = np.ones(tuple(grid), np.float32)
     levels[box], nearest[box] = level, side
-    lungs = np.zeros(tuple(shape), np.uint8)
+    around = _fine_box(bounding_box(levels > 0), grid, shape)
     insides, lefts = (
-        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, shape)
+        linear_slabs(torch.from_numpy(values).__getitem__, values.shape, shape, around)
         for values in (levels, nearest)
     )
+    out = lungs[around]
     for (part, inside), (_, left) in zip(insides, lefts, strict=True):
         label = np.where(left.numpy() > 0, np.uint8(LEFT), np.uint8(RIGHT))
-        np.multiply(label, inside.numpy() > 0, out=lungs[part])
+        np.multiply(label, inside.numpy() > 0, out=out[part])
     return lungs
+
+
+def _fine_box(box: Box, grid: Sequence[int], shape: Sequence[int]) -> Box:
+    """The voxels of a grid of ``shape`` that a box of the coarse grid reaches by interpolation."""
+    sides = []
+    for side, coarse, fine in zip(box, grid, shape, strict=True):
+        step = fine / coarse
+        low, high = math.floor((side.start - 1) * step) - 1, math.ceil((side.stop + 1) * step) + 1
+        sides.append(slice(max(0, low), min(fine, high)))
+    return sides[0], sides[1], sides[2]

@@ -15,6 +15,7 @@ from DRAMLesionLib.lesions.quantify import Quantification, quantify
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results import report, seg_nrrd, table
+from DRAMLesionLib.results.begun import BegunResults, begun_results
 from DRAMLesionLib.results.dicom_seg import FILE_NAME as DICOM_SEG
 from DRAMLesionLib.results.dicom_seg import write_dicom_seg
 from DRAMLesionLib.results.dicom_source import DicomFolder
@@ -23,7 +24,6 @@ from DRAMLesionLib.results.scene import available, process
 from DRAMLesionLib.results.scene.available import PICTURES, SCENE_NAME
 from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch
 from DRAMLesionLib.system.text_file import read_json
@@ -271,6 +271,21 @@ def _map(path: Path, ct: Volume) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
+def begin_results(
+    out: str | Path, child: process.Child | None = None
+) -> contextlib.AbstractContextManager[BegunResults]:
+    """Where the results of a block go, for :func:`write_findings`: all of them or none.
+
+    Args:
+        out: The folder for the results.
+        child: A process that waits to make their scene; None: there shall be none before the rest is written.
+
+    Raises:
+        OutputError: The folder can't be written.
+    """
+    return begun_results(out, OWNED, SUMMARY, child)
+
+
 def write_findings(
     findings: Findings,
     out: str | Path,
@@ -282,6 +297,7 @@ def write_findings(
     progress: Progress = silent,
     watch: Stopwatch | None = None,
     scene_child: process.Child | None = None,
+    begun: BegunResults | None = None,
 ) -> Findings:
     """Write all outputs of a case into a folder, all of them or none.
 
@@ -295,6 +311,7 @@ def write_findings(
         progress: Told the stage and how much of it is done.
         watch: Takes the seconds of each stage of writing.
         scene_child: One of :func:`~DRAMLesionLib.results.scene.process.waiting_child`; None starts one.
+        begun: What :func:`begin_results` gave for the same folder; the block that it is from moves the files there.
 
     Returns:
         The findings with one map, the one that the mask was cut from, as ``dram``. The others are as large as the CT and
@@ -303,12 +320,13 @@ def write_findings(
     watch = watch or Stopwatch(findings.record.setdefault("seconds", {}))
     slim = replace(findings, dram=findings.map, refined=None, probability=None)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(staged_directory(out, OWNED, last=SUMMARY))
+        begun = begun or stack.enter_context(begin_results(out))
+        folder = begun.folder
         # The scene's process works while the files are written, and needs memory, too.
         give_freed_memory_back()
-        making = process.begin_scene_folder(slim, folder, scene_child) if with_scene else None
-        if making is not None:
-            stack.callback(making.stop)
+        if with_scene and begun.making is None:
+            begun.making = process.begin_scene_folder(slim, folder, scene_child)
+        making = begun.making
         with watch.stage("write"):
             progress("Writing the results", 0.0)
             maps = {DRAM: findings.dram, REFINED: findings.refined, PROBABILITY: findings.probability}

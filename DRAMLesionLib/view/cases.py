@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.view.case import Places
 
 RESULTS = "{name}_results"
-"""The folder that a CT is segmented into, beside it."""
+"""The folder that a CT is segmented into, beside it; see :func:`_neutral_stem` for a DICOM folder."""
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -65,7 +66,7 @@ def entries_of(what: Path, **more: Any) -> list[Entry]:
         return _of_batch(what, more)
     if more.get("ct") is not None:
         raise InputError(f"{what}: is not a folder of results, so --ct has no meaning: leave it out")
-    stem = _stem(what)
+    stem = _stem(what) if is_volume_file(what) or more.get("keep_identifiers") else _neutral_stem(what)
     results = what.resolve().with_name(RESULTS.format(name=stem))
     return [Entry(stem, Places.beside(results, **{**more, "ct": what}))]
 
@@ -85,6 +86,12 @@ def _of_batch(what: Path, more: dict[str, Any]) -> list[Entry]:
     if not entries:
         raise InputError(f"{what}: has no finished case: run the batch first")
     return sorted(entries, key=lambda entry: not entry.flags)
+
+
+def _neutral_stem(folder: Path) -> str:
+    """A name for a DICOM folder, whose own may be a patient's: always the same for the same files."""
+    files = sorted((path.name, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
+    return f"ct_{zlib.crc32(repr(files).encode()):08x}"
 
 
 def _stem(what: Path) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Callable
 
+from DRAMLesionLib.correction.segment.hold import Hold
+from DRAMLesionLib.results.folder import is_results
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.package import module_command, module_environment
 from DRAMLesionLib.view.case import Places
@@ -33,11 +35,19 @@ class Segmenting:
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self, told: Told) -> None:
-        """Segment; an earlier process of the same folder is not waited for.
+        """Segment, unless another server did meanwhile; an earlier process of the same folder is not waited for.
 
         Raises:
-            InputError: It failed, or was stopped; nothing was written.
+            InputError: It failed, or was stopped, or another server is at it; nothing was written.
         """
+        hold = Hold(self._places.results, make=True)
+        try:
+            if not is_results(self._places.results):
+                await self._run(told)
+        finally:
+            hold.release()
+
+    async def _run(self, told: Told) -> None:
         more = ["--keep-identifiers"] if self._places.keep_identifiers else []
         source, out = str(self._places.ct), str(self._places.results)
         command = module_command(

@@ -22,6 +22,10 @@ look at a CT, and anterior is at the left of a sagittal plane."""
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 LAYOUTS = {"Large axial": "large", "Four views": "four", "Axial alone": "axial"}
 _SAME_SCALE = 1e-3
+_FIRST = 10.0
+"""Priority of an observer that comes before those of the tools."""
+REST_S, LONGEST_STROKE_S = 1.5, 20.0
+"""The 3-D view is drawn again when nothing was changed for so long; while a mouse button is down, after so long."""
 QUALITY = 70
 """Of the pictures while the mouse moves, 1..100; when it rests they are sent again in 90."""
 
@@ -48,6 +52,7 @@ class Slices:
         self._making: asyncio.Task[None] | None = None
         self._nodes: FindingsNodes | None = None
         self._fitted: dict[str, float] = {}
+        self._held: asyncio.TimerHandle | None = None
         register_rca_factories(
             self.app.view_manager,
             server,
@@ -72,6 +77,32 @@ class Slices:
             with _quiet():
                 # After trame-slicer's own observer, which gives the slice the new size and keeps its scale.
                 view.interactor().AddObserver("WindowResizeEvent", self._on_resized(view))
+            # Before the tools', which change the lesion when the button is let go.
+            for event, rest_s in (("Press", LONGEST_STROKE_S), ("Release", REST_S)):
+                view.interactor().AddObserver(f"LeftButton{event}Event", self._holding(rest_s), _FIRST)
+
+    def _holding(self, rest_s: float) -> Callable[[Any, Any], None]:
+        return lambda _caller, _event: self._hold_surfaces(rest_s)
+
+    def _hold_surfaces(self, rest_s: float = REST_S) -> None:
+        """Draw the 3-D view no more until nothing was changed for a while: in software it takes longer than all else."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody would draw it again
+            return
+        if self._held is not None:
+            self._held.cancel()
+        self._held = loop.call_later(rest_s, self._draw_surfaces)
+        for view in self.app.view_manager.get_threed_views():
+            view.set_render_blocked(True)
+
+    def _draw_surfaces(self) -> None:
+        """Draw the 3-D view as it is now, and from now on."""
+        if self._held is not None:
+            self._held.cancel()
+        self._held = None
+        for view in self.app.view_manager.get_threed_views():
+            view.set_render_blocked(False)
 
     def _on_resized(self, view: Any) -> Callable[[Any, Any], None]:
         """A plane that nobody has zoomed is fitted to the CT again."""
@@ -108,6 +139,7 @@ class Slices:
     def forget(self) -> None:
         """The case is gone from the scene: keep nothing of it."""
         self._nodes = None
+        self._draw_surfaces()
 
     def set_opacity(self, opacity: float) -> None:
         """The heatmap's opacity over the CT, 0..1."""
@@ -143,6 +175,7 @@ class Slices:
 
     def drop_lesion_surface(self) -> None:
         """The lesion is being changed: its surface would be that of another one."""
+        self._hold_surfaces()
         if self._making is not None:
             self._making.cancel()
             self._making = None

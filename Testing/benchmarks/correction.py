@@ -274,7 +274,8 @@ def main() -> None:
         "# Correction engine: speed and worth",
         "",
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}; "
-        f"load {os.getloadavg()[0]:.1f} when it began.",
+        f"load {os.getloadavg()[0]:.1f} when it began. Printed by `correction.py`; the real CTs and their maps with "
+        "`--data DIR --maps DIR`.",
     ]
     if not given.skip_speed:
         text += [

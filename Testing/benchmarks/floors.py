@@ -42,7 +42,7 @@ def product_rate(dtype: torch.dtype) -> float:
 
 def deflate_rate(values: np.ndarray) -> float:
     """Bytes a second that one thread packs of such values, at the level of the results."""
-    from DRAMLesionLib.images.nifti_writer import LEVEL
+    from DRAMLesionLib.images.deflate import LEVEL
 
     packed = values.tobytes()
     return len(packed) / seconds_of(lambda: zlib.compress(packed, LEVEL), 1)

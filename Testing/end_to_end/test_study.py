@@ -31,6 +31,7 @@ STUDY = """
 seeds: [0]
 rows:
   - {name: threshold, mask: threshold}
+  - {name: line, mask: line}
   - {name: dRAM, mask: dram, recipe: dram.yaml}
   - {name: + attention, mask: attention, model_of: dRAM}
   - {name: + CRF, mask: crf, model_of: dRAM}
@@ -71,8 +72,8 @@ def test_a_study_gives_table_and_picture_and_goes_on(run, data, tmp_path):
     done = study(run, data, out)
     assert done.code == 0, done.err
     table = (out / "study.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:9]] == [
-        *("threshold", "dRAM", "+ attention", "+ CRF", "final", "both", "supervised")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:10]] == [
+        *("threshold", "line", "dRAM", "+ attention", "+ CRF", "final", "both", "supervised")
     ]
     with Image.open(out / "stages.png") as picture:
         assert picture.width > 800

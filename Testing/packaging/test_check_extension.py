@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Scripts"))
 
 import check_extension  # noqa: E402
+import module_imports  # noqa: E402
 
 READ = (
     "CITATION.cff",
@@ -31,7 +32,7 @@ def checked(tmp_path_factory) -> Path:
     target.mkdir()
     for name in READ:
         shutil.copy(REPOSITORY / name, target)
-    modules = [path.name for path in check_extension.module_folders(REPOSITORY)]
+    modules = [path.name for path in module_imports.module_folders(REPOSITORY)]
     for name in ("DRAMLesionLib", "Documentation", *modules):
         ignore = shutil.ignore_patterns("__pycache__", "models")
         shutil.copytree(REPOSITORY / name, target / name, ignore=ignore)

@@ -1,7 +1,8 @@
-"""One server at a time writes the journal of a folder; the second one is told which process has it."""
+"""One server at a time writes into a folder of results; the second one is told which process has it."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,11 +15,12 @@ _RENEW_S = 60.0
 class Hold:
     """A folder of results that this process has open. One that can't be written is held by nobody."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, make: bool = False) -> None:
         """Take the folder.
 
         Args:
-            folder: Results.
+            folder: Results, also those that are still to come.
+            make: Make the folder where it is not there; one that is still empty goes with :meth:`release`.
 
         Raises:
             InputError: Another process has it open.
@@ -29,7 +31,10 @@ class Hold:
 
         self._renewed = time.monotonic()
         self._lock: Path | None = None
+        self._made = make and not folder.exists()
         try:
+            if self._made:
+                folder.mkdir()
             self._lock = lock_folder(folder, NAME, refusal)
         except OSError:
             return  # no journal can be written there either, which the page says
@@ -48,3 +53,6 @@ class Hold:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.unlink(missing_ok=True)
+            if self._made:
+                with contextlib.suppress(OSError):  # results came into it
+                    lock.parent.rmdir()

@@ -28,10 +28,9 @@ from DRAMLesionLib.lesions.crf.filter import (
     KernelProduct,
     LowRankFilter,
     axis_order,
-    conduct,
-    for_slabs,
     range_features,
 )
+from DRAMLesionLib.lesions.crf.threads import conduct, for_slabs
 from DRAMLesionLib.system.errors import InputError
 
 BACKENDS = ("lowrank", "pydensecrf")

@@ -13,16 +13,14 @@ contracted first. :func:`axis_order` says how to lay a volume out so that this i
 from __future__ import annotations
 
 import math
-import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-Result = TypeVar("Result")
+from DRAMLesionLib.lesions.crf.threads import for_slabs
 
 # Eigenvalues below tolerance x share x the largest are dropped: the slab axis costs nearly nothing, so it is kept finer.
 SLAB_AXIS_SHARE = 0.1
@@ -79,61 +77,6 @@ def axis_order(shape: Sequence[int], sigma_voxels: Sequence[float]) -> tuple[int
     second = min(range(3), key=lambda axis: shape[axis] / sigma_voxels[axis])
     first, last = (axis for axis in range(3) if axis != second)
     return first, second, last
-
-
-_creating = threading.Lock()
-
-
-@lru_cache(maxsize=8)
-def _workers(process: int, count: int, name: str) -> ThreadPoolExecutor:
-    """Threads that each run torch single-threaded; pools of one process, since threads do not survive a fork."""
-    with _creating:
-        before = torch.get_num_threads()
-        ready = ThreadPoolExecutor(count, f"crf-{name}", initializer=torch.set_num_threads, initargs=(1,))
-        all_started = threading.Barrier(count)
-        list(ready.map(lambda _: all_started.wait(), range(count)))
-        torch.set_num_threads(before)  # a thread that sets its own number changes what this one reads, too
-    return ready
-
-
-_conductor = threading.local()
-
-
-def conduct(work: Callable[[], Result], device: torch.device) -> Result:
-    """Calls ``work`` in a thread where no operation of torch is split, so that slabs alone are shared.
-
-    Splitting each small operation between all cores needs a barrier per operation. Where other programs use the cores
-    too, waiting at those barriers took ten times as long as the work.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or hasattr(_conductor, "threads"):
-        return work()
-    inference = torch.is_inference_mode_enabled()
-    process = os.getpid()
-    _workers(process, threads, "slabs")
-
-    def alone() -> Result:
-        _conductor.threads = threads
-        with torch.no_grad(), torch.inference_mode(inference):  # these modes belong to a thread
-            return work()
-
-    return _workers(process, 1, "conductor").submit(alone).result()
-
-
-def for_slabs(work: Callable[[slice], None], slabs: Sequence[slice], device: torch.device) -> None:
-    """Calls ``work`` for every slab; on a CPU the slabs are shared between threads, without gradients."""
-    threads = getattr(_conductor, "threads", None) or torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or len(slabs) < 2 * threads:
-        for slab in slabs:
-            work(slab)
-        return
-    inference = torch.is_inference_mode_enabled()
-
-    def quiet(slab: slice) -> None:
-        with torch.no_grad(), torch.inference_mode(inference):
-            work(slab)
-
-    list(_workers(os.getpid(), threads, "slabs").map(quiet, slabs))
 
 
 class LowRankFilter:

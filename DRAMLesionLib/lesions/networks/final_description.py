@@ -151,7 +151,7 @@ class SegmentationDescription:
         threshold: Probability (0..1) above which a voxel is lesion.
         dram_share: How much the refined dRAM counts in the mask beside the network, 0..1, see
             :func:`~DRAMLesionLib.lesions.mask.with_refined_dram`.
-        dram_model: Name of the dRAM model whose heatmap goes with the mask; None: the default one.
+        dram_model: Name of the dRAM model whose maps go with the mask; None: the default one.
         network: The network's size.
         amount_model: Name of the network of the lobes' amounts that reads the map; None: the map's mean is read.
         window: Voxels (z, y, x) of the sliding window where it differs from ``patch``: a network that normalises by

@@ -41,7 +41,6 @@ def few_colors(pixels: np.ndarray) -> bytes:
     each kind gets its share.
     """
     from PIL import Image
-    from scipy.spatial import cKDTree
 
     greys = np.repeat(np.linspace(0, 255, 96).round(), 3).reshape(-1, 3)
     index = np.rint(pixels.mean(axis=-1) * (95 / 255)).astype(np.uint8)
@@ -55,10 +54,19 @@ def few_colors(pixels: np.ndarray) -> bytes:
             160, Image.Quantize.MEDIANCUT, kmeans=1
         )
         colors = np.asarray(strip.getpalette(), dtype=int).reshape(-1, 3)[:160]
-        index[colored] = 96 + cKDTree(colors).query(pixels[colored])[1]
+        index[colored] = 96 + _nearest(pixels[colored], colors)
         palette = np.concatenate([greys, colors])
     picture = Image.fromarray(index, mode="P")
     picture.putpalette(palette.astype(np.uint8).tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _nearest(pixels: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """For each RGB pixel (n, 3) the number of the nearest of some colours (m, 3)."""
+    coded, inverse = np.unique(pixels.astype(np.int64) @ np.array([65536, 256, 1]), return_inverse=True)
+    kinds = np.stack([coded >> 16, coded >> 8 & 255, coded & 255], axis=-1).astype(np.float32)
+    # |kind - color|^2 but for |kind|^2, which is the same for all colours; whole numbers, exact in float32.
+    apart = (colors.astype(np.float32) ** 2).sum(axis=1) - 2 * (kinds @ colors.T.astype(np.float32))
+    return apart.argmin(axis=1)[inverse]

@@ -13,7 +13,9 @@ import numpy as np
 
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.scene.available import SceneUnavailable, is_available
-from DRAMLesionLib.results.scene.nodes import HEATMAP_OPACITY, FindingsNodes, add_findings, show_surfaces
+from DRAMLesionLib.results.scene.bundle import write_bundle
+from DRAMLesionLib.results.scene.nodes import HEATMAP_OPACITY, FindingsNodes, add_findings
+from DRAMLesionLib.results.scene.surfaces import making_surfaces
 from DRAMLesionLib.system.files import STAGING_PREFIX, atomic_file
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.progress import Progress, silent
@@ -21,6 +23,9 @@ from DRAMLesionLib.system.progress import Progress, silent
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings
 
+LOBES_MM, LESION_MM = 3.0, 1.5
+"""How fine the surfaces of the pictures are: about as fine as they are seen. Who opens the scene gets surfaces of all
+voxels, which Slicer makes then; a file holds none."""
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
@@ -171,7 +176,9 @@ def open_scene(findings: Findings, progress: Progress = silent) -> Iterator[Open
         progress("Scene: nodes", 0.0)
         nodes = add_findings(application.scene, findings)
         progress("Scene: surfaces", 0.3)
-        show_surfaces(nodes)
+        for node, finest_mm in ((nodes.lobes, LOBES_MM), (nodes.lesion, LESION_MM)):
+            for _surface in making_surfaces([node], finest_mm):
+                pass
         show_in_views(application, nodes, findings)
         yield OpenScene(application, nodes, findings)
 
@@ -249,9 +256,9 @@ def save(opened: OpenScene, path: str | Path) -> None:
         SceneUnavailable: Slicer's writer failed.
         OSError: The file can't be put there.
     """
-    path = Path(path)
-    for node in (opened.nodes.ct, opened.nodes.heatmap):
-        # A CT's noise hardly packs: the usual level takes much longer for little.
+    path, volumes = Path(path), (opened.nodes.ct, opened.nodes.heatmap)
+    for node in volumes:
+        # What a bundle is saved with again: a CT's noise hardly packs, the usual level takes much longer for little.
         if node.AddDefaultStorageNode():
             node.GetStorageNode().SetCompressionParameter("gzip_fastest")
     # The bundle takes the name of its folder inside from the file's: it is written under its own name, then moved.
@@ -259,10 +266,7 @@ def save(opened: OpenScene, path: str | Path) -> None:
         atomic_file(path) as temporary,
         tempfile.TemporaryDirectory(dir=path.parent, prefix=STAGING_PREFIX) as name,
     ):
-        bundle = Path(name) / path.name
-        if not opened.application.scene.WriteToMRB(str(bundle)):
-            raise SceneUnavailable(f"{path.name}: Slicer's writer failed: check the disk's free space")
-        bundle.replace(temporary)
+        write_bundle(opened.application.scene, volumes, Path(name), path.name).replace(temporary)
 
 
 def write_scene(findings: Findings, path: str | Path, progress: Progress = silent) -> None:

@@ -114,12 +114,6 @@ def adding_findings(
     return FindingsNodes(ct, heatmap, colors, lesion, lobes, table, chart, folder)
 
 
-def show_surfaces(nodes: FindingsNodes) -> None:
-    """Make the closed surfaces of lesion and lobes for 3-D views; takes some seconds on a large CT."""
-    for node in (nodes.lobes, nodes.lesion):
-        node.CreateClosedSurfaceRepresentation()
-
-
 def _result_node(scene: Any, class_name: str, role: str, ct: Any, name: str) -> tuple[Any, bool]:
     """The node of that role for this CT, and whether it is new.
 

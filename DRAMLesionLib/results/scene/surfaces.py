@@ -6,27 +6,62 @@ from collections.abc import Iterable
 from typing import Any
 
 from DRAMLesionLib.results.scene.steps import Steps
+from DRAMLesionLib.results.scene.vtk_arrays import vtk_scalars
 from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
 
 
-def making_surfaces(nodes: Iterable[Any]) -> Steps[None]:
+def making_surfaces(nodes: Iterable[Any], finest_mm: float = 0.0) -> Steps[None]:
     """Make the surfaces that are missing, one with each step.
 
     Args:
         nodes: vtkMRMLSegmentationNode each.
+        finest_mm: Of finer label maps every second voxel of an axis is taken, or every third, and so on, so that they
+            are nearly as coarse as this.
     """
     for node in nodes:
         segmentation = node.GetSegmentation()
+        thinned: dict[str, Any] = {}
         for segment_id in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segment_id)
             if segment is not None and segment.GetRepresentation(SURFACE_REPRESENTATION) is None:
-                _make_surface(segmentation, segment, segment_id)
+                labelmap = segment.GetRepresentation(SOURCE_REPRESENTATION)
+                key = labelmap.GetAddressAsString("")  # segments share label maps
+                if key not in thinned:
+                    thinned[key] = _thinned(labelmap, finest_mm)
+                _make_surface(segmentation, segment, segment_id, thinned[key])
                 yield segment_id
         # Slicer's own way, which has nothing left to do but to remember the representation.
         node.CreateClosedSurfaceRepresentation()
 
 
-def _make_surface(segmentation: Any, segment: Any, segment_id: str) -> None:
+def _thinned(labelmap: Any, finest_mm: float) -> Any:
+    """A label map (vtkOrientedImageData) of every so many-th voxel along each axis."""
+    steps = [max(1, int(finest_mm / length)) for length in labelmap.GetSpacing()]
+    if steps == [1, 1, 1] or labelmap.IsEmpty():
+        return labelmap
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    i, j, k = steps
+    voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
+    few = voxels[::k, ::j, ::i]
+    thin = slicer.vtkOrientedImageData()
+    thin.SetDimensions(*few.shape[::-1])
+    thin.GetPointData().SetScalars(vtk_scalars(few))
+    first = labelmap.GetExtent()[::2]
+    place = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(place)
+    move = vtk.vtkMatrix4x4()
+    for axis, (step, start) in enumerate(zip(steps, first, strict=True)):
+        move.SetElement(axis, axis, step)
+        move.SetElement(axis, 3, start)
+    vtk.vtkMatrix4x4.Multiply4x4(place, move, place)
+    thin.SetGeometryFromImageToWorldMatrix(place)
+    return thin
+
+
+def _make_surface(segmentation: Any, segment: Any, segment_id: str, labelmap: Any) -> None:
     """One surface: a segmentation makes all of its own at once, and the window would stand still meanwhile."""
     import slicer
 
@@ -35,7 +70,7 @@ def _make_surface(segmentation: Any, segment: Any, segment_id: str) -> None:
     alone.CopyConversionParameters(segmentation)
     same = slicer.vtkSegment()
     same.SetLabelValue(segment.GetLabelValue())
-    same.AddRepresentation(SOURCE_REPRESENTATION, segment.GetRepresentation(SOURCE_REPRESENTATION))
+    same.AddRepresentation(SOURCE_REPRESENTATION, labelmap)
     alone.AddSegment(same, segment_id)
     if alone.CreateRepresentation(SURFACE_REPRESENTATION):
         segment.AddRepresentation(SURFACE_REPRESENTATION, same.GetRepresentation(SURFACE_REPRESENTATION))

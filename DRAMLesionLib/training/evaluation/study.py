@@ -39,7 +39,7 @@ from DRAMLesionLib.training.evaluation.study_masks import (
     load_row_model,
     threshold_of,
 )
-from DRAMLesionLib.training.evaluation.study_recipe import EXPERT, TRAINED_BY_NOBODY, Study, StudyRow
+from DRAMLesionLib.training.evaluation.study_recipe import EXPERT, Study, StudyRow
 from DRAMLesionLib.training.run_log import LOG, Log, read_log
 
 SCORES = "scores.json"
@@ -105,7 +105,7 @@ def run_study(
     loaded: list[LoadedScan] = []  # read when first needed: a study that is complete reads none
     runs = []
     for row in study.rows:
-        for seed in study.seeds if row.mask not in TRAINED_BY_NOBODY else study.seeds[:1]:
+        for seed in study.seeds_of(row):
 
             def told(stage: str, fraction: float, what: str = f"{row.name}, seed {seed}") -> None:
                 progress(f"{what}: {stage}", fraction)
@@ -126,13 +126,13 @@ def run_study(
 
 def model_folder(row: StudyRow, study: Study, seed: int, out: Path) -> Path | None:
     """The model that a row reads; None where it needs none."""
-    owner = study.row(row.model_of) if row.model_of else row
-    return out / owner.slug / f"seed-{seed}" / "model" if owner.recipe is not None else None
+    owner = study.owner(row)
+    return out / owner.slug / f"seed-{seed}" / "model" if owner.recipe is not None else owner.model
 
 
 def teacher_folder(row: StudyRow, study: Study, seed: int, out: Path) -> Path | None:
     """The dRAM model that made the labels of the final network that a ``combined`` row reads; None for other rows."""
-    owner = study.row(row.model_of) if row.model_of else row
+    owner = study.owner(row)
     if row.mask != "combined" or owner.labels_of in (None, EXPERT):
         return None
     assert owner.labels_of is not None

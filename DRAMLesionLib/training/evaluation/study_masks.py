@@ -1,6 +1,6 @@
 """The maps that a study's rows cut, one function per kind of row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class StraightLine:
     slope: float
 
 
-def fit_line(scans: Sequence[LoadedScan]) -> StraightLine:
+def fit_line(scans: Iterable[LoadedScan]) -> StraightLine:
     """The line of least squares through the lobes of training scans whose percentage is known.
 
     Raises:

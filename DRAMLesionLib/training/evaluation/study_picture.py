@@ -13,7 +13,13 @@ from DRAMLesionLib.system.files import atomic_file
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.data.pseudo_labels import guess_label
 from DRAMLesionLib.training.evaluation.study import model_folder, teacher_folder
-from DRAMLesionLib.training.evaluation.study_masks import LoadedScan, lesion_map, load_row_model, threshold_of
+from DRAMLesionLib.training.evaluation.study_masks import (
+    LoadedScan,
+    StraightLine,
+    lesion_map,
+    load_row_model,
+    threshold_of,
+)
 from DRAMLesionLib.training.evaluation.study_recipe import EXPERT, Study, StudyRow
 
 HU_SHOWN = (-1150.0, 250.0)
@@ -22,7 +28,14 @@ Panel = tuple[str, np.ndarray | None, np.ndarray | None]
 """Title, map (0..1) or None, mask or None."""
 
 
-def draw_stages(study: Study, one: LoadedScan, out: Path, device: str = "cpu", z: int | None = None) -> Path:
+def draw_stages(
+    study: Study,
+    one: LoadedScan,
+    out: Path,
+    device: str = "cpu",
+    z: int | None = None,
+    line: StraightLine | None = None,
+) -> Path:
     """Write ``stages.png``: the stages on the slice with most lesion, with the first seed's models.
 
     Args:
@@ -31,6 +44,7 @@ def draw_stages(study: Study, one: LoadedScan, out: Path, device: str = "cpu", z
         out: The study's folder.
         device: Where to compute.
         z: The slice, counted from below; None for the one with most lesion.
+        line: The straight line of the study's training scans, where a row has it.
 
     Returns:
         The picture's path.
@@ -39,14 +53,22 @@ def draw_stages(study: Study, one: LoadedScan, out: Path, device: str = "cpu", z
     z = int(areas.argmax()) if z is None else z
     panels: list[Panel] = [("CT", None, None)]
     for row in study.rows:
-        panels += _panels(row, study, one, out, device, z)
+        panels += _panels(row, study, one, out, device, z, line)
     panels.append(("expert", None, one.expert[z]))
     path = out / "stages.png"
     _draw(panels, one, z, path)
     return path
 
 
-def _panels(row: StudyRow, study: Study, one: LoadedScan, out: Path, device: str, z: int) -> list[Panel]:
+def _panels(
+    row: StudyRow,
+    study: Study,
+    one: LoadedScan,
+    out: Path,
+    device: str,
+    z: int,
+    line: StraightLine | None,
+) -> list[Panel]:
     folder = model_folder(row, study, study.seeds[0], out)
     model: Any = None if folder is None else load_row_model(row.mask, folder, device)
     panels: list[Panel] = []
@@ -59,7 +81,7 @@ def _panels(row: StudyRow, study: Study, one: LoadedScan, out: Path, device: str
         label, _ = guess_label(one.ct, one.lobes, scan, teacher, row.labels, device=device)
         panels.append((f"pseudo label ({row.name})", None, label[z]))
     other = teacher_folder(row, study, study.seeds[0], out)
-    partner = None if other is None else load_row_model("dram", other, device)
+    partner = line if other is None else load_row_model("dram", other, device)
     values = lesion_map(row.mask, model, one, device, partner)
     shown, cut = values[z].copy(), threshold_of(row, model)
     take_speckle_off(values, one.lobes, cut, one.ct.spacing_mm)

@@ -8,9 +8,10 @@
       - {name: dRAM, mask: dram, recipe: dram.yaml, change: {model: {attention: null}}}
       - {name: final network, mask: final, recipe: final.yaml, labels_of: dRAM, labels: {rule: quantile}}
 
-A row is trained by its ``recipe`` (a file beside the study's), in which ``change`` replaces single keys, or it reads
-another map of the model of the row ``model_of``. A final network learns from pseudo labels that the model of the row
-``labels_of`` makes, or, with ``labels_of: expert``, from the data list's own labels.
+A row is trained by its ``recipe`` (a file beside the study's, or one that ships), in which ``change`` replaces single
+keys, or it reads another map of the model of the row ``model_of``, or it reads a ``model`` that is there already: a
+bundle's folder, from the study's file, or a known name. A final network learns from pseudo labels that the model of
+the row ``labels_of`` makes, or, with ``labels_of: expert``, from the data list's own labels.
 """
 
 import re
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from DRAMLesionLib.lesions.networks.bundle_folders import find_bundle
 from DRAMLesionLib.system.checked_values import read_settings
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.text_file import read_yaml
@@ -41,6 +43,7 @@ class StudyRow:
         mask: Which map is cut, one of :data:`MASKS`.
         recipe: How its model is trained; None where it has none, or another row's.
         model_of: The row whose model it reads; None for its own.
+        model: The folder of a bundle that the study does not train; None where it does.
         labels_of: The row whose pseudo labels it learns from, ``expert``, or None.
         labels: How these are made.
         cut: The map's threshold; None is the model's.
@@ -51,6 +54,7 @@ class StudyRow:
     mask: str
     recipe: Recipe | None = None
     model_of: str | None = None
+    model: Path | None = None
     labels_of: str | None = None
     labels: PseudoLabelSettings = field(default_factory=PseudoLabelSettings)
     cut: float | None = None
@@ -72,6 +76,14 @@ class Study:
     def row(self, name: str) -> StudyRow:
         """The row of that name."""
         return next(row for row in self.rows if row.name == name)
+
+    def owner(self, row: StudyRow) -> StudyRow:
+        """The row whose model a row reads: itself, or the one that ``model_of`` names."""
+        return self.row(row.model_of) if row.model_of else row
+
+    def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
+        """All seeds for a row whose model the study trains, else the first alone."""
+        return self.seeds if self.owner(row).recipe is not None else self.seeds[:1]
 
 
 def read_study(name_or_path: str | Path) -> Study:
@@ -104,7 +116,7 @@ def read_study(name_or_path: str | Path) -> Study:
 def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> StudyRow:
     if not isinstance(values, dict):
         raise InputError(f"{where}: {values!r} is no row: give its name and mask")
-    known = {"name", "mask", "note", "recipe", "change", "model_of", "labels_of", "labels", "cut"}
+    known = {"name", "mask", "note", "recipe", "change", "model", "model_of", "labels_of", "labels", "cut"}
     for key in values:
         if key not in known:
             raise InputError(f"{where}.{key}: unknown key: use {', '.join(sorted(known))}")
@@ -125,13 +137,28 @@ def _row(values: Any, where: str, folder: Path, earlier: list[StudyRow]) -> Stud
         if values.get(key) is not None and values[key] not in possible:
             raise InputError(f"{where}.{key}: {values[key]!r} is no row before this one: name one of those")
     row = replace(row, model_of=values.get("model_of"), labels_of=values.get("labels_of"))
-    if (row.mask in TRAINED_BY_NOBODY) != (values.get("recipe") is None and row.model_of is None):
-        raise InputError(f"{where}: a threshold or a line needs no model; any other row a recipe or model_of")
-    if "recipe" not in values:
+    given = [key for key in ("recipe", "model_of", "model") if values.get(key) is not None]
+    if len(given) != (0 if row.mask in TRAINED_BY_NOBODY else 1):
+        raise InputError(
+            f"{where}: a threshold or a line needs no model; any other row one of recipe, model_of and model"
+        )
+    if "model" in given:
+        row = replace(row, model=_bundle(folder, values["model"]))
+    if row.mask == "combined" and any(
+        one.model for one in (row, *earlier) if one.name in (row.name, row.model_of)
+    ):
+        raise InputError(f"{where}.mask: combined needs the dRAM model that taught the network: use final")
+    if "recipe" not in given:
         return row
-    file = folder / str(values["recipe"])
+    beside = folder / str(values["recipe"])
+    file = beside if beside.is_file() else find_recipe(str(values["recipe"]))
     changed = _changed(_yaml(file), values.get("change", {}), f"{where}.change")
     return replace(row, recipe=recipe_from_dict(changed, f"{file} as changed by {where}"))
+
+
+def _bundle(folder: Path, name_or_folder: Any) -> Path:
+    beside = folder / str(name_or_folder)
+    return find_bundle(beside if beside.is_dir() else str(name_or_folder))
 
 
 def _labels(values: Any, where: str) -> PseudoLabelSettings:

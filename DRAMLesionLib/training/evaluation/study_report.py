@@ -8,6 +8,7 @@ from DRAMLesionLib.system.device import find_device
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.training.data.datalist import DataList, read_datalist
 from DRAMLesionLib.training.evaluation.study import load_scans, run_study
+from DRAMLesionLib.training.evaluation.study_masks import fit_line
 from DRAMLesionLib.training.evaluation.study_picture import draw_stages
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.evaluation.study_table import write_study_table
@@ -54,5 +55,8 @@ def make_study(
         scans = read_datalist(data)
         first = DataList((), scans.validation[:1]) if scans.validation else DataList(scans.training[:1], ())
         (one,) = load_scans(first, progress)
-        draw_stages(study, one, Path(out), str(find_device(device)))
+        line = None
+        if any(row.mask == "line" for row in study.rows):
+            line = fit_line(load_scans(DataList(scans.training, ()), progress))
+        draw_stages(study, one, Path(out), str(find_device(device)), line=line)
     return text

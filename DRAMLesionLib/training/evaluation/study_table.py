@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.files import write_text
 from DRAMLesionLib.training.evaluation.masks import ScanScore, summarize
 from DRAMLesionLib.training.evaluation.study import Run
 
 PARTS = ("training", "validation")
+_LOBES = [lobe.abbreviation for lobe in LOBES]
+CSV_COLUMNS = (
+    *("method", "seed", "part", "scan", "iou", "dice", "mae_points", "kappa_lobes"),
+    *(f"{name}_percent" for name in _LOBES),
+    *(f"{name}_expert_percent" for name in _LOBES),
+    "minutes",
+)
+"""Of ``study.csv``: percentages of the five lobes, errors in points, minutes of the training."""
 
 
 def write_study_table(runs: Sequence[Run], out: str | Path) -> str:
@@ -86,15 +95,7 @@ def _mean(values: Sequence[float | None], digits: int) -> str:
 def _csv(runs: Sequence[Run]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    lobes = ("LUL", "LLL", "RUL", "RML", "RLL")
-    table.writerow(
-        [
-            *("method", "seed", "part", "scan", "iou", "dice", "mae_points", "kappa_lobes"),
-            *(f"{name}_percent" for name in lobes),
-            *(f"{name}_expert_percent" for name in lobes),
-            "minutes",
-        ]
-    )
+    table.writerow(CSV_COLUMNS)
     for run in runs:
         for score in run.scores:
             table.writerow(_line(run, score))
@@ -106,5 +107,5 @@ def _line(run: Run, score: ScanScore) -> list[object]:
     known = (*(score.percent or (None,) * 5), *(score.reference_percent or (None,) * 5))
     return [
         *(run.row.name, run.seed, score.part, score.name),
-        *("" if value is None else f"{value:.4f}" for value in (*figures, *known, run.minutes)),
+        *("" if value is None else f"{value:.6f}" for value in (*figures, *known, run.minutes)),
     ]

@@ -6,14 +6,14 @@ FAULTS = (
     Fault(
         "the CRF is left out of segment",
         "DRAMLesionLib/lesions/find.py",
-        "            refined = refine_dram(maps.best, ct.array, ct.spacing_mm, labels, wanted)\n",
+        "            refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)\n",
         "            refined = maps.best.copy()\n",
         "Testing/unit/lesions/test_find.py",
     ),
     Fault(
         "the CRF of segment sees the map before the attention",
         "DRAMLesionLib/lesions/find.py",
-        "refine_dram(maps.best,",
+        "refine_dram(maps.best_by_parts,",
         "refine_dram(maps.dram,",
         "Testing/unit/lesions/test_find.py",
     ),
@@ -149,5 +149,19 @@ FAULTS = (
         "change - np.float32(middle)",
         "change - np.float32(0)",
         "Testing/unit/followup/test_density.py",
+    ),
+    Fault(
+        "a second server segments a CT that one is at",
+        "DRAMLesionLib/view/segmenting.py",
+        "Hold(self._places.results, make=True)",
+        "Hold(self._places.out, make=True)",
+        "Testing/unit/view/test_segmenting.py",
+    ),
+    Fault(
+        "a DICOM folder's name goes into the names of its results",
+        "DRAMLesionLib/view/cases.py",
+        "else _neutral_stem(what)",
+        "else _stem(what)",
+        "Testing/unit/view/test_view_entries.py",
     ),
 )

@@ -241,4 +241,18 @@ FAULTS = (
         "max(percent, bounds[0])",
         "Testing/unit/training/data/test_pseudo_labels.py",
     ),
+    Fault(
+        "a network that is there is scored once for each seed",
+        "DRAMLesionLib/training/evaluation/study_recipe.py",
+        "return self.seeds if self.owner(row).recipe is not None else self.seeds[:1]",
+        "return self.seeds",
+        "Testing/unit/training/evaluation/test_study_recipe.py",
+    ),
+    Fault(
+        "a table of figures needs no command",
+        "Scripts/figures_check.py",
+        "if not SOURCE.search(",
+        "if not str(",
+        "Testing/unit/test_figures_check.py",
+    ),
 )

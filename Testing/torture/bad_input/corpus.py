@@ -9,6 +9,7 @@ TABLES = (
     "nifti",
     "nrrd",
     "dicom",
+    "dicom_axes",
     "values",
     "places",
     "lobes",

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from DRAMLesionLib.images import hounsfield, image_checks, volume
+from DRAMLesionLib.images.image_file import read_image
 from DRAMLesionLib.images.paths import check_file
 from DRAMLesionLib.system.errors import InputError
 
@@ -80,6 +81,33 @@ def test_what_nifti_headers_may_hold(tmp_path):
         np.testing.assert_array_equal(
             volume.read_ct(nifti(tmp_path, field=field)).array.ravel().sum(), VALUES.sum()
         )
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "int32", "float32", "float64", "int8", "uint16", "uint32"]
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_plain_nifti_file_is_unpacked_once_and_read_as_itk_does(tmp_path, monkeypatch, dtype, suffix):
+    values = (np.arange(7 * 6 * 5).reshape(7, 6, 5) % 100).astype(dtype)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((0.7, 0.8, 1.5))
+    image.SetOrigin((-100.25, 7.5, 1e3))
+    image.SetDirection((0, -1, 0, 0, 0, -1, 1, 0, 0))
+    path = tmp_path / f"ct{suffix}"
+    sitk.WriteImage(image, str(path))
+    expected = sitk.ReadImage(str(path))
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", None)  # would unpack it again
+    read = read_image(path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read), values)
+    for about in ("GetPixelID", "GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(read, about)() == getattr(expected, about)(), about
+
+
+@pytest.mark.parametrize("field", [(112, "2f", 2.0, 0.0), (112, "2f", 1.0, -24.0)])
+def test_scaled_values_are_left_to_itk(tmp_path, field):
+    slope, shift = field[2:]
+    read = sitk.GetArrayFromImage(read_image(nifti(tmp_path, field=field)))
+    np.testing.assert_allclose(read, VALUES * slope + shift)
 
 
 def test_a_nifti_file_without_orientation_is_read_with_a_warning(tmp_path):

@@ -14,7 +14,7 @@ from DRAMLesionLib.images.nifti_writer import can_write, write_nifti
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_unpacked_it_is_itks_file_to_the_byte(tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(nifti_writer, "_CHUNK", 3000)  # many chunks
+    monkeypatch.setattr(nifti_writer, "CHUNK", 3000)  # many chunks
     values = (np.random.default_rng(0).random((23, 17, 19)) * 200).astype(dtype)
     image = sitk.GetImageFromArray(values)
     image.SetSpacing((0.7, 0.8, 1.5))

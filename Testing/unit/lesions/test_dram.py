@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from DRAMLesionLib.images.resampling import resample
 from DRAMLesionLib.lesions.dram import predict_dram
-from DRAMLesionLib.lesions.lung_grid import lobe_samples, lung_grid, to_ct_grid
+from DRAMLesionLib.lesions.lung_grid import MapOnCT, lobe_samples, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.candidates import dram_logits
 from DRAMLesionLib.lesions.networks.description import ModelDescription, NetworkDescription
 from DRAMLesionLib.lesions.networks.dram_network import DenseNetwork
@@ -90,6 +90,26 @@ def test_map_does_not_fade_at_the_pleura():
     grid = lung_grid(hu, labels, SPACING, description)
     fine = to_ct_grid(np.where(grid.labels > 0, np.float32(1), 0), grid, labels[grid.box])
     assert fine[labels[grid.box] > 0].min() > 1 - 1e-6
+
+
+def test_a_part_of_a_map_is_made_as_the_whole_is():
+    hu, labels = thorax()
+    description = ModelDescription(spacing_mm=(2.5, 2.5, 2.5), margin_mm=0.0)
+    grid = lung_grid(hu, labels, SPACING, description)
+    coarse = np.random.default_rng(0).random(grid.labels.shape, np.float32)
+    whole = np.zeros(hu.shape, np.float32)
+    to_ct_grid(coarse, grid, labels[grid.box], out=whole[grid.box])
+    parts = MapOnCT(coarse, grid, labels)
+    assert parts.shape == whole.shape
+    z, y, x = (one.stop for one in grid.box)
+    for box in (
+        np.s_[0 : hu.shape[0], 0 : hu.shape[1], 0 : hu.shape[2]],
+        np.s_[z // 2 : z, y // 3 : y // 2, 3 : x // 2],
+        np.s_[z - 2 : hu.shape[0], 0:y, x - 4 : hu.shape[2]],
+    ):
+        np.testing.assert_array_equal(parts[box], whole[box])
+        assert parts[box].any()
+    assert not parts[np.s_[0:1, 0:1, 0:1]].any() and not MapOnCT(labels, None, labels)[box].any()
 
 
 def test_mirrored_ct_gives_the_mirrored_map():

@@ -150,3 +150,33 @@ def test_the_mask_is_told_before_the_map_is_made_where_it_does_not_wait_for_it(s
     np.testing.assert_array_equal(masks[0], found.lesion)
     run(0.4)
     assert "mask" not in stages, "the map counts in it: it comes with the results"
+
+
+def test_what_a_scene_shows_is_told_before_the_map_is_made_as_it_will_be(scan, models):
+    ct, _, lobes = scan
+    told: list[Findings] = []
+    stages: list[str] = []
+
+    def take(findings: Findings) -> None:
+        told.append(replace(findings, dram=findings.dram.copy(), lesion=findings.lesion.copy()))
+        stages.append("known")
+
+    def run(share: float) -> Findings:
+        final = replace(models.final, description=replace(models.final.description, dram_share=share))
+        return find_lesions(
+            ct,
+            CaseModels(models.dram, final),
+            Options(lobes=lobes, allow_missing_lobes=True),
+            progress=lambda stage, _: stages.append(stage),
+            known=take,
+        )
+
+    found, early = run(0.0), told.pop()
+    assert stages.index("known") < stages.index("Computing the dRAM")
+    np.testing.assert_array_equal(early.map, found.map)
+    np.testing.assert_array_equal(early.lesion, found.lesion)
+    assert early.lobes is found.lobes and early.ct is found.ct
+    counted = [replace(region, dram_percent=None) for region in found.quantification.regions]
+    assert list(early.quantification.regions) == counted
+    run(0.4)
+    assert not told, "the map counts in the mask"

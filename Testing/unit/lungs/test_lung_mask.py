@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from DRAMLesionLib.images.resampling import resample
 from DRAMLesionLib.images.volume import read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT
 from DRAMLesionLib.lungs.lung_bundle import ENVIRONMENT, load_lung_network, lung_model_folder
-from DRAMLesionLib.lungs.lung_mask import _levels, segment_lungs, write_lungs
+from DRAMLesionLib.lungs.lung_mask import _levels, _on_ct_grid, segment_lungs, write_lungs
 from DRAMLesionLib.phantom import Phantom, make_phantom
 from DRAMLesionLib.system.errors import InputError
 
@@ -106,7 +107,7 @@ def test_a_windpipe_behind_a_thin_wall_is_left_out_and_lungs_own_rim_is_not() ->
     sides[:, :6, 11:13] = 0  # here the network stops a voxel before the lung does
     shares = np.stack([np.zeros_like(coarse), np.where(sides > 0, np.float32(0.8), np.float32(0))])
     shares[1, :, :6, 11] = 0.4
-    level, _ = _levels(sides, sides, shares, coarse, 2.5)
+    level = _levels(sides, sides, shares, coarse, 2.5)
     assert (level[:, :, :12] > 0).all()
     assert (level[:, :, 13:] < 0).all()
 
@@ -143,3 +144,20 @@ def test_real_scans(covid_ct: Path, case: str) -> None:
     assert dice(lungs == LEFT, (reference > 0) & (reference < 3)) > 0.93
     assert dice(lungs == RIGHT, reference >= 3) > 0.93
     assert np.mean(lungs[lesion & (reference > 0)] > 0) > 0.97
+
+
+@pytest.mark.parametrize("shape", [(23, 41, 37), (8, 9, 30), (14, 20, 22)])
+def test_the_outline_on_the_cts_grid_is_that_of_all_voxels(shape):
+    """Only the voxels about the lungs are interpolated, finer or coarser ones."""
+    grid, box = (14, 20, 22), np.s_[2:12, 3:18, 4:21]
+    rng = np.random.default_rng(0)
+    level = np.full((10, 15, 17), -1.0, np.float32)
+    level[1:9, 4:12, 2:15] = rng.uniform(-1, 1, (8, 8, 13))
+    side = np.where(np.arange(17) < 8, -1.0, 1.0).astype(np.float32) * np.ones_like(level)
+    levels, nearest = np.full(grid, -1.0, np.float32), np.ones(grid, np.float32)
+    levels[box], nearest[box] = level, side
+    expected = np.where(resample(nearest, shape, 1) > 0, 1, 2) * (resample(levels, shape, 1) > 0)
+    found = _on_ct_grid(level, side, box, grid, shape)
+    np.testing.assert_array_equal(found, expected)
+    assert {1, 2} <= set(np.unique(found))
+    assert not _on_ct_grid(np.minimum(level, -0.1), side, box, grid, shape).any()

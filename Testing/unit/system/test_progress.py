@@ -50,6 +50,15 @@ def test_the_whole_never_goes_back(clock):
     assert estimate.fraction == pytest.approx(0.6, abs=0.001)
 
 
+def test_an_earlier_stage_that_is_told_again_leaves_no_more_time(clock):
+    estimate = Estimate(USUAL, clock)
+    clock.now += 7
+    estimate.report("Finding", 0.5)
+    left = estimate.remaining_s
+    estimate.report("Reading", 0.5)
+    assert estimate.remaining_s == pytest.approx(left)
+
+
 def test_a_stage_that_tells_nothing_moves_but_never_ends_by_itself(clock):
     estimate = Estimate(USUAL, clock)
     clock.now += 2

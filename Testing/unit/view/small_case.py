@@ -1,5 +1,9 @@
 """A small case in a folder, as segment would write it: two block lungs, and a map that falls off around one lesion."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,27 @@ CENTRE = (13, 30, 20)
 FREE = (13, 30, 60)
 """Voxel in the middle of the left upper lobe, far from any lesion."""
 RECORD = {"model": {"name": "tiny"}, "settings": {"threshold": 0.5}, "seconds": {}, "warnings": []}
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from DRAMLesionLib.correction.segment.hold import Hold
+Hold(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def held_by_another(folder: Path) -> Iterator[int]:
+    """Another process has the folder open in the block; gives that process's number."""
+    other = subprocess.Popen([sys.executable, "-c", HOLDING, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        yield other.pid
+    finally:
+        other.kill()
+        other.communicate(timeout=60)
 
 
 def make_case(folder: Path, name: str = "thorax") -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import pytest
+from small_case import held_by_another
 
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.view import segmenting
@@ -35,6 +36,33 @@ def test_a_stop_before_the_process_is_there_stops_it(run):
     run_ = run("import time; time.sleep(600)")
     with pytest.raises(InputError, match="stopped; nothing was written"):
         asyncio.run(segment(run_, at_once))
+
+
+def test_a_ct_that_another_server_segments_is_left_to_it(run, tmp_path):
+    (tmp_path / "results").mkdir()
+    begun = tmp_path / "begun"
+    run_ = run(f"open({str(begun)!r}, 'w')")
+    with (
+        held_by_another(tmp_path / "results") as process,
+        pytest.raises(InputError, match=rf"process {process}\b"),
+    ):
+        asyncio.run(run_.run(lambda _stage, _fraction: None))
+    assert not begun.exists()
+    asyncio.run(run_.run(lambda _stage, _fraction: None))
+    assert begun.exists()
+
+
+def test_a_ct_that_was_segmented_meanwhile_is_not_segmented_again(run, tmp_path, monkeypatch):
+    begun = tmp_path / "begun"
+    monkeypatch.setattr(segmenting, "is_results", lambda folder: folder == tmp_path / "results")
+    asyncio.run(run(f"open({str(begun)!r}, 'w')").run(lambda _stage, _fraction: None))
+    assert not begun.exists()
+
+
+def test_nothing_is_left_of_a_run_that_failed(run, tmp_path):
+    with pytest.raises(InputError):
+        asyncio.run(run("import sys; sys.exit(7)").run(lambda _stage, _fraction: None))
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_server_that_ends_leaves_no_process(run, monkeypatch):

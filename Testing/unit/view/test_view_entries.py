@@ -27,6 +27,21 @@ def test_a_ct_will_be_segmented_beside_it_once(tmp_path):
     assert not entry.is_segmented and entry.places.results == tmp_path / "other_results"
 
 
+def test_a_dicom_folder_named_after_a_patient_gives_neutral_names_that_are_found_again(tmp_path):
+    for number, name in enumerate(("Doe_Jane", "Roe_Richard")):
+        (tmp_path / name / "series").mkdir(parents=True)
+        (tmp_path / name / "series" / "IM0001").write_bytes(bytes(100 + number))
+    jane, again, richard = (
+        entries_of(tmp_path / name)[0] for name in ("Doe_Jane", "Doe_Jane", "Roe_Richard")
+    )
+    assert jane.places == again.places and jane.places.ct == tmp_path / "Doe_Jane"
+    assert jane.places.results != richard.places.results
+    for shown in (jane.name, jane.places.results.name, jane.places.out.name, jane.places.training.name):
+        assert "Jane" not in shown and "Doe" not in shown
+    (kept,) = entries_of(tmp_path / "Doe_Jane", keep_identifiers=True)
+    assert kept.name == "Doe_Jane" and kept.places.results == tmp_path / "Doe_Jane_results"
+
+
 def test_flagged_cases_of_a_batch_come_first(tmp_path):
     entries = entries_of(make_batch(tmp_path))
     assert [entry.name for entry in entries] == ["b", "a"]

@@ -1,14 +1,17 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from DRAMLesionLib.lesions.networks.bundle_folders import SHIPPED
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.pseudo_labels import PseudoLabelSettings
 from DRAMLesionLib.training.evaluation.masks import ScanScore
 from DRAMLesionLib.training.evaluation.study import Run
 from DRAMLesionLib.training.evaluation.study_recipe import read_study
 from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
+from DRAMLesionLib.training.recipes.recipe import read_recipe
 
 ROWS = "rows:\n  - {name: cut, mask: threshold}\n"
 
@@ -55,6 +58,31 @@ def test_a_change_replaces_single_keys(write):
     assert other.epochs == 5
 
 
+def test_a_row_reads_a_model_that_is_there_by_name_or_beside_the_study_once_whatever_the_seeds(
+    write, tmp_path
+):
+    shipped = SHIPPED / "segmentation-covid"
+    shutil.copytree(shipped, tmp_path / "mine")
+    study = read_study(
+        write(
+            "seeds: [3, 4]\nrows:\n"
+            "  - {name: shipped, mask: final, model: segmentation-covid}\n"
+            "  - {name: mine, mask: final, model: mine}\n"
+            "  - {name: trained, mask: dram, recipe: dram.yaml}\n"
+            "  - {name: other map, mask: attention, model_of: trained}\n"
+        )
+    )
+    assert [row.model for row in study.rows] == [shipped, tmp_path / "mine", None, None]
+    assert [study.seeds_of(row) for row in study.rows] == [(3,), (3,), (3, 4), (3, 4)]
+
+
+def test_a_recipe_is_the_one_beside_the_study_else_the_one_that_ships(write):
+    rows = "rows:\n  - {name: a, mask: dram, recipe: dram.yaml}\n  - {name: b, mask: final, recipe: final.yaml}\n"
+    beside, shipped = (row.recipe for row in read_study(write(rows)).rows)
+    assert beside.epochs == 3
+    assert shipped == read_recipe("final")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -69,6 +97,12 @@ def test_a_change_replaces_single_keys(write):
         (ROWS + "  - {name: cut, mask: threshold}", "rows[1].name: 'cut'"),
         ("rows:\n  - {name: a, mask: dram, model_of: b}", "rows[0].model_of: 'b' is no row before"),
         ("rows:\n  - {name: a, mask: dram, recipe: none.yaml}", "none.yaml"),
+        ("rows:\n  - {name: a, mask: final, model: nowhere}", "nowhere: no such model"),
+        (
+            "rows:\n  - {name: a, mask: dram, recipe: dram.yaml, model: dram-covid}",
+            "rows[0]: a threshold or a line needs no model; any other row one of recipe, model_of and model",
+        ),
+        ("rows:\n  - {name: a, mask: combined, model: segmentation-covid}", "rows[0].mask: combined needs"),
         ("rows:\n  - {name: a, mask: dram, recipe: dram.yaml, cut: 2}", "rows[0].cut: 2"),
         (
             "rows:\n  - {name: a, mask: dram, recipe: dram.yaml, change: {dram: {speed: 1}}}",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from DRAMLesionLib.training.evaluation.masks import ScanScore, score_masks
 from DRAMLesionLib.training.evaluation.study import Run, load_scans, run_study
 from DRAMLesionLib.training.evaluation.study_masks import threshold_map
 from DRAMLesionLib.training.evaluation.study_recipe import Study, StudyRow, read_study
-from DRAMLesionLib.training.evaluation.study_table import study_markdown, write_study_table
+from DRAMLesionLib.training.evaluation.study_table import CSV_COLUMNS, study_markdown, write_study_table
 from DRAMLesionLib.training.run_log import LOG
 
 THRESHOLD = Study((StudyRow("plain threshold", "threshold"),), (4, 5))
@@ -130,10 +131,18 @@ def test_the_csv_tells_prediction_and_expert_apart_and_leaves_out_what_is_not_kn
     write_study_table([run], tmp_path)
     with (tmp_path / "study.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert (row["method"], row["seed"], row["scan"], row["iou"]) == ("plain threshold", "4", "a", "0.5000")
-    assert (row["LUL_percent"], row["LUL_expert_percent"]) == ("10.0000", "12.0000")
-    assert (row["RLL_percent"], row["RLL_expert_percent"]) == ("60.0000", "64.0000")
+    assert (row["method"], row["seed"], row["scan"], row["iou"]) == ("plain threshold", "4", "a", "0.500000")
+    assert (row["LUL_percent"], row["LUL_expert_percent"]) == ("10.000000", "12.000000")
+    assert (row["RLL_percent"], row["RLL_expert_percent"]) == ("60.000000", "64.000000")
     assert row["RML_percent"] == row["kappa_lobes"] == row["minutes"] == ""
+
+
+def test_the_published_table_has_the_columns_of_a_study_and_where_its_figures_come_from():
+    published = Path(__file__).parents[4] / "Training" / "study.csv"
+    with published.open(newline="", encoding="utf-8") as file:
+        header = next(csv.reader(file))
+    assert set(header) - set(CSV_COLUMNS) == {"learned_from", "measured", "weights"}
+    assert set(CSV_COLUMNS) - set(header) == {"minutes"}
 
 
 def test_a_mean_leaves_out_what_is_not_known():

@@ -1,0 +1,56 @@
+"""While a reader changes the lesion the 3-D view is not drawn; afterwards it is, whatever happened meanwhile."""
+
+import asyncio
+
+import pytest
+
+from DRAMLesionLib.view import available, slices
+
+pytestmark = pytest.mark.skipif(bool(available.missing()), reason="the page's packages are not installed")
+
+
+@pytest.fixture(scope="module")
+def views():
+    available.choose_rendering()
+    from trame.app import get_server
+
+    return slices.Slices(get_server("rest-test", client_type="vue3"))
+
+
+def blocked(views):
+    found = {view.is_render_blocked for view in views.app.view_manager.get_threed_views()}
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_a_changed_lesion_holds_the_3d_view_until_it_rests(views, monkeypatch):
+    monkeypatch.setattr(slices, "REST_S", 0.0)
+    monkeypatch.setattr(slices.Slices._hold_surfaces, "__defaults__", (0.05,))
+
+    async def session():
+        for _step in range(3):
+            views.drop_lesion_surface()
+            assert blocked(views)
+        assert not any(view.is_render_blocked for view in views.planes)
+        for _moment in range(200):
+            await asyncio.sleep(0.01)
+            if not blocked(views):
+                return
+
+    asyncio.run(session())
+    assert not blocked(views) and views._held is None
+
+
+def test_a_button_that_is_down_holds_it_and_another_case_lets_go(views):
+    async def session():
+        views.planes[0].interactor().InvokeEvent("LeftButtonPressEvent")
+        assert blocked(views)
+        views.forget()
+        assert not blocked(views)
+
+    asyncio.run(session())
+
+
+def test_without_a_loop_nothing_is_held(views):
+    views.drop_lesion_surface()
+    assert not blocked(views)
