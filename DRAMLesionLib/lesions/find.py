@@ -19,7 +19,7 @@ from DRAMLesionLib.lesions.quality import agreement_of, find_flags, flags_for_re
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
-from DRAMLesionLib.lesions.whole_lungs import lobe_means
+from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.system.allocation import give_freed_memory_back
@@ -112,17 +112,17 @@ def find_lesions_in(
     given = (ct.array, labels, ct.spacing_mm)
     grid = lung_grid(*given, wanted) if labels.any() else None
     amounts: dict[int, Amount] = {}
-    probability = own = means = None
+    probability = own = whole = None
     if models.final is not None and final is not None:
         with watch.stage("final network"):
             its_grid = grid if same_grid(final.preparation, wanted) else None
-            probability, means = _final_map(models, final, ct, labels, its_grid, how)
+            probability, whole = _final_map(models, final, ct, labels, its_grid, how)
             own = np.packbits(probability > final.threshold)
     # The mask first where it does not wait for the map: somebody may be looking.
     map_counts = final is None or (crf and final.dram_share > 0)
     if final is not None and probability is not None and not map_counts:
         with watch.stage("smooth"):
-            amounts = _make_cut(probability, ct, labels, models, means)
+            amounts = _make_cut(probability, ct, labels, models, whole)
             lesion = segment_lesion(probability, labels, final.threshold)
             outline(lesion)
             if known is not unused:
@@ -156,7 +156,7 @@ def find_lesions_in(
     if cut is not dram:  # the network's own map stays as it is
         if map_counts:
             with watch.stage("smooth"):
-                amounts = _make_cut(cut, ct, labels, models, means)
+                amounts = _make_cut(cut, ct, labels, models, whole)
         settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
@@ -182,13 +182,13 @@ def _final_map(
     grid: LungGrid | None,
     how: dict[str, Any],
 ) -> tuple[np.ndarray, dict[int, float] | None]:
-    """The final network's map, and what the network of the amounts says of each lobe, percent; None without one."""
+    """The final network's map, and what the network that sees both lungs says of each lobe, percent; None without one."""
     assert models.final is not None
-    means: dict[int, float] = {}
+    whole: dict[int, float] = {}
 
     def look(lungs: LungGrid, its_map: np.ndarray) -> None:
         assert models.amounts is not None
-        means.update(lobe_means(models.amounts.network, lungs.image, lungs.labels, its_map))
+        whole.update(lobe_percents(models.amounts.network, lungs.image, lungs.labels, its_map))
 
     probability = predict_lesion(
         models.final.network,
@@ -200,7 +200,7 @@ def _final_map(
         seen=None if models.amounts is None else look,
         **how,
     )
-    return probability, None if models.amounts is None else means
+    return probability, None if models.amounts is None else whole
 
 
 def _make_cut(
@@ -208,17 +208,15 @@ def _make_cut(
     ct: Volume,
     labels: np.ndarray,
     models: CaseModels,
-    means: dict[int, float] | None,
+    whole: dict[int, float] | None,
 ) -> dict[int, Amount]:
     """Change a map, in place, so that its threshold gives the mask: each lobe's amount, no speckle."""
     amounts: dict[int, Amount] = {}
     final, threshold = models.final, models.dram.description.threshold
     if final is not None:
         threshold, settings = final.description.threshold, final.description.amount
-        if models.amounts is not None:
-            settings = models.amounts.network.description.amount
         if settings is not None:
-            amounts = lobe_amounts(lesion_map, ct.array, labels, ct.spacing_mm, settings, means)
+            amounts = lobe_amounts(lesion_map, ct.array, labels, ct.spacing_mm, settings, whole)
             cut_at_amounts(lesion_map, labels, threshold, amounts)
     take_speckle_off(lesion_map, labels, threshold, ct.spacing_mm)
     return amounts

@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from DRAMLesionLib.lesions.networks.amount_bundle import AmountModel, load_amount_model
 from DRAMLesionLib.lesions.networks.bundle import (
     DEFAULT_SEGMENTATION_MODEL,
     METADATA,
@@ -19,6 +18,7 @@ from DRAMLesionLib.lesions.networks.bundle import (
     load_segmentation_model,
     model_kind,
 )
+from DRAMLesionLib.lesions.whole_lungs.bundle import AmountModel, load_amount_model
 from DRAMLesionLib.system.errors import InputError
 
 Method = Literal["final", "dram"]

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
 from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError

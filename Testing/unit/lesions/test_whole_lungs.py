@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from DRAMLesionLib.lesions.amount import lobe_amounts
-from DRAMLesionLib.lesions.networks.amount_bundle import load_amount_model, save_amount_model
-from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
-from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
+from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, lobe_amounts
 from DRAMLesionLib.lesions.networks.bundle import list_models
-from DRAMLesionLib.lesions.networks.final_description import AmountSettings
-from DRAMLesionLib.lesions.pooled_lungs import CHANNELS, ODDS, ODDS_UNIT, lobe_shares, pool_lungs
-from DRAMLesionLib.lesions.whole_lungs import lobe_means
+from DRAMLesionLib.lesions.networks.final_description import AmountSettings, DensityFloor
+from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model, save_amount_model
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
+from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
+from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
+from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS, ODDS, ODDS_UNIT, lobe_shares, pool_lungs
 from DRAMLesionLib.system.errors import InputError
 
 BLOCK = 4
@@ -35,7 +35,7 @@ def lungs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_without_correction_the_lobes_shares_are_about_the_maps_means() -> None:
     image, labels, probability = lungs()
-    found = lobe_means(AmountNetwork(SMALL).eval(), image, labels, probability)
+    found = lobe_percents(AmountNetwork(SMALL).eval(), image, labels, probability)
     assert set(found) == {1, 4}
     for lobe, percent in found.items():
         assert percent == pytest.approx(100 * probability[labels == lobe].mean(), abs=1.5)
@@ -70,17 +70,37 @@ def test_mirrored_lungs_have_the_same_shares() -> None:
         np.pad(values, ((0, 2), (0, 6), (0, 2))) for values in (image, labels, probability)
     )
     mirrored = (np.ascontiguousarray(values[..., ::-1]) for values in (image, labels, probability))
-    assert lobe_means(network, *mirrored) == pytest.approx(
-        lobe_means(network, image, labels, probability), abs=1e-3
+    assert lobe_percents(network, *mirrored) == pytest.approx(
+        lobe_percents(network, image, labels, probability), abs=1e-3
     )
 
 
-def test_the_networks_amount_takes_the_place_of_the_maps_mean() -> None:
+def test_the_lungs_network_raises_a_severe_lobe_and_leaves_a_mild_one() -> None:
     _, labels, probability = lungs()
     hu = np.full(labels.shape, -850, np.int16)
-    amounts = lobe_amounts(probability, hu, labels, (2.5, 2.5, 2.5), AmountSettings(), {1: 60.0})
-    assert amounts[1].percent == 60
-    assert amounts[4].percent == pytest.approx(100 * probability[labels == 4].mean(), abs=0.01)
+
+    def amounts(whole: dict[int, float] | None) -> dict[int, Amount]:
+        settings = AmountSettings(floor=DensityFloor())
+        return lobe_amounts(probability, hu, labels, (2.5, 2.5, 2.5), settings, whole)
+
+    alone, raised = amounts(None), amounts({1: 60.0, 4: 12.0})
+    assert raised[1].percent == 60 and raised[1].high > 60 and raised[1].low == alone[1].low
+    assert raised[4].percent == alone[4].percent == pytest.approx(10, abs=1)
+    assert amounts({1: 1.0, 4: 1.0})[1].percent == alone[1].percent
+    told = amounts_for_record(raised)
+    assert [told[lobe]["source"] for lobe in ("LUL", "RML")] == ["lungs", "map"]
+    assert told["LUL"]["lungs_percent"] == 60 and told["LUL"]["density_percent"] is None
+
+
+def test_the_raise_has_no_step() -> None:
+    _, labels, probability = lungs()
+    hu = np.full(labels.shape, -850, np.int16)
+    found = [
+        lobe_amounts(probability * 0, hu, labels, (2.5, 2.5, 2.5), AmountSettings(), {1: whole})[1].percent
+        for whole in np.linspace(0, 40, 401)
+    ]
+    assert max(np.diff(found)) < 0.4 and found[100] == pytest.approx(0, abs=0.01)
+    assert found[200:] == pytest.approx(np.linspace(20, 40, 201))
 
 
 def test_a_bundle_is_read_as_it_was_written_and_is_no_lesion_model(
@@ -94,8 +114,8 @@ def test_a_bundle_is_read_as_it_was_written_and_is_no_lesion_model(
     assert "amounts" not in list_models()
     read = load_amount_model(folder)
     image, labels, probability = lungs()
-    assert lobe_means(read.network, image, labels, probability) == pytest.approx(
-        lobe_means(network, image, labels, probability), abs=0.2
+    assert lobe_percents(read.network, image, labels, probability) == pytest.approx(
+        lobe_percents(network, image, labels, probability), abs=0.2
     )
     path = folder / "configs" / "metadata.json"
     metadata = json.loads(path.read_text())

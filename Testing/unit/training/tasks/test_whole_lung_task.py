@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from DRAMLesionLib.images.volume import write_volume
-from DRAMLesionLib.lesions.networks.amount_bundle import load_amount_model
-from DRAMLesionLib.lesions.pooled_lungs import CHANNELS, PooledLungs
+from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model
+from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS, PooledLungs
 from DRAMLesionLib.phantom import make_phantom
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.weak_label import WeakLabel
 from DRAMLesionLib.training.engine import train
 from DRAMLesionLib.training.recipes.recipe import recipe_from_dict
-from DRAMLesionLib.training.tasks.whole_lungs.samples import LungsSample, batch_of, varied
-from DRAMLesionLib.training.tasks.whole_lungs.task import amount_loss
+from DRAMLesionLib.training.tasks.synthetic.whole_lung_samples import LungsSample, batch_of, varied
+from DRAMLesionLib.training.tasks.synthetic.whole_lungs import amount_loss
 
 
 def sample(shape: tuple[int, int, int]) -> LungsSample:

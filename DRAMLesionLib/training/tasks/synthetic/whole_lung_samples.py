@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.pooled_lungs import PooledLungs
+from DRAMLesionLib.lesions.whole_lungs.pooled import PooledLungs
 from DRAMLesionLib.training.data.weak_label import WeakLabel
 from DRAMLesionLib.training.tasks.synthetic.disease import DiseaseStyle, Lungs, paste_disease
 from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture, paste_texture

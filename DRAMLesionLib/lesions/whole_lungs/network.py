@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
-from DRAMLesionLib.lesions.pooled_lungs import CHANNELS, ODDS, ODDS_UNIT
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
+from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS, ODDS, ODDS_UNIT
 
 MOMENTUM = 0.03
 """Weight of the batch at hand in the running statistics of normalisation."""
@@ -39,7 +39,8 @@ class AmountNetwork(nn.Module):
 
         Args:
             features: (batch, channel, z, y, x), the channels of
-                :class:`~DRAMLesionLib.lesions.pooled_lungs.PooledLungs`; sides are multiples of ``description.step``.
+                :class:`~DRAMLesionLib.lesions.whole_lungs.pooled.PooledLungs`; sides are multiples of
+                ``description.step``.
 
         Returns:
             (batch, 1, z, y, x).

@@ -1,10 +1,9 @@
 """What the network of the lobes' amounts expects, and its size: read from its bundle or a recipe, without torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import PREPARATION_BOUNDS, ModelDescription, check_window
-from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.system.checked_values import json_values, read_settings
 from DRAMLesionLib.system.errors import InputError
 
@@ -19,7 +18,8 @@ class AmountDescription:
         margin_mm: Border about the lungs' box, in mm.
         block: Voxels along each axis that are pooled to one of the network's.
         features: Channels of each resolution; each halves the grid of the one before it.
-        amount: What the network's mean over a lobe stands for.
+        offset: Percentage points that are added to what the network says of a lobe: less than 0, what it says of lobes
+            without lesion.
     """
 
     spacing_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
@@ -27,7 +27,7 @@ class AmountDescription:
     margin_mm: float = 5.0
     block: int = 4
     features: tuple[int, ...] = (16, 32, 64, 64)
-    amount: AmountSettings = field(default_factory=AmountSettings)
+    offset: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "AmountDescription":
@@ -40,7 +40,12 @@ class AmountDescription:
         Raises:
             InputError: An entry that is unknown or not what it should be; names the key.
         """
-        bounds = {**PREPARATION_BOUNDS, "block": (1.0, 16.0), "features": (1.0, 512.0)}
+        bounds = {
+            **PREPARATION_BOUNDS,
+            "block": (1.0, 16.0),
+            "features": (1.0, 512.0),
+            "offset": (-100.0, 100.0),
+        }
         read = read_settings(cls, values, where, bounds)
         check_window(read.hu_window, where)
         if not 2 <= len(read.features) <= 6:

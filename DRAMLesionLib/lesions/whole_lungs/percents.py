@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
-from DRAMLesionLib.lesions.pooled_lungs import lobe_shares, pool_lungs
+from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
+from DRAMLesionLib.lesions.whole_lungs.pooled import lobe_shares, pool_lungs
 from DRAMLesionLib.lungs.lobes import LOBES
 
 
 @torch.inference_mode()
-def lobe_means(
+def lobe_percents(
     network: AmountNetwork, image: np.ndarray, labels: np.ndarray, probability: np.ndarray
 ) -> dict[int, float]:
     """Percent of each lobe that is lesion; the mean over the lungs as they are and mirrored left to right.
@@ -22,8 +22,7 @@ def lobe_means(
         probability: float32, the same shape, 0..1: the final network's.
 
     Returns:
-        0..100 by the lobe's value, before :class:`~DRAMLesionLib.lesions.networks.final_description.AmountSettings`;
-        missing lobes are left out.
+        0..100 by the lobe's value; missing lobes are left out.
     """
     description = network.description
     seen = pool_lungs(image, labels, probability, description.block)
@@ -36,8 +35,9 @@ def lobe_means(
     share = (torch.sigmoid(odds[:1]) + torch.sigmoid(odds[1:]).flip(-1)) / 2
     lobes = functional.pad(seen.lobes, padding)[None].to(device)
     shares = lobe_shares(torch.logit(share), lobes)[0].tolist()
+    offset = description.offset
     return {
-        lobe.value: 100 * share
+        lobe.value: max(0.0, 100 * share + offset)
         for lobe, share, here in zip(LOBES, shares, seen.lobes, strict=True)
         if bool(here.any())
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
 from DRAMLesionLib.system.bundle import (
     INFERENCE,
     METADATA,
@@ -23,7 +23,7 @@ from DRAMLesionLib.system.files import replaced_directory
 if TYPE_CHECKING:
     import torch
 
-    from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
+    from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
 
 KIND = "amounts"
 """The key of the description in the bundle's metadata."""
@@ -58,7 +58,7 @@ def load_amount_model(folder: str | Path, device: torch.device | str = "cpu") ->
     Raises:
         InputError: A file is missing or damaged, or does not fit the others; names the file.
     """
-    from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
+    from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
 
     folder = Path(folder)
     metadata = bundle_metadata(folder)
@@ -102,7 +102,7 @@ def save_amount_model(
     """
     import torch
 
-    from DRAMLesionLib.lesions.pooled_lungs import CHANNELS
+    from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS
 
     state = {
         key: value.to(torch.float16) if value.is_floating_point() else value
@@ -145,7 +145,7 @@ def _data_format(description: AmountDescription, channels: int) -> dict[str, Any
 
 def _inference() -> dict[str, Any]:
     return {
-        "imports": ["$from DRAMLesionLib.lesions.networks.amount_bundle import load_amount_model"],
+        "imports": ["$from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model"],
         "bundle_root": ".",
         "run": ["$load_amount_model(@bundle_root)"],
     }

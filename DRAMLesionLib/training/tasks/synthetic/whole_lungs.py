@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from DRAMLesionLib.lesions.networks.amount_bundle import save_amount_model
-from DRAMLesionLib.lesions.networks.amount_description import AmountDescription
-from DRAMLesionLib.lesions.networks.amount_network import AmountNetwork
 from DRAMLesionLib.lesions.networks.bundle import find_model, load_segmentation_model
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
-from DRAMLesionLib.lesions.pooled_lungs import lobe_shares, pool_lungs, pooled
 from DRAMLesionLib.lesions.probability import predict_on_grid
+from DRAMLesionLib.lesions.whole_lungs.bundle import save_amount_model
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
+from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
+from DRAMLesionLib.lesions.whole_lungs.pooled import lobe_shares, pool_lungs, pooled
 from DRAMLesionLib.lungs.lobes import LOBES
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Progress
@@ -36,14 +36,14 @@ from DRAMLesionLib.training.tasks.synthetic.lungs import (
 )
 from DRAMLesionLib.training.tasks.synthetic.scanner import ScannerStyle, vary_scanner
 from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture
-from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION
-from DRAMLesionLib.training.tasks.whole_lungs.samples import (
+from DRAMLesionLib.training.tasks.synthetic.whole_lung_samples import (
     LungsSample,
     batch_of,
     known_shares,
     varied,
     with_disease,
 )
+from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION
 
 DISEASE = DiseaseStyle(
     sick_lobes=0.8,

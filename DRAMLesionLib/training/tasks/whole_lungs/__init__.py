@@ -1,1 +1,0 @@
-"""Training of the network of the lobes' amounts: its task and its samples."""
