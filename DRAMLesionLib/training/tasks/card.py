@@ -100,6 +100,7 @@ def amounts_card(recipe: Recipe, scans: int, healthy: int, figures: dict[str, An
         scans=scans,
         healthy=healthy,
         features=", ".join(str(n) for n in recipe.model.features),
+        block=recipe.model.block,
         samples=recipe.settings.samples,
         real=recipe.settings.real_share,
         batch=recipe.batch,
