@@ -2,7 +2,8 @@
 
 A map may be faint where most of a lobe is sick, so that one threshold for all lobes gives too little there. So the amount
 comes first, from the map's mean (the expected share of lesion voxels); then the map is cut in each lobe where it gives
-that amount. Where a lobe is so dense that far more of it must be sick than the map says, its density gives the amount.
+that amount. Where far more of a lobe must be sick than the map says, a network that sees both lungs whole gives the
+amount, or without one the lobe's density.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ HELD_HU = (-1100.0, 400.0)
 WIDER = 3.0
 """Where density overrules the map, the range goes from the map's lower end so many half widths up: often still more of
 the lobe is sick. It held 84 % of 55 lobes with pasted disease (one half width: 53 %)."""
+HEEDED = (10.0, 20.0)
+"""Percent from which on the network that sees both lungs counts, and from which on in full: it learned for severe lobes,
+and in mild ones the map knows better."""
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
@@ -44,6 +48,7 @@ class Amount:
         high: Upper end of that range.
         by_map: What the map alone says, 0..100; None where it was not asked.
         by_density: What the density of the lobe alone says, 0..100; None where it was not asked.
+        by_lungs: What the network says that sees both lungs whole, 0..100; None where it was not asked.
     """
 
     percent: float
@@ -51,10 +56,16 @@ class Amount:
     high: float
     by_map: float | None = None
     by_density: float | None = None
+    by_lungs: float | None = None
 
     @property
     def is_by_density(self) -> bool:
         """The map's answer was overruled by the lobe's density."""
+        return self.by_density is not None and self.is_raised
+
+    @property
+    def is_raised(self) -> bool:
+        """The map's answer was overruled."""
         return self.by_map is not None and self.percent > self.by_map
 
 
@@ -64,6 +75,7 @@ def lobe_amounts(
     labels: np.ndarray,
     spacing_mm: tuple[float, float, float],
     settings: AmountSettings,
+    whole: Mapping[int, float] | None = None,
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
@@ -76,6 +88,9 @@ def lobe_amounts(
         labels: uint8 (z, y, x), lobes 1..5.
         spacing_mm: (z, y, x).
         settings: Of the model that made the map.
+        whole: Percent by the lobe's value that the network says that sees both lungs whole
+            (:func:`~DRAMLesionLib.lesions.whole_lungs.percents.lobe_percents`). It takes the place of the density: where
+            it says more than the map, and enough, that counts.
 
     Returns:
         By the lobe's value; lobes without voxels are left out.
@@ -92,7 +107,7 @@ def lobe_amounts(
     dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
         dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
-    if settings.floor is not None:
+    if settings.floor is not None and whole is None:
         floor = settings.floor
         very_dense = dense_percent(hu, labels, spacing_mm, floor.dense_hu)
         by_density = np.clip(floor.slope * (very_dense - floor.start), 0, 100)
@@ -101,7 +116,8 @@ def lobe_amounts(
         m, d = 100 * mean[value] / voxels[value], dense[value]
         points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
         said = None if by_density is None else float(by_density[value])
-        amounts[value] = _with_density(float(np.clip(points, 0, 100)), said, settings)
+        amount = _with_density(float(np.clip(points, 0, 100)), said, settings)
+        amounts[value] = amount if whole is None else _with_lungs(amount, whole.get(value, 0.0), settings)
     return amounts
 
 
@@ -155,6 +171,16 @@ def _with_density(by_map: float, by_density: float | None, settings: AmountSetti
         return amount
     high = min(100.0, by_density + WIDER * _half_width(by_density, settings))
     return replace(amount, percent=by_density, high=high)
+
+
+def _with_lungs(amount: Amount, whole: float, settings: AmountSettings) -> Amount:
+    """What the map says, unless the network that sees both lungs says more and is past :data:`HEEDED`."""
+    first, last = HEEDED
+    floor = whole * min(1.0, max(0.0, (whole - first) / (last - first)))
+    amount = replace(amount, by_lungs=whole)
+    if floor <= amount.percent:
+        return amount
+    return replace(amount, percent=floor, high=with_range(floor, settings).high)
 
 
 def with_range(percent: float, settings: AmountSettings) -> Amount:
@@ -226,13 +252,20 @@ def amounts_for_record(amounts: Mapping[int, Amount]) -> dict[str, dict[str, flo
     """What each lobe's percentage comes from, as JSON values by the lobe's abbreviation."""
     return {
         lobe.abbreviation: {
-            "source": "density" if amounts[lobe.value].is_by_density else "map",
+            "source": _source(amounts[lobe.value]),
             "map_percent": _rounded(amounts[lobe.value].by_map),
             "density_percent": _rounded(amounts[lobe.value].by_density),
+            "lungs_percent": _rounded(amounts[lobe.value].by_lungs),
         }
         for lobe in LOBES
         if lobe.value in amounts
     }
+
+
+def _source(amount: Amount) -> str:
+    if not amount.is_raised:
+        return "map"
+    return "density" if amount.is_by_density else "lungs"
 
 
 def _rounded(percent: float | None) -> float | None:

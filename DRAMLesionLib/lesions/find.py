@@ -9,10 +9,9 @@ from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
 from DRAMLesionLib.lesions.findings import Findings
-from DRAMLesionLib.lesions.lung_grid import lung_grid, same_grid
+from DRAMLesionLib.lesions.lung_grid import LungGrid, lung_grid, same_grid
 from DRAMLesionLib.lesions.mask import EDGE_MM, MAJORITY, segment_lesion, take_speckle_off, with_refined_dram
 from DRAMLesionLib.lesions.networks.bundle import Model
-from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.options import Options
 from DRAMLesionLib.lesions.probability import predict_lesion
@@ -20,6 +19,7 @@ from DRAMLesionLib.lesions.quality import agreement_of, find_flags, flags_for_re
 from DRAMLesionLib.lesions.quantify import quantify
 from DRAMLesionLib.lesions.refined_dram import refine_dram
 from DRAMLesionLib.lesions.run_models import CaseModels
+from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
 from DRAMLesionLib.system.allocation import give_freed_memory_back
@@ -112,17 +112,17 @@ def find_lesions_in(
     given = (ct.array, labels, ct.spacing_mm)
     grid = lung_grid(*given, wanted) if labels.any() else None
     amounts: dict[int, Amount] = {}
-    probability = own = None
+    probability = own = whole = None
     if models.final is not None and final is not None:
         with watch.stage("final network"):
             its_grid = grid if same_grid(final.preparation, wanted) else None
-            probability = predict_lesion(models.final.network, final, *given, grid=its_grid, **how)
+            probability, whole = _final_map(models, final, ct, labels, its_grid, how)
             own = np.packbits(probability > final.threshold)
     # The mask first where it does not wait for the map: somebody may be looking.
     map_counts = final is None or (crf and final.dram_share > 0)
     if final is not None and probability is not None and not map_counts:
         with watch.stage("smooth"):
-            amounts = _make_cut(probability, ct, labels, final)
+            amounts = _make_cut(probability, ct, labels, models, whole)
             lesion = segment_lesion(probability, labels, final.threshold)
             outline(lesion)
             if known is not unused:
@@ -156,7 +156,7 @@ def find_lesions_in(
     if cut is not dram:  # the network's own map stays as it is
         if map_counts:
             with watch.stage("smooth"):
-                amounts = _make_cut(cut, ct, labels, final or wanted)
+                amounts = _make_cut(cut, ct, labels, models, whole)
         settings["smoothing"] = {"gaussian_mm": EDGE_MM, "majority": MAJORITY}
     with watch.stage("quantify"):
         lesion = segment_lesion(cut, labels, threshold)
@@ -174,18 +174,51 @@ def find_lesions_in(
     return Findings(ct, lobe_map, dram, lesion, table, record, refined, probability)
 
 
+def _final_map(
+    models: CaseModels,
+    final: SegmentationDescription,
+    ct: Volume,
+    labels: np.ndarray,
+    grid: LungGrid | None,
+    how: dict[str, Any],
+) -> tuple[np.ndarray, dict[int, float] | None]:
+    """The final network's map, and what the network that sees both lungs says of each lobe, percent; None without one."""
+    assert models.final is not None
+    whole: dict[int, float] = {}
+
+    def look(lungs: LungGrid, its_map: np.ndarray) -> None:
+        assert models.amounts is not None
+        whole.update(lobe_percents(models.amounts.network, lungs.image, lungs.labels, its_map))
+
+    probability = predict_lesion(
+        models.final.network,
+        final,
+        ct.array,
+        labels,
+        ct.spacing_mm,
+        grid=grid,
+        seen=None if models.amounts is None else look,
+        **how,
+    )
+    return probability, None if models.amounts is None else whole
+
+
 def _make_cut(
     lesion_map: np.ndarray,
     ct: Volume,
     labels: np.ndarray,
-    description: SegmentationDescription | ModelDescription,
+    models: CaseModels,
+    whole: dict[int, float] | None,
 ) -> dict[int, Amount]:
     """Change a map, in place, so that its threshold gives the mask: each lobe's amount, no speckle."""
     amounts: dict[int, Amount] = {}
-    if isinstance(description, SegmentationDescription) and description.amount is not None:
-        amounts = lobe_amounts(lesion_map, ct.array, labels, ct.spacing_mm, description.amount)
-        cut_at_amounts(lesion_map, labels, description.threshold, amounts)
-    take_speckle_off(lesion_map, labels, description.threshold, ct.spacing_mm)
+    final, threshold = models.final, models.dram.description.threshold
+    if final is not None:
+        threshold, settings = final.description.threshold, final.description.amount
+        if settings is not None:
+            amounts = lobe_amounts(lesion_map, ct.array, labels, ct.spacing_mm, settings, whole)
+            cut_at_amounts(lesion_map, labels, threshold, amounts)
+    take_speckle_off(lesion_map, labels, threshold, ct.spacing_mm)
     return amounts
 
 

@@ -1,5 +1,6 @@
 """The lesion mask that daily use sees: the final network's probability, or the map, cut inside the lobes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,7 @@ def predict_lesion(
     progress: Progress = silent,
     notes: list[str] | None = None,
     grid: LungGrid | None = None,
+    seen: Callable[[LungGrid, np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """The final network's lesion probability of a CT, on the CT's grid.
 
@@ -131,6 +133,7 @@ def predict_lesion(
         notes: Where memory does not suffice for the description's patches, smaller ones are taken, and a sentence on
             it is added here.
         grid: The lung grid of CT and description, where the caller has it.
+        seen: Given the lung grid and the probability on it, float32 of its shape.
 
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
@@ -150,6 +153,8 @@ def predict_lesion(
         smaller_windows(description.seen_at_once, description.network.step),
         lambda window: note_windows(window, notes),
     )
+    if seen is not None:
+        seen(grid, coarse)
     to_ct_grid(coarse, grid, labels[grid.box], out=result[grid.box])
     return result
 

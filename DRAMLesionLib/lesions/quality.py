@@ -253,10 +253,19 @@ def _of_lesion(measured: Quantification, agreement: float | None) -> Iterator[Fl
 
 
 def _of_amounts(amounts: Mapping[int, Amount]) -> Iterator[Flag]:
-    """Lobes of which their density says far more than the lesion map."""
+    """Lobes of which their density, or the network that sees both lungs, says far more than the lesion map."""
     for lobe in LOBES:
         amount = amounts.get(lobe.value)
-        if amount is None or amount.by_density is None or amount.by_map is None:
+        if amount is None or amount.by_map is None:
+            continue
+        if amount.by_lungs is not None and amount.percent - amount.by_map >= DENSER_POINTS:
+            yield Flag(
+                f"amount-by-lungs-{lobe.abbreviation}",
+                f"By both lungs together {amount.percent:.0f} % of the {lobe.name} is lesion, by the lesion map "
+                f"{amount.by_map:.0f} %: the model's mask was cut at the first",
+                "look at the mask, and set the lobe's percentage if it is wrong",
+            )
+        if amount.by_density is None:
             continue
         if amount.by_density - amount.by_map < DENSER_POINTS:
             continue

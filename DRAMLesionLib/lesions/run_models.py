@@ -18,6 +18,7 @@ from DRAMLesionLib.lesions.networks.bundle import (
     load_segmentation_model,
     model_kind,
 )
+from DRAMLesionLib.lesions.whole_lungs.bundle import AmountModel, load_amount_model
 from DRAMLesionLib.system.errors import InputError
 
 Method = Literal["final", "dram"]
@@ -31,10 +32,12 @@ class CaseModels:
     Attributes:
         dram: Makes the dRAM and the refined dRAM.
         final: Makes the mask; None where the map is cut instead.
+        amounts: Says at which percentage the final network's map is cut in each lobe; None: the map's mean does.
     """
 
     dram: Model
     final: SegmentationModel | None = None
+    amounts: AmountModel | None = None
 
     @property
     def method(self) -> Method:
@@ -51,11 +54,13 @@ class CaseModels:
         """SHA-256 that tells all weights of the run from others: the dRAM model's own where it is alone."""
         if self.final is None:
             return self.dram.checksum
-        return hashlib.sha256(f"{self.dram.checksum} {self.final.checksum}".encode()).hexdigest()
+        parts = [self.dram.checksum, self.final.checksum]
+        parts += [] if self.amounts is None else [self.amounts.checksum]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """For the record of findings: ``model`` and, where there is one, ``segmentation_model``."""
-        models = {"model": self.dram, "segmentation_model": self.final}
+        """For the record of findings: ``model`` and, where there are such, ``segmentation_model``, ``amount_model``."""
+        models = {"model": self.dram, "segmentation_model": self.final, "amount_model": self.amounts}
         return {
             key: {"name": model.name, "version": model.version, "checksum": model.checksum}
             for key, model in models.items()
@@ -96,22 +101,34 @@ def load_case_models(
             )
         return CaseModels(load_model(folder, device))
     final = load_segmentation_model(folder, device)
-    companion = load_model(find_companion(final), device)
-    return CaseModels(companion, None if method == "dram" else final)
+    dram = final.description.dram_model
+    companion = load_model(
+        find_model(None) if dram is None else find_companion(final, "dram_model", dram), device
+    )
+    if method == "dram":
+        return CaseModels(companion)
+    wanted = final.description.amount_model
+    if wanted is None:
+        return CaseModels(companion, final)
+    return CaseModels(
+        companion, final, load_amount_model(find_companion(final, "amount_model", wanted), device)
+    )
 
 
-def find_companion(final: SegmentationModel) -> Path:
-    """The folder of the dRAM model that goes with a final network: beside its bundle, else a known one.
+def find_companion(final: SegmentationModel, key: str, name: str) -> Path:
+    """The folder of a model that goes with a final network: beside its bundle, else a known one.
+
+    Args:
+        final: The final network.
+        key: Of its description.
+        name: The model's name, which is the key's value.
 
     Raises:
         InputError: There is none of that name.
     """
-    name = final.description.dram_model
-    if name is None:
-        return find_model(None)
     if Path(name).name != name or "\\" in name:
         raise InputError(
-            f"{final.folder / METADATA}: segmentation.dram_model: {name!r} is a path, not a model's name: install "
+            f"{final.folder / METADATA}: segmentation.{key}: {name!r} is a path, not a model's name: install "
             "the model again"
         )
     beside = final.folder.resolve().parent / name
@@ -121,5 +138,5 @@ def find_companion(final: SegmentationModel) -> Path:
         return find_model(name)
     except InputError as error:
         raise InputError(
-            f"{final.folder / METADATA}: segmentation.dram_model: {error}; or put it beside the bundle"
+            f"{final.folder / METADATA}: segmentation.{key}: {error}; or put it beside the bundle"
         ) from error

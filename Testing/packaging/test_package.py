@@ -193,9 +193,11 @@ for name in names:
         continue
     assert Path(module.__file__).resolve().is_relative_to(where), module.__file__
 from DRAMLesionLib.lesions.networks.bundle import list_models, load_any_model
+from DRAMLesionLib.lesions.run_models import load_case_models
 from DRAMLesionLib.lungs.lung_bundle import load_lung_network, lung_model_folder
 assert load_lung_network()
-print(json.dumps({"modules": len(names), "missing": missing, "lungs": lung_model_folder().name, "models": {
+print(json.dumps({"modules": len(names), "missing": missing, "lungs": lung_model_folder().name,
+    "amounts": load_case_models().amounts.folder.name, "models": {
     name: str(folder) for name, folder in list_models().items() if load_any_model(folder)}}))
 """
 
@@ -222,7 +224,9 @@ def test_the_library_is_importable_from_the_prefix_alone(package, sources, tmp_p
         and found["missing"] == []
     )
     shipped = {path.name for path in (sources / "DRAMLesionLib" / "models").iterdir() if path.is_dir()}
-    assert {*found["models"], found["lungs"]} == {name for name in shipped if of_use(Path(name))}
+    assert {*found["models"], found["lungs"], found["amounts"]} == {
+        name for name in shipped if of_use(Path(name))
+    }
     assert all(Path(folder).is_relative_to(package.prefix.resolve()) for folder in found["models"].values())
 
 

@@ -13,6 +13,7 @@ FLOORS = (
     ("lungs",),
     ("phantom",),
     ("lesions.networks", "lesions.crf"),
+    ("lesions.whole_lungs",),
     ("lesions",),
     ("results", "results.scene", "results.report"),
     ("case", "model", "model_description", "network", "onnx_export", "volume"),

@@ -46,7 +46,7 @@ def find_bundles(folders: Iterable[Path]) -> dict[str, Path]:
     bundles: dict[str, Path] = {}
     for folder in folders:
         for metadata in sorted(folder.glob(f"*/{METADATA.as_posix()}")):
-            if not _finds_lungs(metadata.parents[1]):
+            if not _is_helper(metadata.parents[1]):
                 bundles.setdefault(metadata.parents[1].name, metadata.parents[1])
     return bundles
 
@@ -75,9 +75,9 @@ def find_bundle(name_or_folder: str | Path, shipped: Path = SHIPPED) -> Path:
     raise InputError(f"{wanted}: no such model: use a bundle's folder or one of: {names}")
 
 
-def _finds_lungs(folder: Path) -> bool:
-    """Whether a bundle finds lungs, not lesions. A damaged one is told of where it is used."""
+def _is_helper(folder: Path) -> bool:
+    """Whether a bundle finds lungs or amounts, not lesions. A damaged one is told of where it is used."""
     try:
-        return "lungs" in bundle_metadata(folder)
+        return not {"lungs", "amounts"}.isdisjoint(bundle_metadata(folder))
     except InputError:
         return False

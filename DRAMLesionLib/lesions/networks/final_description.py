@@ -153,6 +153,7 @@ class SegmentationDescription:
             :func:`~DRAMLesionLib.lesions.mask.with_refined_dram`.
         dram_model: Name of the dRAM model whose maps go with the mask; None: the default one.
         network: The network's size.
+        amount_model: Name of the network of the lobes' amounts that reads the map; None: the map's mean is read.
         window: Voxels (z, y, x) of the sliding window where it differs from ``patch``: a network that normalises by
             running statistics finds the same in any window, and larger ones overlap less. None: ``patch``.
         amount: How each lobe's percentage is estimated, which then sets where the lobe is cut; None: the map is cut as it
@@ -170,6 +171,7 @@ class SegmentationDescription:
     dram_model: str | None = None
     network: SegmentationNetworkDescription = field(default_factory=SegmentationNetworkDescription)
     amount: AmountSettings | None = None
+    amount_model: str | None = None
     window: tuple[int, int, int] | None = None
 
     @classmethod

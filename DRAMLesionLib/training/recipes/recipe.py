@@ -15,6 +15,7 @@ from typing import Any
 
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
 from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.system.checked_values import checked_values
 from DRAMLesionLib.system.errors import InputError
@@ -24,6 +25,7 @@ from DRAMLesionLib.training.recipes.settings import (
     DramSettings,
     LungSettings,
     SegmentationSettings,
+    WholeLungSettings,
 )
 
 SHIPPED = Path(__file__).parent
@@ -37,6 +39,7 @@ SECTIONS: dict[str, tuple[Any, Any]] = {
     "cam": (CamSettings, ModelDescription),
     "segmentation": (SegmentationSettings, SegmentationDescription),
     "lungs": (LungSettings, LungDescription),
+    "amounts": (WholeLungSettings, AmountDescription),
 }
 """What the section named after a task and the section ``model`` hold; each class has ``from_dict(values, where)``."""
 

@@ -159,6 +159,48 @@ class LungSettings:
         return replace(read, size=(size[0], size[1], size[2]))
 
 
+@dataclass(frozen=True)
+class WholeLungSettings:
+    """The section ``amounts`` of a recipe.
+
+    Attributes:
+        final: The final network whose map it sees: a bundle's name or folder.
+        samples: Samples in an epoch.
+        pasted: How many lungs with pasted disease are made before the first epoch.
+        variants: How often each scan is taken: in two outlines as it is, then as other scanners show it.
+        real_share: Part of the samples that are scans with known percentages, 0..1.
+        texture_share: Part of the pasted disease that looks like the lesions of a labelled scan, see
+            :mod:`~DRAMLesionLib.training.tasks.synthetic.texture`, 0..1.
+        healthy_share: Part of the lungs without lesion that stay without, 0..1.
+        severe_share: Part of the lungs with pasted disease that are severe in all lobes, and as many have lobes of either
+            kind, 0..0.5.
+        amount_weight: Weight of the lobes' percentages beside the voxels' cross entropy.
+    """
+
+    final: str = "segmentation-covid"
+    samples: int = 300
+    pasted: int = 320
+    variants: int = 14
+    real_share: float = 0.35
+    texture_share: float = 0.4
+    healthy_share: float = 0.12
+    severe_share: float = 0.35
+    amount_weight: float = 1.0
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "WholeLungSettings":
+        """Read and check the section.
+
+        Raises:
+            InputError: A key is unknown or wrong: it is named as ``where.key``.
+        """
+        shares = ("real_share", "texture_share", "healthy_share")
+        bounds = dict.fromkeys(shares, (0.0, 1.0)) | {"severe_share": (0.0, 0.5)}
+        counts = dict.fromkeys(("samples", "pasted", "variants"), (1.0, 1e6))
+        bounds |= {**counts, "amount_weight": (0.0, 1e3)}
+        return read_settings(cls, values, where, bounds)
+
+
 Classes = Literal["score", "presence"]
 
 

@@ -84,6 +84,29 @@ def lungs_card(recipe: Recipe, scans: int, figures: dict[str, Any], training: st
     )
 
 
+def amounts_card(recipe: Recipe, scans: int, healthy: int, figures: dict[str, Any]) -> str:
+    """The card of a trained network of the lobes' amounts, Markdown.
+
+    Args:
+        recipe: The recipe that the network was trained by.
+        scans: How many scans with lesion it saw.
+        healthy: How many scans had lobes without lesion.
+        figures: The last epoch's losses and measures by name.
+    """
+    return _filled(
+        "amounts_card.md",
+        recipe,
+        figures,
+        scans=scans,
+        healthy=healthy,
+        features=", ".join(str(n) for n in recipe.model.features),
+        block=recipe.model.block,
+        samples=recipe.settings.samples,
+        real=recipe.settings.real_share,
+        batch=recipe.batch,
+    )
+
+
 def _shown(figures: dict[str, Any]) -> str:
     return ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"

@@ -213,6 +213,11 @@ def _logit(fraction: torch.Tensor) -> torch.Tensor:
     return torch.logit(fraction.clamp(SMALLEST_FRACTION, 1 - SMALLEST_FRACTION))
 
 
+def share_loss(predicted: torch.Tensor, label: WeakLabel) -> torch.Tensor:
+    """As :func:`weak_loss`, of one lobe's predicted fraction, 0..1, a scalar."""
+    return _weak(predicted, label, "logit")
+
+
 def _weak(predicted: torch.Tensor, label: WeakLabel, space: Space) -> torch.Tensor:
     low, high = label.low, label.high
     if label.fraction is not None:

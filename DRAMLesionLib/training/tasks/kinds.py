@@ -8,6 +8,7 @@ TASKS = {
     "cam": "DRAMLesionLib.training.tasks.cam:CamTask",
     "segmentation": "DRAMLesionLib.training.tasks.segmentation:SegmentationTask",
     "lungs": "DRAMLesionLib.training.tasks.lungs.task:LungTask",
+    "amounts": "DRAMLesionLib.training.tasks.synthetic.whole_lungs:WholeLungTask",
 }
 """``module:class`` of each :class:`~DRAMLesionLib.training.tasks.task.TaskMaker`, by the name of its recipe's section;
 :data:`~DRAMLesionLib.training.recipes.recipe.SECTIONS` says what that section holds."""

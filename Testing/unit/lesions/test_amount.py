@@ -87,6 +87,7 @@ def test_a_severe_lobe_gets_the_amount_of_its_density_and_others_keep_the_maps(l
         "source": "map",
         "map_percent": round(alone[5].percent, 2),
         "density_percent": None,
+        "lungs_percent": None,
     }
 
 

@@ -108,6 +108,19 @@ def test_a_lobe_of_which_density_says_more_than_the_map_is_told(phantom: Phantom
     assert not find_flags(phantom.ct, lobes, measured, None, {1: Amount(30.0, 20, 40)})
 
 
+def test_a_lobe_that_both_lungs_raise_far_above_its_map_is_told(phantom: Phantom) -> None:
+    lobes = phantom.lobes
+    measured = quantify(phantom.ct.array, lobes, phantom.lesion, phantom.ct.spacing_mm)
+    amounts = {
+        1: Amount(52.0, 20, 80, by_map=30.0, by_lungs=52.0),
+        2: Amount(34.0, 20, 50, by_map=30.0, by_lungs=34.0),
+        3: Amount(8.0, 5, 11, by_map=8.0, by_lungs=9.0),
+    }
+    told = {f.code: f for f in find_flags(phantom.ct, lobes, measured, None, amounts) if "amount" in f.code}
+    assert set(told) == {"amount-by-lungs-LUL"}
+    assert "52 % of the left upper lobe" in told["amount-by-lungs-LUL"].sentence
+
+
 def test_every_flag_says_what_was_seen_and_what_to_do(phantom: Phantom) -> None:
     array = (phantom.ct.array[20:50] * 0.8).astype(np.int16)
     ct, labels = hu_changed(phantom.ct, array), phantom.lobes.labels[20:50]

@@ -71,7 +71,7 @@ def test_wrong_recipes_name_the_key(tmp_path, text, named):
 def test_missing_recipe_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.yaml"):
         read_recipe(tmp_path / "absent.yaml")
-    with pytest.raises(InputError, match=r"^drm: .* one of cam, dram, dram-covid, "):
+    with pytest.raises(InputError, match=r"^drm: .* one of amounts-covid, cam, dram, dram-covid, "):
         read_recipe("drm")
 
 

@@ -35,6 +35,8 @@ class DiseaseStyle:
         spreads: Where disease may lie.
         textures: How it may fill the lung.
         gap_share: Part of the diseased region that is spared lung.
+        ground_glass: Part of the air that gives way in ground glass, the base of other textures.
+        steepness: Of the disease's edge (log-uniform); at 2 it fades over much of a lobe.
     """
 
     sick_lobes: float = 0.7
@@ -44,6 +46,8 @@ class DiseaseStyle:
     spreads: tuple[Spread, ...] = SPREADS
     textures: tuple[Texture, ...] = TEXTURES
     gap_share: tuple[float, float] = (0.0, 0.45)
+    ground_glass: tuple[float, float] = (0.14, 0.45)
+    steepness: tuple[float, float] = (2.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -94,21 +98,43 @@ def paste_disease(
         share of each lobe is the fraction, up to a voxel.
     """
     style = style or DiseaseStyle()
+    amount, lesion = place_disease(lungs, rng, style, fractions)
+    if not lesion.any():
+        return lungs.hu.copy(), lesion
+    return fill_air(lungs.hu, amount * _filling(lungs, style, rng)), lesion
+
+
+def place_disease(
+    lungs: Lungs,
+    rng: np.random.Generator,
+    style: DiseaseStyle,
+    fractions: tuple[float, ...] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say where disease lies, not yet how it looks.
+
+    Args:
+        lungs: Without lesion.
+        rng: Where chance comes from.
+        style: Of the disease; here its spreads count.
+        fractions: Of each lobe, as in :func:`paste_disease`.
+
+    Returns:
+        How much of each voxel is diseased, float32 (z, y, x), 0..1, with soft edges; and where the lesion is, bool
+        (z, y, x).
+    """
     wanted = draw_fractions(rng, style) if fractions is None else fractions
     inside = lungs.labels > 0
     if not any(wanted):
-        return lungs.hu.copy(), np.zeros(inside.shape, bool)
+        return np.zeros(inside.shape, np.float32), np.zeros(inside.shape, bool)
     score = _spread(lungs, rng.choice(style.spreads), rng)
     cut, highest = _cuts(lungs.labels, score, wanted)
     if fractions is None and rng.random() < 0.5:
         # Disease that goes over from lobe to lobe: the fractions are then what comes of it.
         cut = ndimage.gaussian_filter(cut, [10.0 / s for s in lungs.spacing_mm], truncate=2.0)
-    lesion = (score >= cut) & inside
-    steepness = np.exp(rng.uniform(np.log(2.0), np.log(40.0)))
+    steepness = np.exp(rng.uniform(*np.log(style.steepness)))
     # A small lesion's edge is steeper: its middle would stay faint otherwise.
     amount = special.expit(np.maximum(steepness, 8.0 / highest) * (score - cut)) * inside
-    amount *= _filling(lungs, style, rng)
-    return fill_air(lungs.hu, amount), lesion
+    return amount.astype(np.float32), (score >= cut) & inside
 
 
 def _cuts(
@@ -210,7 +236,7 @@ def _filling(lungs: Lungs, style: DiseaseStyle, rng: np.random.Generator) -> np.
     texture = rng.choice(style.textures)
     fine = smooth_noise(shape, rng.uniform(1.5, 4.0), spacing, rng)
     broad = smooth_noise(shape, rng.uniform(6.0, 14.0), spacing, rng)
-    base = rng.uniform(0.14, 0.45)
+    base = rng.uniform(*style.ground_glass)
     part = base * (1 + rng.uniform(0.05, 0.3) * fine + rng.uniform(0.05, 0.3) * broad)
     if texture == "consolidation":
         part = rng.uniform(0.65, 1.0) + 0.1 * fine
@@ -220,11 +246,21 @@ def _filling(lungs: Lungs, style: DiseaseStyle, rng: np.random.Generator) -> np.
         part = part + rng.uniform(0.2, 0.5) * _lines(shape, spacing, rng, 0.35)
     elif texture == "mixed":
         part = rng.uniform(0.2, 0.6) + rng.uniform(0.1, 0.3) * broad + rng.uniform(0.03, 0.2) * fine
+    return np.clip(part * spared_lung(lungs, style, rng), 0.0, 1.0).astype(np.float32)
+
+
+def spared_lung(lungs: Lungs, style: DiseaseStyle, rng: np.random.Generator) -> np.ndarray:
+    """Gaps of spared lung in a diseased region, which a reader's outline takes in all the same.
+
+    Returns:
+        float32, (z, y, x) or (1, 1, 1): how much of the disease there is, 1 outside the gaps.
+    """
     gaps = rng.uniform(*style.gap_share) * (rng.random() < 0.6)
-    if gaps:
-        spared = smooth_noise(shape, rng.uniform(2.0, 6.0), spacing, rng) < special.ndtri(gaps)
-        part = np.where(spared, rng.uniform(0.0, 0.4) * part, part)
-    return np.clip(part, 0.0, 1.0).astype(np.float32)
+    if not gaps:
+        return np.ones((1, 1, 1), np.float32)
+    noise = smooth_noise(lungs.hu.shape, rng.uniform(2.0, 6.0), lungs.spacing_mm, rng)
+    left = rng.uniform(0.0, 0.4)
+    return np.where(noise < special.ndtri(gaps), left, 1.0).astype(np.float32)
 
 
 def _lines(

@@ -14,8 +14,9 @@ from DRAMLesionLib.lungs.read_lobes import read_lobes
 from DRAMLesionLib.system.progress import Progress
 from DRAMLesionLib.training.data.datalist import Scan
 from DRAMLesionLib.training.tasks.patches import LungSample, Patch
-from DRAMLesionLib.training.tasks.synthetic.disease import Lungs, paste_disease, vary_normal
+from DRAMLesionLib.training.tasks.synthetic.disease import DiseaseStyle, Lungs, paste_disease, vary_normal
 from DRAMLesionLib.training.tasks.synthetic.scanner import vary_scanner
+from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture, paste_texture
 from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION
 
 HELD_HU = (-1100.0, 400.0)
@@ -78,22 +79,43 @@ def _is_healthy(scan: Scan, lobe: int) -> bool:
     return label is not None and (label.is_healthy or label.known_range[1] <= HEALTHY_FRACTION)
 
 
-def paste_into(healthy: HealthyLungs, hu_window: tuple[float, float], rng: np.random.Generator) -> LungSample:
+def paste_into(
+    healthy: HealthyLungs,
+    hu_window: tuple[float, float],
+    rng: np.random.Generator,
+    texture: LesionTexture | None = None,
+    style: DiseaseStyle | None = None,
+) -> LungSample:
     """Lungs with pasted disease, as some scanner shows them.
 
     Args:
         healthy: Without lesion.
         hu_window: HU of 0 and of 1 in the sample's image.
         rng: The source of all random numbers.
+        texture: What the disease looks like; None draws that, too.
+        style: Of the disease.
     """
     lungs = healthy.lungs
     if not healthy.equalised and rng.random() < VARIED:
         lungs = replace(lungs, hu=vary_normal(lungs, rng))
     hu, lesion = lungs.hu, np.zeros(lungs.labels.shape, bool)
     if rng.random() < SICK:
-        hu, lesion = paste_disease(lungs, rng)
+        hu, lesion = (
+            paste_texture(lungs, texture, rng, style) if texture else paste_disease(lungs, rng, style)
+        )
     hu = vary_scanner(hu, lungs.labels, rng, published=healthy.equalised)
     return _sample(f"{healthy.name} with pasted disease", hu, lungs.labels, lesion, hu_window)
+
+
+def lesion_texture(lungs: LungSample, hu_window: tuple[float, float]) -> LesionTexture | None:
+    """The texture of a labelled scan's lesions; None where they are too small.
+
+    Args:
+        lungs: With the label as target.
+        hu_window: HU of 0 and of 1 in their image.
+    """
+    low, high = hu_window
+    return LesionTexture.of(low + lungs.image.numpy() * (high - low), lungs.target.numpy() > 0.5)
 
 
 def without_disease(healthy: HealthyLungs, hu_window: tuple[float, float]) -> LungSample:

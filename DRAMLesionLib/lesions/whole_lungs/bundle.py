@@ -1,0 +1,151 @@
+"""The bundle of the network of the lobes' amounts: loaded with its checksum and without pickle, written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
+from DRAMLesionLib.system.bundle import (
+    INFERENCE,
+    METADATA,
+    WEIGHTS,
+    bundle_metadata,
+    common_metadata,
+    load_weights,
+    write_bundle,
+)
+from DRAMLesionLib.system.errors import InputError
+from DRAMLesionLib.system.files import replaced_directory
+
+if TYPE_CHECKING:
+    import torch
+
+    from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
+
+KIND = "amounts"
+"""The key of the description in the bundle's metadata."""
+
+
+@dataclass(frozen=True)
+class AmountModel:
+    """A loaded network of the lobes' amounts.
+
+    Attributes:
+        name: Its name.
+        version: The bundle's version.
+        folder: Where the bundle is.
+        checksum: SHA-256 of the weights, hexadecimal.
+        network: In eval mode, float32.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    checksum: str
+    network: AmountNetwork
+
+
+def load_amount_model(folder: str | Path, device: torch.device | str = "cpu") -> AmountModel:
+    """Load the network; nothing in its bundle is executed or unpickled.
+
+    Args:
+        folder: A bundle's folder.
+        device: Where the network goes.
+
+    Raises:
+        InputError: A file is missing or damaged, or does not fit the others; names the file.
+    """
+    from DRAMLesionLib.lesions.whole_lungs.network import AmountNetwork
+
+    folder = Path(folder)
+    metadata = bundle_metadata(folder)
+    if KIND not in metadata:
+        raise InputError(f"{folder}: knows no amounts: give a model that the task {KIND} has made")
+    network = AmountNetwork(AmountDescription.from_dict(metadata[KIND], f"{folder / METADATA}: {KIND}"))
+    checked = load_weights(network, folder / WEIGHTS, metadata)
+    network.float().eval().to(device)
+    name, version = str(metadata.get("name", folder.name)), str(metadata.get("version", "?"))
+    return AmountModel(name, version, folder, checked, network)
+
+
+def save_amount_model(
+    folder: str | Path,
+    network: AmountNetwork,
+    *,
+    name: str,
+    version: str,
+    card: str,
+    summary: str,
+    data: str,
+    licence: str,
+) -> Path:
+    """Write the bundle in half precision, whole or not at all; an older one of that name is replaced.
+
+    Args:
+        folder: The bundle's folder.
+        network: The network whose weights are written.
+        name: The model's name.
+        version: The bundle's version, such as ``0.1.0``.
+        card: The model card, Markdown.
+        summary: What it does, in a sentence, for the metadata.
+        data: What it was trained on, in a sentence.
+        licence: The terms of the weights, as text.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    import torch
+
+    from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS
+
+    state = {
+        key: value.to(torch.float16) if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
+    metadata = {
+        **common_metadata(name, version, summary, data),
+        "task": "Share of each lobe that is lesion in chest CT",
+        "references": [],
+        "network_data_format": _data_format(network.description, CHANNELS),
+        KIND: network.description.to_dict(),
+    }
+    with replaced_directory(folder) as staging:
+        write_bundle(staging, state, metadata, card, licence)
+        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def _data_format(description: AmountDescription, channels: int) -> dict[str, Any]:
+    side = f"{description.step}*n"
+    image = {
+        "type": "image",
+        "format": "magnitude",
+        "modality": "CT",
+        "num_channels": channels,
+        "spatial_shape": [side, side, side],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": False,
+        "channel_def": {"0": "share of the voxel in the lungs", "1": "densities and probabilities, pooled"},
+    }
+    output = image | {
+        "type": "probabilities",
+        "format": "segmentation",
+        "num_channels": 1,
+        "channel_def": {"0": "lesion"},
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": output}}
+
+
+def _inference() -> dict[str, Any]:
+    return {
+        "imports": ["$from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model"],
+        "bundle_root": ".",
+        "run": ["$load_amount_model(@bundle_root)"],
+    }
