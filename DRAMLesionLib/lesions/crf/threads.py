@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import TypeVar
 
@@ -92,7 +92,7 @@ def one_thread_each(works: Sequence[Callable[[], Result]], device: torch.device)
         What each gives, in their order.
 
     Raises:
-        Exception: What the first of them that failed raised; all have ended then.
+        Exception: What the first of them that failed raised; those that had begun have ended then, no other begins.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or not 1 < threads <= len(works) or hasattr(_conductor, "threads"):
@@ -104,5 +104,10 @@ def one_thread_each(works: Sequence[Callable[[], Result]], device: torch.device)
             return work()
 
     running = [_workers(os.getpid(), threads, "works").submit(alone, work) for work in works]
-    wait(running)
-    return [one.result() for one in running]
+    try:
+        wait(running, return_when=FIRST_EXCEPTION)
+    finally:  # also after Ctrl+C: the threads outlive this call, and would go on with all that waits for them
+        cancelled = [one for one in running if one.cancel()]
+    begun = [one for one in running if one not in cancelled]
+    wait(begun)
+    return [one.result() for one in begun]

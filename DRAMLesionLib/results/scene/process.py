@@ -44,8 +44,14 @@ LINUX_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 class Making:
     """A scene folder that is being written while its owner does something else."""
 
-    def __init__(self, write: Callable[[Progress], list[Path]]):
-        """Begin to ``write``, which is given a progress whose exception ends it, and returns the files."""
+    def __init__(self, write: Callable[[Progress], list[Path]], child: Child | None = None):
+        """Begin to ``write``, which is given a progress whose exception ends it, and returns the files.
+
+        Args:
+            write: Does all the work, and waits for it.
+            child: The process that it waits for, where that is known.
+        """
+        self._child = child
         self._told: queue.SimpleQueue[tuple[str, float] | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         pool = ThreadPoolExecutor(1, "scene")
@@ -66,6 +72,8 @@ class Making:
     def stop(self) -> None:
         """End the child, if it still runs, and wait until what it wrote is gone."""
         self._stopped.set()
+        if self._child is not None and not self._result.done():
+            self._child.process.kill()  # it may tell nothing for many seconds
         wait([self._result])
 
     def _tell(self, stage: str, fraction: float) -> None:
@@ -235,4 +243,4 @@ def begin_scene_folder(findings: Findings, folder: str | Path, child: Child | No
     Returns:
         Ask it to :meth:`~DRAMLesionLib.results.scene.process.Making.finish`, or to stop.
     """
-    return Making(lambda progress: write_scene_folder(findings, folder, progress, child=child))
+    return Making(lambda progress: write_scene_folder(findings, folder, progress, child=child), child)

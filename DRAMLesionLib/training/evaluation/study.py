@@ -112,7 +112,7 @@ def run_study(
 
             folder = out / row.slug / f"seed-{seed}"
             if row.recipe is not None:
-                _train(row, seed, out, folder, epochs, device, told, log, stop)
+                _train(row, study, seed, out, folder, epochs, device, told, log, stop)
             facts = _facts(row, study, seed, out, scans)
             scores = _kept_scores(folder / SCORES, facts)
             if scores is None:
@@ -148,6 +148,7 @@ def _without_labels(scans: DataList) -> DataList:
 
 def _train(
     row: StudyRow,
+    study: Study,
     seed: int,
     out: Path,
     folder: Path,
@@ -162,16 +163,14 @@ def _train(
     if row.labels_of == EXPERT:
         data = out / "expert.json"
     elif row.labels_of is not None:
-        teacher = out / _slug(row.labels_of) / f"seed-{seed}" / "model"
+        teacher = model_folder(study.row(row.labels_of), study, seed, out)
+        if teacher is None:
+            raise InputError(f"{row.name}: labels_of: {row.labels_of} has no model: name a row that has one")
         data = write_pseudo_labels(
             data, teacher, folder / "labels", row.labels, resume=True, device=device, progress=progress
         )
     recipe = replace(row.recipe, seed=seed, epochs=epochs or row.recipe.epochs)
     train(recipe, data, folder / "model", device=device, resume=True, progress=progress, log=log, stop=stop)
-
-
-def _slug(name: str) -> str:
-    return StudyRow(name, "threshold").slug
 
 
 def _facts(row: StudyRow, study: Study, seed: int, out: Path, scans: DataList) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Works that are alike share the threads; what they give does not depend on that."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 import torch
 
+from DRAMLesionLib.lesions.crf import threads
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lesions.refined_dram import refine_dram
@@ -53,14 +55,55 @@ def test_works_within_works_do_not_wait_for_each_other(two_threads):
 
 
 def test_what_one_raises_comes_when_the_other_has_ended(two_threads):
-    ended = []
+    ended, both_began = [], threading.Barrier(2)
 
     def fail():
+        both_began.wait(timeout=30)
         raise ValueError("no lobe")
 
+    def go_on():
+        both_began.wait(timeout=30)
+        ended.append(1)
+
     with pytest.raises(ValueError, match="no lobe"):
-        one_thread_each([fail, lambda: ended.append(1)], CPU)
+        one_thread_each([fail, go_on], CPU)
     assert ended == [1]
+
+
+def test_after_one_failed_those_that_wait_do_not_begin(two_threads):
+    began, failed = [], threading.Event()
+
+    def fail():
+        began.append(0)
+        failed.set()
+        raise InterruptedError  # as the progress of a user who stops the work
+
+    def work(number):
+        began.append(number)
+        failed.wait(timeout=30)
+        time.sleep(0.2)
+
+    with pytest.raises(InterruptedError):
+        one_thread_each([fail, *(lambda number=number: work(number) for number in range(1, 20))], CPU)
+    assert len(began) < 10
+
+
+def test_after_ctrl_c_those_that_wait_do_not_begin(two_threads, monkeypatch):
+    began, go_on = [], threading.Event()
+
+    def interrupted(*_given, **_how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads, "wait", interrupted)
+    works = [lambda number=number: (began.append(number), go_on.wait(timeout=30)) for number in range(20)]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            one_thread_each(works, CPU)
+    finally:
+        go_on.set()
+    monkeypatch.undo()
+    one_thread_each([lambda: None, lambda: None], CPU)  # behind all that waited
+    assert len(began) <= 2
 
 
 def test_both_lungs_at_once_give_what_one_after_the_other_gives(two_threads):

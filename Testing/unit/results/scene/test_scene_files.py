@@ -1,7 +1,9 @@
 """The scene's bundle and its pictures, segmentation files without Slicer, and the process that makes them."""
 
 import ctypes.util
+import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -243,3 +245,24 @@ def test_stopped_it_ends_at_the_next_word_and_is_waited_for(tmp_path):
     assert left == ["cleaned"]
     with pytest.raises(InterruptedError):
         making.finish(silent)
+
+
+def test_stopped_it_does_not_wait_for_a_child_that_tells_nothing_more(tmp_path, findings, monkeypatch):
+    monkeypatch.setattr(process, "is_available", lambda: True)
+    work = "input(); print('progress\\tat work\\t0', flush=True); import time; time.sleep(20)"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+
+    def cancel(stage, _fraction):
+        if stage == "at work":
+            raise InterruptedError
+
+    with (
+        tempfile.TemporaryFile() as stderr,
+        subprocess.Popen([sys.executable, "-c", work], text=True, **pipes) as running,
+    ):
+        making = process.begin_scene_folder(findings, tmp_path, process.Child(running, stderr))
+        with pytest.raises(InterruptedError):
+            making.finish(cancel)
+        making.stop()
+        assert running.returncode != 0  # killed: by itself it would have ended well
+    assert names(tmp_path) == []

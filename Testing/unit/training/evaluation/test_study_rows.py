@@ -11,6 +11,7 @@ from DRAMLesionLib.images.volume import read_ct, read_on_grid, write_volume
 from DRAMLesionLib.lesions.mask import segment_lesion
 from DRAMLesionLib.lesions.networks.bundle import WEIGHTS
 from DRAMLesionLib.phantom import make_phantom, save_phantom
+from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.data.datalist import read_datalist
 from DRAMLesionLib.training.engine import state_folder
 from DRAMLesionLib.training.evaluation import study as study_module
@@ -107,6 +108,30 @@ def test_scores_are_kept_only_for_the_weights_that_they_were_made_with(tmp_path,
         weights.write_bytes(b"other")
         other = study_module._facts(row, study, 0, tmp_path, scans)
         assert study_module._kept_scores(tmp_path / "scores.json", other) is None
+
+
+@pytest.mark.parametrize("teacher", [{"model": Path("ships")}, {"model_of": "other"}])
+def test_labels_come_from_the_model_that_a_row_reads_wherever_that_is(tmp_path, monkeypatch, teacher):
+    recipe = read_study("study").row("dRAM").recipe
+    taught = StudyRow("final", "final", recipe, labels_of="dRAM")
+    study = Study((StudyRow("other", "dram", recipe), StudyRow("dRAM", "crf", **teacher), taught), (3,))
+    teachers = []
+
+    def labels(_data, folder, *_given, **_how):
+        teachers.append(folder)
+        raise InterruptedError
+
+    monkeypatch.setattr(study_module, "write_pseudo_labels", labels)
+    with pytest.raises(InterruptedError):
+        study_module._train(taught, study, 3, tmp_path, tmp_path / "final", None, "cpu", None, None, None)
+    assert teachers == [teacher.get("model", tmp_path / "other" / "seed-3" / "model")]
+
+
+def test_labels_of_a_row_without_a_model_are_refused(tmp_path):
+    taught = StudyRow("final", "final", read_study("study").row("dRAM").recipe, labels_of="plain threshold")
+    study = Study((*THRESHOLD.rows, taught), (3,))
+    with pytest.raises(InputError, match="plain threshold has no model"):
+        study_module._train(taught, study, 3, tmp_path, tmp_path, None, "cpu", None, None, None)
 
 
 def test_minutes_are_those_of_the_training_s_log(tmp_path):
