@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Training/README.md", "Documentation/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Training/*.md", "Documentation/*.md")
 SHORTENED = {
     "phantom": ["--size", "64", "64", "48", "--spacing", "5.5", "5.5", "6"],
     "train": ["--epochs", "1", "--threads", "1"],

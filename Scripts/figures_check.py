@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES_OF_FIGURES = ("README.md", "Training/README.md", "Testing/benchmarks/*.md")
+PAGES_OF_FIGURES = ("README.md", "Training/*.md", "Testing/benchmarks/*.md")
 PAGES = (
     *PAGES_OF_FIGURES,
     "CHANGELOG.md",
