@@ -34,7 +34,7 @@ class Hold:
         self._made = make and not folder.exists()
         try:
             if self._made:
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)  # another server may have made it just now
             self._lock = lock_folder(folder, NAME, refusal)
         except OSError:
             return  # no journal can be written there either, which the page says
