@@ -20,7 +20,8 @@ from DRAMLesionLib.results.scene.available import SceneUnavailable
 
 _SHORT_AXES = (3, 2)
 """Voxels along y and z of what stands for a volume while Slicer writes; along x one more with each volume."""
-_LARGE = 1 << 31
+_LARGE = (1 << 31) - (1 << 24)
+"""Bytes from which an entry may come to need the larger form of zip, should nothing of it pack."""
 
 
 def write_bundle(scene: Any, volumes: Sequence[Any], folder: Path, name: str) -> Path:
