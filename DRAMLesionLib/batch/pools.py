@@ -23,7 +23,7 @@ from DRAMLesionLib.system.progress import Progress
 
 GIB_PER_WORKER = 3.5
 """Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together, the scene's from
-the beginning: 2.9 by what 300 and 600 slices took at the peak, and what one case may take more."""
+the beginning: 3.4 by what 300 and 600 slices took at the peak, by two threads."""
 ANSWER_S = 20.0
 """A scheduler has this long to answer the first call."""
 _LOOK_S = 2.0

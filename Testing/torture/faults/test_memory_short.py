@@ -158,14 +158,14 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
         segment_case(path, tmp_path / "out", model=models / "a", device="cpu")
     line = str(caught.value)
     assert isinstance(caught.value, InputError) and "\n" not in line and not (tmp_path / "out").exists()
-    assert line.startswith(f"{path}: not enough memory: a CT of 64 x 56 x 40 voxels needs about 0.")
+    assert line.startswith(f"{path}: not enough memory: a CT of 64 x 56 x 40 voxels needs about 1.")
 
 
 @pytest.mark.parametrize(
     ("here", "said"),
     [
         (8.0, "close other programs, or resample it to slices of 2 mm"),
-        (1.5, "1.5 GiB are to be had: resample it to slices of 3 mm, which fits"),
+        (2.0, "2.0 GiB are to be had: resample it to slices of 3 mm, which fits"),
         (0.5, "use a computer with more memory"),
         (None, "resample it to slices of 2 mm"),
     ],
