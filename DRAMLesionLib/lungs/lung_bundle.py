@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.lungs.lung_description import LungDescription
 from DRAMLesionLib.system.bundle import (
-    INFERENCE,
     METADATA,
     WEIGHTS,
     bundle_metadata,
     common_metadata,
     load_weights,
-    write_bundle,
+    save_bundle,
 )
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
 from DRAMLesionLib.system.package import PACKAGE
 
 if TYPE_CHECKING:
@@ -105,14 +103,6 @@ def save_lung_model(
     Raises:
         OutputError: It can't be written.
     """
-    import json
-
-    import torch
-
-    state = {
-        key: value.to(torch.float16) if value.is_floating_point() else value
-        for key, value in network.state_dict().items()
-    }
     metadata = {
         **common_metadata(name, version, summary, data),
         "task": "Lungs in chest CT",
@@ -120,10 +110,7 @@ def save_lung_model(
         "network_data_format": _data_format(network.description),
         KIND: network.description.to_dict(),
     }
-    with replaced_directory(folder) as staging:
-        write_bundle(staging, state, metadata, card, licence)
-        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
-    return Path(folder)
+    return save_bundle(folder, network, metadata, _inference(), card, licence)
 
 
 def _data_format(description: LungDescription) -> dict[str, Any]:

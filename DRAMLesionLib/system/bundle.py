@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import checksum
+from DRAMLesionLib.system.files import checksum, replaced_directory
 from DRAMLesionLib.system.memory import is_out_of_memory
 from DRAMLesionLib.system.text_file import read_json
 
@@ -95,6 +95,45 @@ def write_bundle(
     (folder / METADATA).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
     (folder / "LICENSE").write_text(licence.strip() + "\n", encoding="utf-8")
+
+
+def save_bundle(
+    folder: str | Path,
+    network: torch.nn.Module,
+    metadata: dict[str, Any],
+    inference: dict[str, Any],
+    card: str,
+    licence: str,
+    half: bool = True,
+) -> Path:
+    """Write a bundle, whole or not at all; an older one of that name is replaced.
+
+    Args:
+        folder: The bundle's folder.
+        network: The network whose weights are written.
+        metadata: JSON values; the weights' checksum is added.
+        inference: What ``python -m monai.bundle run`` does with it, JSON values.
+        card: The model card, Markdown.
+        licence: The terms of the weights, as text.
+        half: Store the weights in half precision (half the size; loaded as float32).
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    import torch
+
+    kind = torch.float16 if half else torch.float32
+    state = {
+        key: value.to(kind) if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
+    with replaced_directory(folder) as staging:
+        write_bundle(staging, state, metadata, card, licence)
+        (staging / INFERENCE).write_text(json.dumps(inference, indent=2) + "\n", encoding="utf-8")
+    return Path(folder)
 
 
 def load_weights(network: torch.nn.Module, path: Path, metadata: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ There are two kinds: "dram" makes the lesion map; "segmentation" is the final ne
 dRAM model whose map goes with it.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +33,10 @@ from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.system.bundle import CARD as CARD
 from DRAMLesionLib.system.bundle import INFERENCE as INFERENCE
 from DRAMLesionLib.system.bundle import WEIGHTS as WEIGHTS
-from DRAMLesionLib.system.bundle import common_metadata
+from DRAMLesionLib.system.bundle import common_metadata, save_bundle
 from DRAMLesionLib.system.bundle import load_weights as load_weights
 from DRAMLesionLib.system.bundle import write_bundle as write_bundle
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
 
 Kind = Literal["dram", "segmentation"]
 KINDS: tuple[Kind, Kind] = ("dram", "segmentation")
@@ -205,15 +203,8 @@ def save_model(
     Raises:
         OutputError: It can't be written.
     """
-    kind = torch.float16 if half else torch.float32
-    state = {
-        key: value.to(kind) if value.is_floating_point() else value
-        for key, value in network.state_dict().items()
-    }
-    with replaced_directory(folder) as staging:
-        write_bundle(staging, state, _metadata(name, version, summary, data, description), card, licence)
-        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
-    return Path(folder)
+    metadata = _metadata(name, version, summary, data, description)
+    return save_bundle(folder, network, metadata, _inference(), card, licence, half)
 
 
 def _of_kind(folder: Path, wanted: Kind) -> Path:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.lesions.whole_lungs.description import AmountDescription
 from DRAMLesionLib.system.bundle import (
-    INFERENCE,
     METADATA,
     WEIGHTS,
     bundle_metadata,
     common_metadata,
     load_weights,
-    write_bundle,
+    save_bundle,
 )
 from DRAMLesionLib.system.errors import InputError
-from DRAMLesionLib.system.files import replaced_directory
 
 if TYPE_CHECKING:
     import torch
@@ -100,14 +97,8 @@ def save_amount_model(
     Raises:
         OutputError: It can't be written.
     """
-    import torch
-
     from DRAMLesionLib.lesions.whole_lungs.pooled import CHANNELS
 
-    state = {
-        key: value.to(torch.float16) if value.is_floating_point() else value
-        for key, value in network.state_dict().items()
-    }
     metadata = {
         **common_metadata(name, version, summary, data),
         "task": "Share of each lobe that is lesion in chest CT",
@@ -115,10 +106,7 @@ def save_amount_model(
         "network_data_format": _data_format(network.description, CHANNELS),
         KIND: network.description.to_dict(),
     }
-    with replaced_directory(folder) as staging:
-        write_bundle(staging, state, metadata, card, licence)
-        (staging / INFERENCE).write_text(json.dumps(_inference(), indent=2) + "\n", encoding="utf-8")
-    return Path(folder)
+    return save_bundle(folder, network, metadata, _inference(), card, licence)
 
 
 def _data_format(description: AmountDescription, channels: int) -> dict[str, Any]:
