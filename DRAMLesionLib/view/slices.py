@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.results.scene.nodes import FindingsNodes
 from DRAMLesionLib.results.scene.rendering import PEELS
-from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
+from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces_to_look_at
 
 if TYPE_CHECKING:
     from trame_slicer.core import SlicerApp
@@ -200,7 +200,7 @@ class Slices:
             self._making = asyncio.get_running_loop().create_task(self._surfaces(self._nodes))
 
     async def _surfaces(self, nodes: FindingsNodes) -> None:
-        for _segment in making_surfaces([nodes.lobes, nodes.lesion]):
+        for _segment in making_surfaces_to_look_at(nodes):
             await asyncio.sleep(0.01)
         self._making = None
         if not self._looked:
