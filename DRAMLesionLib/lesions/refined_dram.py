@@ -52,7 +52,8 @@ def refine_dram(
     boxes = label_boxes(labels, len(LOBES))
 
     def refine_side(values: list[int], box: Box) -> None:
-        inside = np.isin(labels[box], values)
+        here = labels[box]
+        inside = np.logical_or.reduce([here == value for value in values])
         # The lungs' boxes overlap, and inside them each lung's voxels are its own.
         _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
 
