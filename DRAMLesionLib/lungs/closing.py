@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from DRAMLesionLib.lungs.at_once import at_once
-from DRAMLesionLib.lungs.morphology import spread
+from DRAMLesionLib.lungs.morphology import filled, spread
 
 LEFT, RIGHT = 1, 2
 """Values of the lung labels."""
@@ -182,7 +182,7 @@ def _beyond(lung: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def fill_holes(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Fill what is enclosed in 3-D, and what is enclosed in an axial slice if small: not the top of the diaphragm."""
-    mask = ndimage.binary_fill_holes(mask)
+    mask = filled(mask)
     labels, count = label_slices(~mask)
     area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
     fill = area < 1500.0

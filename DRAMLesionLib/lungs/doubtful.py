@@ -47,7 +47,8 @@ def doubtful_haze(
         bool, a part of ``lungs``: what should be taken off.
     """
     haze = lungs & (coarse > HAZE_HU[0]) & (coarse < HAZE_HU[1])
-    odds = np.where(haze, special.logit(np.clip(probability, SURE, 1 - SURE)), 0).astype(np.float32)
+    odds = np.zeros(haze.shape, np.float32)
+    odds[haze] = special.logit(np.clip(probability[haze], SURE, 1 - SURE))
     voxels = ndimage.uniform_filter(haze.astype(np.float32), AROUND)
     mean = ndimage.uniform_filter(odds, AROUND) / np.maximum(voxels, 1e-4)
     unsure = haze & (mean < LEAST_LOG_ODDS)

@@ -49,6 +49,17 @@ def spread(mask: np.ndarray, through: np.ndarray | None, steps: int) -> np.ndarr
     return result
 
 
+def filled(mask: np.ndarray) -> np.ndarray:
+    """What ``scipy.ndimage.binary_fill_holes`` gives: the mask, bool (z, y, x), with what it encloses."""
+    pieces, count = ndimage.label(~mask)
+    outside = np.zeros(count + 1, bool)
+    for axis in range(3):
+        for face in (0, -1):
+            outside[pieces.take(face, axis)] = True
+    outside[0] = False
+    return ~outside[pieces]
+
+
 def _joined(mask: np.ndarray, offsets: np.ndarray, outside: bool) -> np.ndarray:
     """Whether the mask holds any of the voxels that lie at (count, 3) ``offsets`` from each one."""
     before, after = np.maximum(-offsets.min(axis=0), 0), np.maximum(offsets.max(axis=0), 0)

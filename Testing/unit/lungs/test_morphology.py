@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from DRAMLesionLib.lungs.lung_mask import _nearest_side
-from DRAMLesionLib.lungs.morphology import CROSS, dilated, eroded, opened, spread
+from DRAMLesionLib.lungs.morphology import CROSS, dilated, eroded, filled, opened, spread
 
 shapes = st.tuples(*[st.integers(1, 9)] * 3)
 UNEVEN = np.zeros((3, 3, 3), bool)
@@ -34,6 +34,13 @@ def test_what_spreads_stays_inside_but_for_where_it_began(shape, seed, steps):
     expected = ndimage.binary_dilation(mask, iterations=steps, mask=through)
     np.testing.assert_array_equal(spread(mask, through, steps), expected)
     np.testing.assert_array_equal(spread(mask, None, steps), ndimage.binary_dilation(mask, iterations=steps))
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 99), share=st.sampled_from([0.3, 0.6, 0.8]))
+def test_what_a_mask_encloses_is_filled(shape, seed, share):
+    mask = np.random.default_rng(seed).random(shape) < share
+    np.testing.assert_array_equal(filled(mask), ndimage.binary_fill_holes(mask))
 
 
 @pytest.mark.parametrize("seed", range(8))
