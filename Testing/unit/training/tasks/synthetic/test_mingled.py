@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from DRAMLesionLib.training.tasks.synthetic import mingled
-from DRAMLesionLib.training.tasks.synthetic.disease import TISSUE_HU, DiseaseStyle, Lungs
+from DRAMLesionLib.training.tasks.synthetic.disease import TISSUE_HU, DiseaseStyle, Lungs, paste_disease
 from DRAMLesionLib.training.tasks.synthetic.mingled import paste_mingled
 from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture
 
