@@ -171,8 +171,6 @@ class WholeLungSettings:
         real_share: Part of the samples that are scans with known percentages, 0..1.
         texture_share: Part of the pasted disease that looks like the lesions of a labelled scan, see
             :mod:`~DRAMLesionLib.training.tasks.synthetic.texture`, 0..1.
-        mingled_share: Part of the lungs with pasted disease that are sick in several ways at once, see
-            :mod:`~DRAMLesionLib.training.tasks.synthetic.mingled`, 0..1.
         healthy_share: Part of the lungs without lesion that stay without, 0..1.
         severe_share: Part of the lungs with pasted disease that are severe in all lobes, and as many have lobes of either
             kind, 0..0.5.
@@ -185,7 +183,6 @@ class WholeLungSettings:
     variants: int = 14
     real_share: float = 0.35
     texture_share: float = 0.4
-    mingled_share: float = 0.6
     healthy_share: float = 0.12
     severe_share: float = 0.35
     amount_weight: float = 1.0
@@ -197,7 +194,7 @@ class WholeLungSettings:
         Raises:
             InputError: A key is unknown or wrong: it is named as ``where.key``.
         """
-        shares = ("real_share", "texture_share", "mingled_share", "healthy_share")
+        shares = ("real_share", "texture_share", "healthy_share")
         bounds = dict.fromkeys(shares, (0.0, 1.0)) | {"severe_share": (0.0, 0.5)}
         counts = dict.fromkeys(("samples", "pasted", "variants"), (1.0, 1e6))
         bounds |= {**counts, "amount_weight": (0.0, 1e3)}

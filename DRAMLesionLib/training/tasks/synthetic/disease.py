@@ -101,7 +101,7 @@ def paste_disease(
     amount, lesion = place_disease(lungs, rng, style, fractions)
     if not lesion.any():
         return lungs.hu.copy(), lesion
-    return fill_air(lungs.hu, amount * filling(lungs, style, rng)), lesion
+    return fill_air(lungs.hu, amount * _filling(lungs, style, rng)), lesion
 
 
 def place_disease(
@@ -230,7 +230,7 @@ def _spread(lungs: Lungs, spread: Spread, rng: np.random.Generator) -> np.ndarra
     return _standard(field) + rng.uniform(0.05, 0.35) * ragged
 
 
-def filling(lungs: Lungs, style: DiseaseStyle, rng: np.random.Generator) -> np.ndarray:
+def _filling(lungs: Lungs, style: DiseaseStyle, rng: np.random.Generator) -> np.ndarray:
     """Which part of the air gives way in a diseased voxel: float32 (z, y, x), 0..1."""
     shape, spacing = lungs.hu.shape, lungs.spacing_mm
     texture = rng.choice(style.textures)

@@ -10,7 +10,6 @@ from torch.nn import functional
 from DRAMLesionLib.lesions.whole_lungs.pooled import PooledLungs
 from DRAMLesionLib.training.data.weak_label import WeakLabel
 from DRAMLesionLib.training.tasks.synthetic.disease import DiseaseStyle, Lungs, paste_disease
-from DRAMLesionLib.training.tasks.synthetic.mingled import paste_mingled
 from DRAMLesionLib.training.tasks.synthetic.texture import LesionTexture, paste_texture
 
 UNEVEN = 0.04
@@ -35,12 +34,7 @@ class LungsSample:
 
 
 def with_disease(
-    lungs: Lungs,
-    rng: np.random.Generator,
-    style: DiseaseStyle,
-    textures: Sequence[LesionTexture] = (),
-    texture_share: float = 0.0,
-    mingled_share: float = 0.0,
+    lungs: Lungs, rng: np.random.Generator, style: DiseaseStyle, texture: LesionTexture | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lungs without lesion with pasted disease; each lobe's percentage is known then.
 
@@ -48,25 +42,20 @@ def with_disease(
         lungs: Without lesion.
         rng: Where chance comes from.
         style: Of the disease.
-        textures: Of labelled scans' lesions.
-        texture_share: Part of the disease that looks like one of these, 0..1.
-        mingled_share: Part of the lungs that are sick in several ways at once, 0..1, see
-            :mod:`~DRAMLesionLib.training.tasks.synthetic.mingled`.
+        texture: What the disease looks like; None draws that, too.
 
     Returns:
         HU, float32 (z, y, x), and where the lesion is, bool (z, y, x).
     """
     fractions = any_fractions(rng, style) if rng.random() < 0.5 else None
-    if rng.random() < mingled_share:
-        return paste_mingled(lungs, textures, rng, style, fractions, texture_share)
-    if textures and rng.random() < texture_share:
-        return paste_texture(lungs, textures[rng.integers(len(textures))], rng, style, fractions)
-    return paste_disease(lungs, rng, style, fractions)
+    if texture is None:
+        return paste_disease(lungs, rng, style, fractions)
+    return paste_texture(lungs, texture, rng, style, fractions)
 
 
 def any_fractions(rng: np.random.Generator, style: DiseaseStyle) -> tuple[float, ...]:
     """The diseased fraction of each of five lobes, 0..1: each of any amount, for itself."""
-    drawn = rng.uniform(0.02, 1.0, 5)
+    drawn = rng.uniform(0.02, 0.97, 5)
     return tuple(float(v) if rng.random() < style.sick_lobes else 0.0 for v in drawn)
 
 

@@ -47,13 +47,13 @@ from DRAMLesionLib.training.tasks.synthetic_lesions import HEALTHY_FRACTION
 
 DISEASE = DiseaseStyle(
     sick_lobes=0.8,
-    severe=(0.2, 1.0),
-    gap_share=(0.0, 0.6),
-    ground_glass=(0.17, 0.55),
+    severe=(0.15, 0.97),
+    gap_share=(0.0, 0.55),
+    ground_glass=(0.22, 0.5),
     steepness=(6.0, 40.0),
 )
 """Disease that can be seen: of what looks like lung that is breathed out a network can only learn to guess the mean."""
-SCANNER = ScannerStyle(equalised=0.3)
+SCANNER = ScannerStyle(equalised=0.2)
 """Equalisation takes away how dense a lobe is."""
 LOGIT_WEIGHT = 0.3
 """Of the percentages' distance in logits, by which mild lobes count; that in points is 1."""
@@ -139,13 +139,14 @@ class WholeLungTask:
         return made
 
     def _made(self, healthy: HealthyLungs, rng: np.random.Generator) -> LungsSample:
-        lungs = healthy.lungs
+        lungs, texture = healthy.lungs, None
         if not healthy.equalised and rng.random() < VARIED:
             lungs = replace(lungs, hu=vary_normal(lungs, rng))
         hu, lesion = lungs.hu, np.zeros(lungs.labels.shape, bool)
         if rng.random() >= self._settings.healthy_share:
-            shares = self._settings.texture_share, self._settings.mingled_share
-            hu, lesion = with_disease(lungs, rng, self._style, self._textures, *shares)
+            if self._textures and rng.random() < self._settings.texture_share:
+                texture = self._textures[rng.integers(len(self._textures))]
+            hu, lesion = with_disease(lungs, rng, self._style, texture)
         hu = vary_scanner(hu, lungs.labels, rng, SCANNER, published=healthy.equalised)
         name, known = f"{healthy.name} with pasted disease", known_shares(lungs.labels, lesion)
         return self._pooled(name, hu, lungs.labels, lesion.astype(np.float32), known)
