@@ -240,7 +240,7 @@ def cut_at_amounts(
         inside = labels[part] > 0
         if inside.any():
             odds = torch.from_numpy(lesion_map[part]).logit(LEAST).add_(torch.from_numpy(moves[labels[part]]))
-            np.multiply(odds.sigmoid_().numpy(), inside, out=lesion_map[part])
+            np.copyto(lesion_map[part], odds.sigmoid_().numpy(), where=inside)
 
 
 def ranges_of(amounts: Mapping[int, Amount]) -> dict[int, tuple[float, float]]:

@@ -19,6 +19,7 @@ from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, DenseNetwork
 from DRAMLesionLib.lesions.networks.sliding_window import in_windows
 from DRAMLesionLib.lesions.networks.windows import Window, in_windows_that_fit, note_windows, smaller_windows
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.allocation import zeros_on_demand
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -58,7 +59,7 @@ class DramMaps:
         return MapOnCT(self.coarse[-1], self.grid, self.labels)
 
     def _on_ct_grid(self, coarse: np.ndarray) -> np.ndarray:
-        fine = np.zeros(self.labels.shape, np.float32)
+        fine = zeros_on_demand(self.labels.shape, np.float32)
         if self.grid is not None:
             box = self.grid.box
             to_ct_grid(coarse, self.grid, self.labels[box], out=fine[box])

@@ -113,11 +113,13 @@ def find_lesions_in(
     grid = lung_grid(*given, wanted) if labels.any() else None
     amounts: dict[int, Amount] = {}
     probability = own = whole = None
+    give_freed_memory_back()  # what finding the lobes took, before the networks take theirs
     if models.final is not None and final is not None:
         with watch.stage("final network"):
             its_grid = grid if same_grid(final.preparation, wanted) else None
             probability, whole = _final_map(models, final, ct, labels, its_grid, how)
-            own = np.packbits(probability > final.threshold)
+            own = segment_lesion(probability, labels, final.threshold)
+        give_freed_memory_back()
     # The mask first where it does not wait for the map: somebody may be looking.
     map_counts = final is None or (crf and final.dram_share > 0)
     if final is not None and probability is not None and not map_counts:
@@ -133,6 +135,7 @@ def find_lesions_in(
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
     refined: np.ndarray | None
+    give_freed_memory_back()
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
@@ -140,12 +143,14 @@ def find_lesions_in(
             refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)
     else:
         refined = maps.attended
+    give_freed_memory_back()
     dram = maps.dram
     cut, threshold = dram if refined is None else refined, wanted.threshold
     agreement = None
     if own is not None:
-        its = np.unpackbits(own, count=cut.size).view(bool).reshape(cut.shape)
-        agreement = agreement_of(its, cut > threshold, ct.spacing_mm)
+        its = segment_lesion(cut, labels, threshold)
+        agreement = agreement_of(own.view(np.bool_), its.view(np.bool_), ct.spacing_mm)
+        del own, its
     if final is not None and probability is not None:
         if map_counts and refined is not None:
             probability = with_refined_dram(

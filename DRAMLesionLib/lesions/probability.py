@@ -12,6 +12,7 @@ from DRAMLesionLib.lesions.networks.final_description import SegmentationDescrip
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.networks.sliding_window import in_windows, window_starts
 from DRAMLesionLib.lesions.networks.windows import in_windows_that_fit, note_windows, smaller_windows
+from DRAMLesionLib.system.allocation import zeros_on_demand
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -138,7 +139,7 @@ def predict_lesion(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
-    result = np.zeros(hu.shape, np.float32)
+    result = zeros_on_demand(hu.shape, np.float32)
     if not labels.any():
         return result
     grid = grid or lung_grid(hu, labels, spacing_mm, description.preparation)

@@ -15,6 +15,7 @@ from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import MapOnCT
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
+from DRAMLesionLib.system.allocation import zeros_on_demand
 
 Source = Callable[[slice], torch.Tensor]
 
@@ -48,7 +49,7 @@ def refine_dram(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
-    result = np.zeros(dram.shape, np.float32)
+    result = zeros_on_demand(dram.shape, np.float32)
     boxes = ndimage.find_objects(labels, max_label=len(LOBES))
 
     def refine_side(values: list[int], box: Box) -> None:
