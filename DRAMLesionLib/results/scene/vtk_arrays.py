@@ -14,8 +14,7 @@ PART_BYTES = 16 << 20
 
 
 def vtk_scalars(own: np.ndarray) -> Any:
-    """A copy of an array (k, j, i), which VTK owns; none of a mapped file and of an unshared array: they are this process's
-    own."""
+    """A copy of an array (k, j, i), which VTK owns; none of a mapped file or an unshared array, which nobody else has."""
     from vtk.util.numpy_support import numpy_to_vtk
 
     scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap | Unshared))
