@@ -55,7 +55,7 @@ def refine_dram(
     def refine_side(values: list[int], box: Box) -> None:
         inside = np.isin(labels[box], values)
         # The lungs' boxes overlap, and inside them each lung's voxels are its own.
-        _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
+        _refine_lung(lambda: dram[box], hu[box], spacing_mm, inside, description, result[box])
 
     works = []
     for side in ("right", "left"):
@@ -68,32 +68,40 @@ def refine_dram(
 
 
 def _refine_lung(
-    dram: np.ndarray,
+    dram: Callable[[], np.ndarray],
     hu: np.ndarray,
     spacing_mm: tuple[float, float, float],
     inside: np.ndarray,
     description: ModelDescription,
     out: np.ndarray,
 ) -> None:
-    """Refine the map of one lung, in the lung's box, into ``out``; outside the lung nothing changes there."""
+    """Refine the map of one lung, in the lung's box, into ``out``; outside the lung nothing changes there.
+
+    ``dram`` gives the map: it is held no longer than until it is on the CRF's grid.
+    """
     shape = inside.shape
     shift = float(special.logit(description.threshold))
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
     size = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     mask = resample(inside, size, order=0)
     if not mask.any():  # less than a voxel of the CRF's grid
-        out[inside] = dram[inside]
+        out[inside] = dram()[inside]
         return
 
-    def shifted(part: slice) -> torch.Tensor:
-        # A copy in any case: the map itself stays as it is.
-        return _shift(torch.from_numpy(dram[part].astype(np.float32)), -shift)
+    def shifted_on_grid() -> np.ndarray:
+        given = dram()
+
+        def shifted(part: slice) -> torch.Tensor:
+            # A copy in any case: the map itself stays as it is.
+            return _shift(torch.from_numpy(given[part].astype(np.float32)), -shift)
+
+        return _on_grid(shifted, shape, size)
 
     def image(part: slice) -> torch.Tensor:
         return torch.from_numpy(hu[part].astype(np.float32))
 
     refined = refine(
-        _on_grid(shifted, shape, size),
+        shifted_on_grid(),
         _on_grid(image, shape, size),
         tuple(s * n / m for s, n, m in zip(spacing_mm, shape, size, strict=True)),
         mask,
