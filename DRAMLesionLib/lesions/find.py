@@ -49,6 +49,7 @@ def find_lesions(
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
     known: Known = unused,
+    beside: bool = True,
 ) -> Findings:
     """Find lobes and lesions of a CT that is in memory: dRAM, refined dRAM, lesion mask and table.
 
@@ -62,6 +63,7 @@ def find_lesions(
             the mask does not depend on it.
         known: Called then with what is known: the findings as they will be, but for the lesion map (the map that the mask
             was cut from is there as ``dram``), what is counted of it, and the record.
+        beside: False: ``known`` is called after the CRF, whose memory whoever goes on would need.
 
     Returns:
         The findings; nothing is written.
@@ -74,6 +76,7 @@ def find_lesions(
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
     how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline, "known": known}
+    how["beside"] = beside
     return find_lesions_in(ct, lobe_map, models, crf=options.crf, **how)
 
 
@@ -87,6 +90,7 @@ def find_lesions_in(
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
     known: Known = unused,
+    beside: bool = True,
 ) -> Findings:
     """Find the lesions in lobes that are known, in memory.
 
@@ -99,6 +103,7 @@ def find_lesions_in(
         watch: Takes the seconds of each stage.
         outline: See :func:`find_lesions`.
         known: See :func:`find_lesions`.
+        beside: See :func:`find_lesions`.
 
     Returns:
         The findings; nothing is written.
@@ -112,7 +117,7 @@ def find_lesions_in(
     given = (ct.array, labels, ct.spacing_mm)
     grid = lung_grid(*given, wanted) if labels.any() else None
     amounts: dict[int, Amount] = {}
-    probability = own = whole = None
+    probability = own = whole = early = None
     give_freed_memory_back()  # what finding the lobes took, before the networks take theirs
     if models.final is not None and final is not None:
         with watch.stage("final network"):
@@ -129,8 +134,10 @@ def find_lesions_in(
             outline(lesion)
             if known is not unused:
                 table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm).with_ranges(ranges_of(amounts))
-                known(Findings(ct, lobe_map, probability, lesion, table))
+                early = Findings(ct, lobe_map, probability, lesion, table)
             del lesion
+    if early is not None and beside:
+        known(early)
     give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
@@ -144,6 +151,9 @@ def find_lesions_in(
     else:
         refined = maps.attended
     give_freed_memory_back()
+    if early is not None and not beside:
+        known(early)
+    del early
     dram = maps.dram
     cut, threshold = dram if refined is None else refined, wanted.threshold
     agreement = None
