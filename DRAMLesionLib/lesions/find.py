@@ -1,6 +1,7 @@
 """The main job in memory: lobes, dRAM, refined dRAM, lesion mask and table of one CT."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
-from DRAMLesionLib.system.allocation import give_freed_memory_back
+from DRAMLesionLib.system.allocation import copy_on_demand, give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
 
@@ -75,6 +76,7 @@ def find_lesions(
     with watch.stage("lobes"):
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
+        lobe_map = replace(lobe_map, labels=copy_on_demand(lobe_map.labels))
     how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline, "known": known}
     how["beside"] = beside
     return find_lesions_in(ct, lobe_map, models, crf=options.crf, **how)
@@ -161,6 +163,7 @@ def find_lesions_in(
         its = segment_lesion(cut, labels, threshold)
         agreement = agreement_of(own.view(np.bool_), its.view(np.bool_), ct.spacing_mm)
         del own, its
+        give_freed_memory_back()
     if final is not None and probability is not None:
         if map_counts and refined is not None:
             probability = with_refined_dram(

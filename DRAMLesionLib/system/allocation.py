@@ -62,6 +62,14 @@ def zeros_on_demand(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, size, **private), dtype).reshape(shape)
 
 
+def copy_on_demand(array: np.ndarray) -> np.ndarray:
+    """A copy of an array in :func:`zeros_on_demand`: it takes memory where it is not 0."""
+    copy = zeros_on_demand(array.shape, array.dtype)
+    for values, target in zip(array, copy, strict=True):
+        np.copyto(target, values, where=values != 0)
+    return copy
+
+
 class Unshared(np.ndarray):
     """An array that nobody else reads or changes: who takes it over, as VTK does, needs no copy. So are its views."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DRAMLesionLib.system.allocation import zeros_on_demand
+from DRAMLesionLib.system.allocation import copy_on_demand, zeros_on_demand
 
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
 
@@ -35,3 +35,14 @@ def test_zeros_on_demand_take_memory_where_something_was_written():
     assert 4 << 20 <= taken < 16 << 20
     del array
     assert resident_bytes() - before < 4 << 20
+
+
+@linux
+def test_a_copy_on_demand_takes_memory_where_the_array_is_not_0():
+    array = np.ones((64, 1024, 1024), np.uint8)
+    array[:] = 0  # all of it in memory
+    array[5:9] = 3
+    before = resident_bytes()
+    copy = copy_on_demand(array)
+    assert resident_bytes() - before < 12 << 20
+    np.testing.assert_array_equal(copy, array)
