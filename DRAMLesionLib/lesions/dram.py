@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from DRAMLesionLib.images.box import zeros_on_demand
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, MapOnCT, lobe_samples, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
@@ -19,7 +20,6 @@ from DRAMLesionLib.lesions.networks.dram_network import HALVINGS, DenseNetwork
 from DRAMLesionLib.lesions.networks.sliding_window import in_windows
 from DRAMLesionLib.lesions.networks.windows import Window, in_windows_that_fit, note_windows, smaller_windows
 from DRAMLesionLib.lungs.lobes import LOBES
-from DRAMLesionLib.system.allocation import zeros_on_demand
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
 

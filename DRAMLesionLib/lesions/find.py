@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.images.box import copy_on_demand
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
@@ -23,7 +24,7 @@ from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
-from DRAMLesionLib.system.allocation import copy_on_demand, give_freed_memory_back
+from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy import special
 
-from DRAMLesionLib.images.box import bounding_box
+from DRAMLesionLib.images.box import bounding_box, hull, label_boxes, zeros_on_demand
 from DRAMLesionLib.images.resampling import gaussian, slabs
-from DRAMLesionLib.system.allocation import zeros_on_demand
+from DRAMLesionLib.lungs.lobes import LOBES
 
 CERTAIN = 1e-3
 """Probabilities are taken to lie so far from 0 and 1 at least, so that one map can't overrule the other for good."""
@@ -89,7 +89,11 @@ def take_speckle_off(
         threshold: A voxel above it is lesion.
         spacing_mm: (z, y, x).
     """
-    inside = labels > 0
+    boxes = [box for box in label_boxes(labels, len(LOBES)) if box is not None]
+    if not boxes:
+        return
+    lungs = hull(*boxes)
+    inside, lesion_map = labels[lungs] > 0, lesion_map[lungs]
     cut = (lesion_map > threshold) & inside
     if not cut.any():
         return

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from DRAMLesionLib.images.box import zeros_on_demand
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.networks.sliding_window import in_windows, window_starts
 from DRAMLesionLib.lesions.networks.windows import in_windows_that_fit, note_windows, smaller_windows
-from DRAMLesionLib.system.allocation import zeros_on_demand
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
 

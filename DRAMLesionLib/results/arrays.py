@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.box import Box, Unshared, zeros_on_demand
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
@@ -21,7 +21,6 @@ from DRAMLesionLib.lesions.quantify import Quantification, Region
 from DRAMLesionLib.lesions.reading import Reading
 from DRAMLesionLib.lungs.lobes import LOBES, LobeMap
 from DRAMLesionLib.results.lesion_list import LesionList, keep_lesions, known_lesions
-from DRAMLesionLib.system.allocation import Unshared, zeros_on_demand
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.files import staged_directory
 from DRAMLesionLib.system.text_file import read_json
@@ -143,7 +142,7 @@ def reading_arrays(
         lobes: The lobes that the run was given, where the caller still has them.
         mapped: Take the CT as it lies on the disk; a change of it stays in memory. The other arrays are expanded, in
             either case, and take memory where they are not 0; here they are
-            :class:`~DRAMLesionLib.system.allocation.Unshared`.
+            :class:`~DRAMLesionLib.images.box.Unshared`.
 
     Yields:
         The name of what was read; between two of them the caller may do something else.

@@ -1,23 +1,16 @@
-"""Freed memory, kept for the next array, for processes that do one job and end; arrays that are mostly 0.
+"""Memory and threads of processes that do one job and end: freed memory is kept for the next array.
 
 glibc gives each large array back to the system when it is freed, and the next one begins with pages that the system has
 to find and clear first. Where a job goes through many arrays of the size of the CT, that is a third of its time.
 """
 
 import ctypes
-import math
-import mmap
+import os
 import sys
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import DTypeLike
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """The numbers of three parameters of glibc's mallopt(3)."""
 _MOST_FREE = 1 << 30
-_SMALL = 1 << 20
-"""Bytes up to which an array comes from the heap: pages of its own would gain nothing."""
 
 
 def keep_freed_memory() -> None:
@@ -32,46 +25,21 @@ def keep_freed_memory() -> None:
         libc.mallopt(_TRIM_THRESHOLD, _MOST_FREE)
 
 
+def wait_without_spinning() -> None:
+    """Let threads of OpenMP sleep while they wait, and numpy's products stay in one thread: before numpy is imported.
+
+    A thread that spins takes its core from whatever else runs: another thread of this job, the scene's process, other
+    programs. What the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def give_freed_memory_back() -> None:
     """Return to the system what is free: before another process needs it."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
-
-
-def zeros_on_demand(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
-    """Zeros that take memory only where something was written: for maps, which are 0 outside the lungs.
-
-    The array is a usual one of full size. The system gives it a page (4 KiB: two rows of 512 float32 values) when
-    something is first written there, and has all of them back as soon as nobody holds the array. So write no zeros into
-    it: assign with a mask, or use ``numpy.copyto`` with ``where``. A copy of it takes its full size.
-
-    Args:
-        shape: Of the array.
-        dtype: Of its values.
-
-    Raises:
-        OSError: There is not enough memory.
-    """
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    if size < _SMALL:
-        return np.zeros(shape, dtype)
-    # Shared pages, the default, would be filled by reading them, too.
-    private = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
-    return np.frombuffer(mmap.mmap(-1, size, **private), dtype).reshape(shape)
-
-
-def copy_on_demand(array: np.ndarray) -> np.ndarray:
-    """A copy of an array in :func:`zeros_on_demand`: it takes memory where it is not 0."""
-    copy = zeros_on_demand(array.shape, array.dtype)
-    for values, target in zip(array, copy, strict=True):
-        np.copyto(target, values, where=values != 0)
-    return copy
-
-
-class Unshared(np.ndarray):
-    """An array that nobody else reads or changes: who takes it over, as VTK does, needs no copy. So are its views."""
 
 
 def _glibc() -> ctypes.CDLL | None:

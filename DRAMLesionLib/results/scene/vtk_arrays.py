@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from DRAMLesionLib.system.allocation import Unshared
+from DRAMLesionLib.images.box import Unshared
 
 PART_BYTES = 16 << 20
 """So much is copied at once: some hundredths of a second."""

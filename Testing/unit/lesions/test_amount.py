@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import special
 
 from DRAMLesionLib.lesions.amount import (
     Amount,
@@ -155,3 +156,13 @@ def test_a_floor_is_read_and_written():
     settings = AmountSettings.from_dict({"floor": {"start": 20}}, "a")
     assert settings.floor == DensityFloor(start=20)
     assert AmountSettings.from_dict({}, "a").floor is None
+
+
+def test_the_whole_lobe_moves_by_the_log_odds_of_its_cut_and_lobes_without_amount_stay(lobes, faint):
+    amounts = {5: Amount(20.0, 10, 30)}
+    moved = faint.copy()
+    cut_at_amounts(moved, lobes, 0.5, amounts)
+    by = special.logit(0.5) - special.logit(lobe_cuts(faint, lobes, amounts)[5])
+    odds = special.logit(np.clip(faint, 1e-6, 1 - 1e-6).astype(float))
+    expected = np.where(lobes == 5, special.expit(odds + by), np.where(lobes == 1, special.expit(odds), 0))
+    np.testing.assert_allclose(moved, expected, atol=1e-6)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from DRAMLesionLib.system.allocation import copy_on_demand, zeros_on_demand
+from DRAMLesionLib.images.box import copy_on_demand, zeros_on_demand
 
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux")
 
