@@ -79,8 +79,9 @@ def lobe_amounts(
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
-    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. Where the lobe's
-    density alone says more, see :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. It is no less than
+    the share of the lobe where the map is above ``sure``, if that is set. Where the lobe's density alone says more, see
+    :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
@@ -97,13 +98,15 @@ def lobe_amounts(
     """
     from DRAMLesionLib.images.resampling import slabs
 
-    voxels, mean = np.zeros((2, len(LOBES) + 1))
+    voxels, mean, sure = np.zeros((3, len(LOBES) + 1))
     for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
         inside = labels[part] > 0
         if inside.any():
-            lobes = labels[part][inside]
+            lobes, values = labels[part][inside], lesion_map[part][inside]
             voxels += np.bincount(lobes, minlength=len(voxels))
-            mean += np.bincount(lobes, weights=lesion_map[part][inside], minlength=len(voxels))
+            mean += np.bincount(lobes, weights=values, minlength=len(voxels))
+            if settings.sure is not None:
+                sure += np.bincount(lobes[values > settings.sure], minlength=len(voxels))
     dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
         dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
@@ -116,7 +119,8 @@ def lobe_amounts(
         m, d = 100 * mean[value] / voxels[value], dense[value]
         points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
         said = None if by_density is None else float(by_density[value])
-        amount = _with_density(float(np.clip(points, 0, 100)), said, settings)
+        by_map = max(float(np.clip(points, 0, 100)), 100 * sure[value] / voxels[value])
+        amount = _with_density(by_map, said, settings)
         amounts[value] = amount if whole is None else _with_lungs(amount, whole.get(value, 0.0), settings)
     return amounts
 
