@@ -81,8 +81,9 @@ def segment(
         )
         reporter.expect(options.seconds())
         # What follows imports numpy and scipy; torch comes once the CT was read.
-        from DRAMLesionLib.system.allocation import keep_freed_memory
+        from DRAMLesionLib.system.allocation import keep_freed_memory, wait_without_spinning
 
+        wait_without_spinning()
         keep_freed_memory()
         from DRAMLesionLib.case import segment_case, segment_to_arrays
         from DRAMLesionLib.lesions.quality import flags_of

@@ -15,6 +15,8 @@ from DRAMLesionLib.images.box import Box
 
 SLAB_VOXELS = 1 << 19
 """About so many voxels are worked on at a time: 2 MB of float32."""
+BAND_ROWS = 64
+"""A filter's matrix is multiplied so many rows at a time, without the zeros beside them."""
 
 
 def slabs(shape: Sequence[int]) -> Iterator[slice]:
@@ -60,19 +62,32 @@ def linear_slabs(
     """
     z, y, x = box or (slice(0, size[0]), slice(0, size[1]), slice(0, size[2]))
     wanted = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
-    planes = torch.empty(shape[0], *wanted[1:])
-    same_plane = tuple(shape[1:]) == tuple(size[1:])
-    for part in slabs(shape):
-        slab = source(part)
-        if not same_plane:
+
+    def planes(first: int, stop: int) -> torch.Tensor:
+        """Slices of the volume on the new grid's plane."""
+        slab = source(slice(first, stop))
+        if tuple(shape[1:]) != tuple(size[1:]):
             slab = functional.interpolate(slab[:, None], size=tuple(size[1:]), mode="bilinear")[:, 0]
-        planes[part] = slab[:, y, x]
+        return slab[:, y, x]
+
+    if shape[0] == size[0]:
+        for part in slabs(wanted):
+            yield part, planes(z.start + part.start, z.start + part.stop)
+        return
     lower, upper, weight = (values[z] for values in _neighbours(shape[0], size[0]))
+    weights = weight.tolist()
+    rows = max(1, SLAB_VOXELS // max(1, math.prod(shape[1:])))
+    held: dict[int, torch.Tensor] = {}  # planes that lie about the slab at hand
     for part in slabs(wanted):
-        if shape[0] == size[0]:
-            yield part, planes[z][part]
-        else:
-            yield part, torch.lerp(planes[lower[part]], planes[upper[part]], weight[part, None, None])
+        first, last = int(lower[part.start]), int(upper[part.stop - 1])
+        held = {place: plane for place, plane in held.items() if place >= first}
+        for start in range(max(first, *(place + 1 for place in held), 0), last + 1, rows):
+            stop = min(start + rows, last + 1)
+            held.update(zip(range(start, stop), planes(start, stop), strict=True))
+        slab = torch.empty(part.stop - part.start, *wanted[1:])
+        for out, place in zip(slab, range(part.start, part.stop), strict=True):
+            torch.lerp(held[int(lower[place])], held[int(upper[place])], weights[place], out=out)
+        yield part, slab
 
 
 def _neighbours(length: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -128,12 +143,31 @@ def gaussian(
 
 def _by_axes(source: Callable[[slice], torch.Tensor], matrices: Sequence[torch.Tensor]) -> np.ndarray:
     """A linear filter of each axis (z, y, x): a matrix (new length, old length)."""
-    along_z, along_y, along_x = matrices
+    along_z, along_y, along_x = (_bands(matrix) for matrix in matrices)
     size = [len(matrix) for matrix in matrices]
-    planes = torch.empty(along_z.shape[1], *size[1:])
+    planes = torch.empty(matrices[0].shape[1], *size[1:])
     for part in slabs(planes.shape):
-        planes[part] = along_y @ (source(part) @ along_x.T)
-    return (along_z @ planes.flatten(1)).view(*size).numpy()
+        values = source(part)
+        rows = torch.empty(*values.shape[:2], size[2])
+        for new, old, band in along_x:
+            torch.mm(values.flatten(0, 1)[:, old], band.T, out=rows.flatten(0, 1)[:, new])
+        for new, old, band in along_y:
+            torch.matmul(band, rows[:, old], out=planes[part, new])
+    result = torch.empty(*size)
+    for new, old, band in along_z:
+        torch.mm(band, planes[old].flatten(1), out=result[new].flatten(1))
+    return result.numpy()
+
+
+def _bands(matrix: torch.Tensor) -> list[tuple[slice, slice, torch.Tensor]]:
+    """Cut a matrix that is 0 far from its diagonal: rows, columns outside of which they are 0, and that part of it."""
+    bands = []
+    for start in range(0, len(matrix), BAND_ROWS):
+        rows = slice(start, min(start + BAND_ROWS, len(matrix)))
+        columns = matrix[rows].any(dim=0).nonzero()
+        between = slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 1)
+        bands.append((rows, between, matrix[rows, between]))
+    return bands
 
 
 def _axis_matrix(length: int, size: int) -> torch.Tensor:

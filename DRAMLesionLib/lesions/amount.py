@@ -8,19 +8,16 @@ amount, or without one the lobe's density.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 from scipy import special
 
-from DRAMLesionLib.images.box import bounding_box
+from DRAMLesionLib.images.box import Box, bounding_box, label_boxes
 from DRAMLesionLib.lesions.networks.final_description import AmountSettings
 from DRAMLesionLib.lungs.lobes import LOBES
-
-if TYPE_CHECKING:
-    import torch
 
 DENSE_MM = 2.0
 """Sigma of the Gaussian before a voxel is called dense, in mm: single vessels and noise are not."""
@@ -96,17 +93,15 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    from DRAMLesionLib.images.resampling import slabs
-
     voxels, mean, sure = np.zeros((3, len(LOBES) + 1))
-    for part in slabs(labels.shape):  # bincount makes copies of eight bytes a voxel
-        inside = labels[part] > 0
-        if inside.any():
-            lobes, values = labels[part][inside], lesion_map[part][inside]
-            voxels += np.bincount(lobes, minlength=len(voxels))
-            mean += np.bincount(lobes, weights=values, minlength=len(voxels))
-            if settings.sure is not None:
-                sure += np.bincount(lobes[values > settings.sure], minlength=len(voxels))
+
+    def count(lobe: int, box: Box) -> None:
+        values = lesion_map[box][labels[box] == lobe]
+        voxels[lobe], mean[lobe] = values.size, values.sum(dtype=float)
+        if settings.sure is not None:
+            sure[lobe] = np.count_nonzero(values > settings.sure)
+
+    _each_lobe(labels, count)
     dense, by_density = np.zeros_like(voxels), None
     if settings.dense:
         dense = dense_percent(hu, labels, spacing_mm, settings.dense_hu)
@@ -209,17 +204,17 @@ def lobe_cuts(lesion_map: np.ndarray, labels: np.ndarray, amounts: Mapping[int, 
         By the lobe's value, 0..1: in the middle between the last voxel that is lesion and the next one; 1 where nothing
         is lesion, 0 where all is.
     """
-    cuts = {}
-    for lobe, amount in amounts.items():
-        values = lesion_map[labels == lobe]
-        count = round(values.size * amount.percent / 100)
-        if count in (0, values.size):
-            cuts[lobe] = 0.0 if count else 1.0
-        else:
-            last = values.size - count
-            ordered = np.partition(values, (last - 1, last))
-            cuts[lobe] = float(ordered[last - 1 : last + 1].mean())
-    return cuts
+    return {lobe: _cut(lesion_map[labels == lobe], amount) for lobe, amount in amounts.items()}
+
+
+def _cut(values: np.ndarray, amount: Amount) -> float:
+    """What :func:`lobe_cuts` gives for the values of one lobe's voxels, float32 (voxels,)."""
+    count = round(values.size * amount.percent / 100)
+    if count in (0, values.size):
+        return 0.0 if count else 1.0
+    last = values.size - count
+    ordered = np.partition(values, (last - 1, last))
+    return float(ordered[last - 1 : last + 1].mean())
 
 
 def cut_at_amounts(
@@ -235,16 +230,27 @@ def cut_at_amounts(
     """
     import torch
 
-    from DRAMLesionLib.images.resampling import slabs
+    def move(lobe: int, box: Box) -> None:
+        here, part = labels[box] == lobe, lesion_map[box]
+        values, by = part[here], 0.0
+        if lobe in amounts:
+            cut = np.clip(_cut(values, amounts[lobe]), LEAST, 1 - LEAST)
+            by = float(np.float32(special.logit(threshold) - special.logit(cut)))
+        torch.from_numpy(values).logit_(LEAST).add_(by).sigmoid_()
+        part[here] = values
 
-    moves = np.zeros(256, np.float32)
-    for lobe, cut in lobe_cuts(lesion_map, labels, amounts).items():
-        moves[lobe] = special.logit(threshold) - special.logit(np.clip(cut, LEAST, 1 - LEAST))
-    for part in slabs(lesion_map.shape):
-        inside = labels[part] > 0
-        if inside.any():
-            odds = torch.from_numpy(lesion_map[part]).logit(LEAST).add_(torch.from_numpy(moves[labels[part]]))
-            np.multiply(odds.sigmoid_().numpy(), inside, out=lesion_map[part])
+    _each_lobe(labels, move)
+
+
+def _each_lobe(labels: np.ndarray, work: Callable[[int, Box], None]) -> None:
+    """Call a function for each lobe that has voxels, with its value and its box; by several threads at once."""
+    import torch
+
+    from DRAMLesionLib.lesions.crf.threads import one_thread_each
+
+    boxes = label_boxes(labels, len(LOBES))
+    works = [partial(work, lobe, box) for lobe, box in enumerate(boxes, start=1) if box is not None]
+    one_thread_each(works, torch.device("cpu"))
 
 
 def ranges_of(amounts: Mapping[int, Amount]) -> dict[int, tuple[float, float]]:

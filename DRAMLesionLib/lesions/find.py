@@ -22,7 +22,6 @@ from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
-from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
 
@@ -129,7 +128,6 @@ def find_lesions_in(
                 table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm).with_ranges(ranges_of(amounts))
                 known(Findings(ct, lobe_map, probability, lesion, table))
             del lesion
-    give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
     refined: np.ndarray | None

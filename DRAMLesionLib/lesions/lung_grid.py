@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box, bounding_box, grow, within
+from DRAMLesionLib.images.box import Box, bounding_box, grow, label_boxes, within
 from DRAMLesionLib.images.resampling import linear_slabs, low_pass_resample, resample
 from DRAMLesionLib.lesions.networks.description import ModelDescription
 from DRAMLesionLib.lungs.lobes import LOBES
@@ -93,7 +93,7 @@ def same_grid(one: ModelDescription, other: ModelDescription) -> bool:
 
 def lobe_samples(grid: LungGrid, description: ModelDescription) -> Iterator[LobeSample]:
     """One sample per lobe that has voxels, in the order of the lobes' values."""
-    boxes = ndimage.find_objects(grid.labels, max_label=len(LOBES))
+    boxes = label_boxes(grid.labels, len(LOBES))
     for lobe, lobe_box in zip(LOBES, boxes, strict=True):
         if lobe_box is None:
             continue

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from scipy import special
 
-from DRAMLesionLib.images.box import bounding_box
+from DRAMLesionLib.images.box import bounding_box, hull, label_boxes
 from DRAMLesionLib.images.resampling import gaussian, slabs
+from DRAMLesionLib.lungs.lobes import LOBES
 
 CERTAIN = 1e-3
 """Probabilities are taken to lie so far from 0 and 1 at least, so that one map can't overrule the other for good."""
@@ -67,7 +68,10 @@ def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float)
     Returns:
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
     """
-    return ((lesion_map > threshold) & (labels > 0)).astype(np.uint8)
+    mask = np.empty(lesion_map.shape, np.uint8)
+    for part in slabs(mask.shape):  # no other arrays as large as the CT
+        np.logical_and(lesion_map[part] > threshold, labels[part] > 0, out=mask[part].view(bool))
+    return mask
 
 
 def take_speckle_off(
@@ -85,7 +89,11 @@ def take_speckle_off(
         threshold: A voxel above it is lesion.
         spacing_mm: (z, y, x).
     """
-    inside = labels > 0
+    boxes = [box for box in label_boxes(labels, len(LOBES)) if box is not None]
+    if not boxes:
+        return
+    lungs = hull(*boxes)
+    inside, lesion_map = labels[lungs] > 0, lesion_map[lungs]
     cut = (lesion_map > threshold) & inside
     if not cut.any():
         return

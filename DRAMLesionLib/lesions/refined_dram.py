@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy import ndimage, special
+from scipy import special
 
-from DRAMLesionLib.images.box import Box, hull
+from DRAMLesionLib.images.box import Box, hull, label_boxes
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
@@ -49,10 +49,11 @@ def refine_dram(
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
     result = np.zeros(dram.shape, np.float32)
-    boxes = ndimage.find_objects(labels, max_label=len(LOBES))
+    boxes = label_boxes(labels, len(LOBES))
 
     def refine_side(values: list[int], box: Box) -> None:
-        inside = np.isin(labels[box], values)
+        here = labels[box]
+        inside = np.logical_or.reduce([here == value for value in values])
         # The lungs' boxes overlap, and inside them each lung's voxels are its own.
         _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
 

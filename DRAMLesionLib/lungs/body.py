@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.lungs.morphology import dilated, opened
+
 TISSUE_HU = -600.0
 """Above this is body, table or cloth: low, so that subcutaneous fat closes the outline of a thin patient."""
 
@@ -34,8 +36,8 @@ def body_of(coarse: np.ndarray, spacing: np.ndarray) -> np.ndarray:
         bool, the shape of ``coarse``.
     """
     tissue = coarse > TISSUE_HU
-    core = _largest(ndimage.binary_opening(tissue, _in_plane(5.0, spacing)))
-    tissue = ndimage.binary_dilation(core, _in_plane(5.0, spacing)) & tissue
+    core = _largest(opened(tissue, _in_plane(5.0, spacing)))
+    tissue = dilated(core, _in_plane(5.0, spacing)) & tissue
     labels, count = _label_slices(~tissue)
     if count == 0:
         return tissue
@@ -83,7 +85,7 @@ def walled_air(coarse: np.ndarray, lungs: np.ndarray, spacing: np.ndarray) -> np
         return none
     lengths = np.array([(t[0].stop - t[0].start) * spacing[0] for t in ndimage.find_objects(tubes)])
     long = np.concatenate([[False], lengths > 10.0])
-    return ndimage.binary_dilation(long[tubes], _in_plane(4.0, spacing)) & (coarse < -400.0)
+    return dilated(long[tubes], _in_plane(4.0, spacing)) & (coarse < -400.0)
 
 
 def doubted_air(coarse: np.ndarray, probability: np.ndarray, spacing: np.ndarray) -> np.ndarray:
@@ -102,11 +104,7 @@ def doubted_air(coarse: np.ndarray, probability: np.ndarray, spacing: np.ndarray
         labels.ravel(), minlength=count + 1
     )
     doubted[0] = False
-    return (
-        ndimage.binary_dilation(doubted[labels], _in_plane(2.5, spacing))
-        & (coarse < -400.0)
-        & (probability < 0.9)
-    )
+    return dilated(doubted[labels], _in_plane(2.5, spacing)) & (coarse < -400.0) & (probability < 0.9)
 
 
 def _in_plane(radius_mm: float, spacing: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from DRAMLesionLib.lungs.at_once import at_once
+from DRAMLesionLib.lungs.morphology import filled, spread
 
 LEFT, RIGHT = 1, 2
 """Values of the lung labels."""
@@ -76,7 +77,7 @@ def close_lungs(
 def _reach(lung: np.ndarray, through: np.ndarray, side: int, spacing: np.ndarray) -> np.ndarray:
     """What is reached from the lung through a mask, up to a depth: ground glass, but no mediastinal fat."""
     steps = round(REACH_MM / float(spacing[1:].mean()))
-    reached = ndimage.binary_dilation(lung, iterations=steps, mask=through | lung)
+    reached = spread(lung, through | lung, steps)
     return reached & _beyond(lung, side)[0]
 
 
@@ -181,7 +182,7 @@ def _beyond(lung: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def fill_holes(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Fill what is enclosed in 3-D, and what is enclosed in an axial slice if small: not the top of the diaphragm."""
-    mask = ndimage.binary_fill_holes(mask)
+    mask = filled(mask)
     labels, count = label_slices(~mask)
     area = np.bincount(labels.ravel(), minlength=count + 1) * spacing[1] * spacing[2]
     fill = area < 1500.0

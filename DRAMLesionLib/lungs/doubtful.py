@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from DRAMLesionLib.lungs.closing import fill_holes
+from DRAMLesionLib.lungs.morphology import dilated, opened
 
 HAZE_HU = (-650.0, -50.0)
 """Between aerated lung and soft tissue: ground glass, fat, and the edge of everything dense."""
@@ -46,11 +47,12 @@ def doubtful_haze(
         bool, a part of ``lungs``: what should be taken off.
     """
     haze = lungs & (coarse > HAZE_HU[0]) & (coarse < HAZE_HU[1])
-    odds = np.where(haze, special.logit(np.clip(probability, SURE, 1 - SURE)), 0).astype(np.float32)
+    odds = np.zeros(haze.shape, np.float32)
+    odds[haze] = special.logit(np.clip(probability[haze], SURE, 1 - SURE))
     voxels = ndimage.uniform_filter(haze.astype(np.float32), AROUND)
     mean = ndimage.uniform_filter(odds, AROUND) / np.maximum(voxels, 1e-4)
-    pads = ndimage.binary_opening(haze & (mean < LEAST_LOG_ODDS), np.ones((2, 2, 2)))
-    pads = ndimage.binary_dilation(pads, mask=haze & (mean < LEAST_LOG_ODDS))
+    unsure = haze & (mean < LEAST_LOG_ODDS)
+    pads = dilated(opened(unsure, np.ones((2, 2, 2)))) & unsure
     return pads & ~fill_holes(lungs & ~pads, spacing)
 
 
@@ -67,5 +69,5 @@ def dense_slivers(lungs: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     Returns:
         bool, a part of ``lungs``: what should be taken off.
     """
-    thick = ndimage.binary_opening(np.pad(lungs, 1, mode="edge"), np.ones((3, 3, 3)))[1:-1, 1:-1, 1:-1]
-    return lungs & (coarse > HAZE_HU[1]) & ~ndimage.binary_dilation(thick, mask=lungs)
+    thick = opened(np.pad(lungs, 1, mode="edge"), np.ones((3, 3, 3)))[1:-1, 1:-1, 1:-1]
+    return lungs & (coarse > HAZE_HU[1]) & ~dilated(thick)

@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.box import Box, label_boxes
 from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.lung_mask import LEFT, RIGHT
 
@@ -136,7 +136,7 @@ def split_lobes(
         np.copyto(lobes[box], values, where=inside)
         return fissures
 
-    boxes = ndimage.find_objects(lungs, max_label=2)
+    boxes = label_boxes(lungs, 2)
     works = [
         partial(split, side, box) for side, box in zip((LEFT, RIGHT), boxes, strict=True) if box is not None
     ]
@@ -338,10 +338,16 @@ def _belief(cost: np.ndarray, change: np.ndarray, rounds: int = 16) -> np.ndarra
 
 def _least(told: np.ndarray, change: np.ndarray) -> np.ndarray:
     """The least of ``told + change`` over the sender's labels, for each label of the receiver."""
-    least = told[..., :1] + change[0]
-    for label in range(1, len(change)):
-        np.minimum(least, told[..., label : label + 1] + change[label], out=least)
-    return least
+    labels = np.ascontiguousarray(np.moveaxis(told, -1, 0))  # long rows, which numpy is fast with
+    # From some distance on a change costs the same, whichever it is.
+    least = np.repeat(labels.min(axis=0)[None] + change.max(), len(labels), axis=0)
+    for apart in range(-len(labels) + 1, len(labels)):
+        cost = change[max(0, apart), max(0, -apart)]
+        if cost < change.max():
+            receivers = slice(max(0, apart), len(labels) + min(0, apart))
+            senders = slice(max(0, -apart), len(labels) + min(0, -apart))
+            np.minimum(least[receivers], labels[senders] + cost, out=least[receivers])
+    return np.ascontiguousarray(np.moveaxis(least, 0, -1))
 
 
 def _seen(ridges: np.ndarray, weight: np.ndarray, offsets: np.ndarray, heights: np.ndarray) -> float:

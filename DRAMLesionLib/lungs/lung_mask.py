@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.body import body_of, doubted_air, walled_air
 from DRAMLesionLib.lungs.closing import LEFT, RIGHT, close_lungs, within_reach
 from DRAMLesionLib.lungs.doubtful import HAZE_HU, LEAST_LIKELY, dense_slivers, doubtful_haze
+from DRAMLesionLib.lungs.morphology import eroded, spread
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +60,9 @@ SURE = 0.9
 BAND_MM = 5.0
 """So far from the network's outline the densities may move it."""
 
+SIDE_MM = 10.0
+"""So far from the lungs it is told which one is nearest: their outline, and what it is interpolated from, lie nearer."""
+
 
 def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path | None = None) -> np.ndarray:
     """Segment both lungs: vessels, lesions and consolidations belong to them, trachea, main bronchi and effusions don't.
@@ -91,7 +96,8 @@ def segment_lungs(hu: np.ndarray, spacing_mm: Sequence[float], model: str | Path
     likely = (total > LEAST_LIKELY) | (part > HAZE_HU[1])
     closed = close_lungs(sides, body & ~never, likely, part, HAZY_HU, spacing)
     level, side = at_once(
-        lambda: _levels(sides, closed, shares, part, grid_mm), lambda: _nearest_side(closed)
+        lambda: _levels(sides, closed, shares, part, grid_mm),
+        lambda: _nearest_side(closed, None, SIDE_MM, spacing),
     )
     level[never] = -1.0
     off = doubtful_haze(level > 0, total, part, spacing)
@@ -128,7 +134,7 @@ def _on_network_grid(hu: np.ndarray, spacing_mm: Sequence[float], grid_mm: float
     size = [max(1, round(n * s / grid_mm)) for n, s in zip(hu.shape, spacing_mm, strict=True)]
 
     def slab(part: slice) -> torch.Tensor:
-        return torch.from_numpy(np.maximum(hu[part], AIR_HU).astype(np.float32, copy=False))
+        return torch.from_numpy(hu[part].astype(np.float32)).clamp_(min=AIR_HU)
 
     return low_pass_resample(slab, hu.shape, size)
 
@@ -207,7 +213,7 @@ def _judged_by_piece(
     )
     walled |= body & doubted
     air = body & (coarse < AERATED_HU) & ~walled
-    pieces, count = ndimage.label(ndimage.binary_erosion(air))
+    pieces, count = ndimage.label(eroded(air))
     if count == 0:
         return sides, walled
     votes = np.bincount(pieces[sides > 0], minlength=count + 1) / np.bincount(
@@ -215,16 +221,14 @@ def _judged_by_piece(
     )
     lung = votes >= 0.5
     lung[0] = False
-    chosen = ndimage.binary_dilation(lung[pieces], iterations=2, mask=air)
-    other = ndimage.binary_dilation((pieces > 0) & ~lung[pieces], iterations=2, mask=air) & ~chosen
+    chosen = spread(lung[pieces], air, 2)
+    other = spread((pieces > 0) & ~lung[pieces], air, 2) & ~chosen
     result = sides.copy()
     near = within_reach(sides > 0, ADDED_MM, spacing)
     added = chosen & near & (sides == 0) & (total > LEAST_LIKELY)
     if added.any():
-        z, y, x = spacing
-        box = grow(bounding_box(added), ADDED_MM, (z, y, x), added.shape)  # holds what is nearest to them
-        left = _nearest_side(sides[box]) > 0
-        np.copyto(result[box], np.where(left, np.uint8(LEFT), np.uint8(RIGHT)), where=added[box])
+        left = _nearest_side(sides, added, ADDED_MM, spacing) > 0
+        np.copyto(result, np.where(left, np.uint8(LEFT), np.uint8(RIGHT)), where=added)
     result[other | walled] = 0
     return result, other | walled
 
@@ -240,8 +244,8 @@ def _levels(
     inside, total = sides > 0, shares.sum(axis=0)
     level = np.where(inside, 1.0, -1.0).astype(np.float32) * np.maximum(np.abs(2 * total - 1), 0.05)
     reach = max(1, round(BAND_MM / grid_mm))
-    core = ndimage.binary_erosion(inside, iterations=reach, border_value=1)
-    band = ndimage.binary_dilation(inside, iterations=reach) & ~core
+    core = ~spread(~inside, None, reach)
+    band = spread(inside, None, reach) & ~core
     width = 2 * reach + 3
     near = ndimage.uniform_filter(core.astype(np.float32), width)
     airy = core & (coarse < EDGE_HU)
@@ -273,13 +277,29 @@ def _edge_hu(coarse: np.ndarray, airy: np.ndarray, share: np.ndarray, width: int
     return np.where(share > 1e-3, EDGE_HU + haziness * (HAZY_EDGE_HU - EDGE_HU), EDGE_HU)
 
 
-def _nearest_side(sides: np.ndarray) -> np.ndarray:
-    """+1 where the left lung is nearest, -1 where the right one is, float32."""
-    signed = np.array([0.0, 1.0, -1.0], np.float32)[sides]
-    if not (sides == 0).any():
-        return signed
-    nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
-    return signed[tuple(nearest)]
+def _nearest_side(
+    sides: np.ndarray, wanted: np.ndarray | None, reach_mm: float, spacing: np.ndarray
+) -> np.ndarray:
+    """+1 where the left lung is nearest, -1 where the right one is, 0 where both are farther than a reach; float32.
+
+    Args:
+        sides: uint8: 1 left, 2 right lung.
+        wanted: bool, where the answer counts; None for everywhere.
+        reach_mm: Of some voxels.
+        spacing: Voxel size in mm.
+    """
+    left, right = at_once(
+        *(partial(within_reach, sides == side, reach_mm, spacing) for side in (LEFT, RIGHT))
+    )
+    signed = left.astype(np.float32) - right
+    between = left & right if wanted is None else left & right & wanted
+    if between.any():
+        z, y, x = spacing
+        box = grow(bounding_box(between), reach_mm, (z, y, x), between.shape)  # holds what is nearest to them
+        nearest = ndimage.distance_transform_edt(sides[box] == 0, return_distances=False, return_indices=True)
+        own = np.array([0.0, 1.0, -1.0], np.float32)[sides[box]][tuple(nearest)]
+        np.copyto(signed[box], own, where=between[box])
+    return signed
 
 
 def _on_ct_grid(

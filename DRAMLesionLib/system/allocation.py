@@ -1,10 +1,11 @@
-"""Freed memory, kept for the next array: for processes that do one job and end.
+"""Memory and threads of processes that do one job and end: freed memory is kept for the next array.
 
 glibc gives each large array back to the system when it is freed, and the next one begins with pages that the system has
 to find and clear first. Where a job goes through many arrays of the size of the CT, that is a third of its time.
 """
 
 import ctypes
+import os
 import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -22,6 +23,16 @@ def keep_freed_memory() -> None:
         libc.mallopt(_ARENA_MAX, 1)
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, _MOST_FREE)
+
+
+def wait_without_spinning() -> None:
+    """Let threads of OpenMP sleep while they wait, and numpy's products stay in one thread: before numpy is imported.
+
+    A thread that spins takes its core from whatever else runs: another thread of this job, the scene's process, other
+    programs. What the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def give_freed_memory_back() -> None:

@@ -57,7 +57,6 @@ class Page:
         self._resting: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._list_number = 0
-        self._looked = False
         self.display = Display(self.state, self.slices)
         self.state.change("brush_mm", "sphere")(self._on_brush)
 
@@ -172,7 +171,10 @@ class Page:
             self._show_lesions(known)
             self._telling.busy("")
             self._follow()
-            self.slices.make_surfaces(self._first_look)
+            await self.slices.seen()
+            if self.case is not case:
+                return
+            self.slices.make_surfaces()
             ranked = await asyncio.to_thread(case.rank)
             if self.case is case:
                 case.ranked = ranked
@@ -185,12 +187,6 @@ class Page:
         except InputError:
             self.close()  # a part of what was painted would pass for all of it
             raise
-
-    def _first_look(self) -> None:
-        if not self._looked:
-            self._looked = True
-            for view in self.slices.app.view_manager.get_threed_views():
-                view.reset_view()
 
     def close(self) -> None:
         """Let go of the open case; what was done to it is in its journal."""
@@ -211,7 +207,7 @@ class Page:
             self.slices.forget()
         if self._hold is not None:
             self._hold.release()
-        self.case, self._brush, self._hold, self._looked = None, None, None, False
+        self.case, self._brush, self._hold = None, None, None
         with self.state:
             self.state.update(of_case())
 
@@ -266,7 +262,7 @@ class Page:
             lesions = await asyncio.to_thread(case.lesions, case.correction.lesion.copy())
             if self.case is case and number == self._list_number:
                 self._show_lesions(lesions)
-                self.slices.make_surfaces(self._first_look)
+                self.slices.make_surfaces()
 
     def _show_lesions(self, lesions: LesionList) -> None:
         with self.state:

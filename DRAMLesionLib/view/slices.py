@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.results.scene.nodes import FindingsNodes
 from DRAMLesionLib.results.scene.rendering import PEELS
-from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
+from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces_to_look_at
 
 if TYPE_CHECKING:
     from trame_slicer.core import SlicerApp
@@ -26,6 +26,8 @@ _FIRST = 10.0
 """Priority of an observer that comes before those of the tools."""
 REST_S, LONGEST_STROKE_S = 1.5, 20.0
 """The 3-D view is drawn again when nothing was changed for so long; while a mouse button is down, after so long."""
+FIRST_TAB_S, FIRST_PICTURES_S = 10.0, 1.0
+"""How long the first tab is waited for, and then its first pictures."""
 QUALITY = 70
 """Of the pictures while the mouse moves, 1..100; when it rests they are sent again in 90."""
 
@@ -53,6 +55,9 @@ class Slices:
         self._nodes: FindingsNodes | None = None
         self._fitted: dict[str, float] = {}
         self._held: asyncio.TimerHandle | None = None
+        self._looked = False
+        self._connected = asyncio.Event()
+        server.controller.on_client_connected.add(lambda: self._connected.set())
         register_rca_factories(
             self.app.view_manager,
             server,
@@ -138,7 +143,7 @@ class Slices:
 
     def forget(self) -> None:
         """The case is gone from the scene: keep nothing of it."""
-        self._nodes = None
+        self._nodes, self._looked = None, False
         self._draw_surfaces()
 
     def set_opacity(self, opacity: float) -> None:
@@ -182,16 +187,26 @@ class Slices:
         if self._nodes is not None:
             drop_surfaces(self._nodes.lesion)
 
-    def make_surfaces(self, done: Callable[[], None] = lambda: None) -> None:
-        """Make the surfaces that are missing, one at a time, while the page lives."""
-        if self._making is None and self._nodes is not None:
-            self._making = asyncio.get_running_loop().create_task(self._surfaces(self._nodes, done))
+    async def seen(self) -> None:
+        """Wait until a tab has its first pictures, which work beside them would make late; without a tab for a while."""
+        if not self._connected.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._connected.wait(), FIRST_TAB_S)
+            await asyncio.sleep(FIRST_PICTURES_S)
 
-    async def _surfaces(self, nodes: FindingsNodes, done: Callable[[], None]) -> None:
-        for _segment in making_surfaces([nodes.lobes, nodes.lesion]):
+    def make_surfaces(self) -> None:
+        """Make the surfaces that are missing, one at a time, while the page lives; a case's first ones are looked at."""
+        if self._making is None and self._nodes is not None:
+            self._making = asyncio.get_running_loop().create_task(self._surfaces(self._nodes))
+
+    async def _surfaces(self, nodes: FindingsNodes) -> None:
+        for _segment in making_surfaces_to_look_at(nodes):
             await asyncio.sleep(0.01)
         self._making = None
-        done()
+        if not self._looked:
+            self._looked = True
+            for view in self.app.view_manager.get_threed_views():
+                view.reset_view()
 
 
 def _add_modules(app: SlicerApp) -> None:

@@ -185,7 +185,6 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="another checkout to compare with")
     parser.add_argument("--runs-alone", action="store_true", help="neither times of starting nor floors")
     given = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     print(machine())
     if not given.runs_alone:
         start_times()

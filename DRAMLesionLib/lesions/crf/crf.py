@@ -214,7 +214,8 @@ class _Kernels:
         image = hu.permute(self.order).contiguous()
         self.mask = None if mask is None else mask.permute(self.order).contiguous()
         if self.mask is not None:  # what is outside must not even widen the range of HU
-            image = image.masked_fill(~self.mask, float(image[self.mask][0]))
+            first = self.mask.flatten().to(torch.uint8).argmax()
+            image = image.masked_fill(~self.mask, float(image.flatten()[first]))
         a, b, c = image.shape
         p, q, r = (spacing[axis] for axis in self.order)
         common: dict[str, Any] = {"tolerance": tolerance, "device": hu.device, "dtype": hu.dtype}
@@ -320,13 +321,15 @@ def _checked_volumes(
     if inside is not None and not inside.any():
         raise InputError("mask: it is empty; give lobes with at least one voxel")
     volume = probability.float()
-    seen = volume if inside is None else volume[..., inside]
     # The comparison is false for NaN too.
-    if not ((seen >= 0) & (seen <= 1)).all():
+    allowed = (volume >= 0) & (volume <= 1)
+    if not (allowed if inside is None else allowed.logical_or_(~inside)).all():
+        seen = volume if inside is None else volume[..., inside]
         raise InputError(
             f"probability: values {seen.min():.4g} to {seen.max():.4g} (nan: not a number); use finite values of 0 to 1"
         )
-    if image.is_floating_point() and not (image if inside is None else image[inside]).isfinite().all():
+    finite = image.isfinite()
+    if not (finite if inside is None else finite.logical_or_(~inside)).all():
         raise InputError("hu: it holds values that are not finite (NaN or infinite); replace them before")
     return volume, image, inside
 

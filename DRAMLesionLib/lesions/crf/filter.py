@@ -26,8 +26,9 @@ from DRAMLesionLib.lesions.crf.threads import for_slabs
 SLAB_AXIS_SHARE = 0.1
 # The range kernel's error is weighted by the histogram already, so half the tolerance is enough there.
 RANGE_SHARE = 0.5
-# One slab's features, in values; about 2 MB in float32, what a core's cache holds.
-SLAB_VALUES = 1 << 19
+# One slab's features, in values; 8 MB in float32. Smaller ones would fit a core's own cache, but two threads then spend
+# more time on taking turns in Python than the cache saves.
+SLAB_VALUES = 1 << 21
 # Features are kept in half precision between iterations up to this size, else looked up again for every slab.
 KEPT_FEATURE_BYTES = 1 << 30
 
@@ -216,11 +217,15 @@ def range_features(
         int32 bins, shape of ``hu`` (1 HU or finer), and the table (rank, bins), float64 on the CPU.
     """
     step = min(1.0, sigma_hu / 64)
-    inside = hu if mask is None else hu[mask]
-    low, high = float(inside.min()), float(inside.max())
+    first = 0 if mask is None else int(mask.flatten().to(torch.uint8).argmax())
+    if mask is not None:  # what is outside becomes like one voxel inside: no list of those inside is made
+        hu = hu.masked_fill(~mask, float(hu.flatten()[first]))
+    low, high = (float(end) for end in hu.aminmax())
     bins = round((high - low) / step) + 1
     index = (hu - low).div_(step).round_().clamp_(0, bins - 1).to(torch.int32)
-    counts = torch.bincount(index.flatten() if mask is None else index[mask], minlength=bins)
+    counts = torch.bincount(index.flatten(), minlength=bins)
+    if mask is not None:
+        counts[index.flatten()[first]] -= mask.numel() - int(mask.sum())
     return index, _range_table(counts.cpu(), step, sigma_hu, tolerance * RANGE_SHARE)
 
 

@@ -15,7 +15,8 @@ from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.results.scene.available import SceneUnavailable, is_available
 from DRAMLesionLib.results.scene.bundle import write_bundle
 from DRAMLesionLib.results.scene.nodes import HEATMAP_OPACITY, FindingsNodes, add_findings
-from DRAMLesionLib.results.scene.surfaces import making_surfaces
+from DRAMLesionLib.results.scene.steps import finish
+from DRAMLesionLib.results.scene.surfaces import making_surfaces_to_look_at
 from DRAMLesionLib.system.files import STAGING_PREFIX, atomic_file
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.progress import Progress, silent
@@ -23,9 +24,6 @@ from DRAMLesionLib.system.progress import Progress, silent
 if TYPE_CHECKING:
     from DRAMLesionLib.lesions.findings import Findings
 
-LOBES_MM, LESION_MM = 3.0, 1.5
-"""How fine the surfaces of the pictures are: about as fine as they are seen. Who opens the scene gets surfaces of all
-voxels, which Slicer makes then; a file holds none."""
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
@@ -176,9 +174,7 @@ def open_scene(findings: Findings, progress: Progress = silent) -> Iterator[Open
         progress("Scene: nodes", 0.0)
         nodes = add_findings(application.scene, findings)
         progress("Scene: surfaces", 0.3)
-        for node, finest_mm in ((nodes.lobes, LOBES_MM), (nodes.lesion, LESION_MM)):
-            for _surface in making_surfaces([node], finest_mm):
-                pass
+        finish(making_surfaces_to_look_at(nodes))
         show_in_views(application, nodes, findings)
         yield OpenScene(application, nodes, findings)
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from DRAMLesionLib.results.scene.steps import Steps
 from DRAMLesionLib.results.scene.vtk_arrays import vtk_scalars
 from DRAMLesionLib.results.segments import SOURCE_REPRESENTATION, SURFACE_REPRESENTATION
+
+if TYPE_CHECKING:
+    from DRAMLesionLib.results.scene.nodes import FindingsNodes
+
+LOBES_MM, LESION_MM = 3.0, 1.5
+"""How fine the surfaces of pictures and page are: about as fine as they are seen. Who opens the scene gets surfaces of
+all voxels, which Slicer makes then; a file holds none."""
+
+
+def making_surfaces_to_look_at(nodes: FindingsNodes) -> Steps[None]:
+    """Make the missing surfaces of lobes and lesion as coarse as pictures need them, one with each step."""
+    yield from making_surfaces([nodes.lobes], LOBES_MM)
+    yield from making_surfaces([nodes.lesion], LESION_MM)
 
 
 def making_surfaces(nodes: Iterable[Any], finest_mm: float = 0.0) -> Steps[None]:
@@ -21,6 +34,7 @@ def making_surfaces(nodes: Iterable[Any], finest_mm: float = 0.0) -> Steps[None]
     for node in nodes:
         segmentation = node.GetSegmentation()
         thinned: dict[str, Any] = {}
+        made: list[tuple[Any, Any, int, Any]] = []
         for segment_id in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segment_id)
             if segment is not None and segment.GetRepresentation(SURFACE_REPRESENTATION) is None:
@@ -28,8 +42,16 @@ def making_surfaces(nodes: Iterable[Any], finest_mm: float = 0.0) -> Steps[None]
                 key = labelmap.GetAddressAsString("")  # segments share label maps
                 if key not in thinned:
                     thinned[key] = _thinned(labelmap, finest_mm)
-                _make_surface(segmentation, segment, segment_id, thinned[key])
+                surface = _surface(segmentation, segment, segment_id, thinned[key])
+                made.append((segment, labelmap, labelmap.GetMTime(), surface))
                 yield segment_id
+        # All at once: a view that finds one surface makes the others itself, of all voxels and while nothing else lives.
+        for segment, labelmap, time, surface in made:
+            unchanged = (
+                segment.GetRepresentation(SOURCE_REPRESENTATION) is labelmap and labelmap.GetMTime() == time
+            )
+            if unchanged and surface is not None:
+                segment.AddRepresentation(SURFACE_REPRESENTATION, surface)
         # Slicer's own way, which has nothing left to do but to remember the representation.
         node.CreateClosedSurfaceRepresentation()
 
@@ -61,7 +83,7 @@ def _thinned(labelmap: Any, finest_mm: float) -> Any:
     return thin
 
 
-def _make_surface(segmentation: Any, segment: Any, segment_id: str, labelmap: Any) -> None:
+def _surface(segmentation: Any, segment: Any, segment_id: str, labelmap: Any) -> Any | None:
     """One surface: a segmentation makes all of its own at once, and the window would stand still meanwhile."""
     import slicer
 
@@ -72,8 +94,8 @@ def _make_surface(segmentation: Any, segment: Any, segment_id: str, labelmap: An
     same.SetLabelValue(segment.GetLabelValue())
     same.AddRepresentation(SOURCE_REPRESENTATION, labelmap)
     alone.AddSegment(same, segment_id)
-    if alone.CreateRepresentation(SURFACE_REPRESENTATION):
-        segment.AddRepresentation(SURFACE_REPRESENTATION, same.GetRepresentation(SURFACE_REPRESENTATION))
+    alone.CreateRepresentation(SURFACE_REPRESENTATION)
+    return same.GetRepresentation(SURFACE_REPRESENTATION)
 
 
 def drop_surfaces(node: Any) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from DRAMLesionLib.images import resampling
-from DRAMLesionLib.images.resampling import gaussian, low_pass_resample, resample
+from DRAMLesionLib.images.resampling import gaussian, linear_slabs, low_pass_resample, resample
 
 sizes = st.tuples(*[st.integers(1, 14)] * 3)
 
@@ -59,3 +59,36 @@ def test_gaussian_is_scipys_with_zeros_outside(size, sigma, slab):
         resampling.SLAB_VOXELS = given_size
     expected = ndimage.gaussian_filter(values.astype(float), sigma, mode="constant", truncate=3.0)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    size=sizes, new=sizes, part=st.tuples(*[st.integers(0, 13)] * 3), slab=st.sampled_from([1, 60, 1 << 19])
+)
+def test_a_part_of_the_new_grid_holds_the_bits_of_the_whole(size, new, part, slab):
+    values = torch.rand(size, generator=torch.Generator().manual_seed(0))
+    whole = resample(values.numpy(), new, 1)
+    z, y, x = (slice(min(start, n - 1), n) for start, n in zip(part, new, strict=True))
+    given_size = resampling.SLAB_VOXELS
+    resampling.SLAB_VOXELS = slab
+    try:
+        found = [one.clone() for _, one in linear_slabs(values.__getitem__, size, new, (z, y, x))]
+    finally:
+        resampling.SLAB_VOXELS = given_size
+    np.testing.assert_array_equal(torch.cat(found).numpy(), whole[z, y, x])
+
+
+def test_matrices_are_cut_into_bands_and_nothing_is_lost(monkeypatch):
+    values = torch.rand((21, 30, 40), generator=torch.Generator().manual_seed(0))
+    for rows in (1, 4, 1000):
+        monkeypatch.setattr(resampling, "BAND_ROWS", rows)
+        found = gaussian(values.__getitem__, values.shape, (1.5, 0.4, 3.0))
+        expected = ndimage.gaussian_filter(
+            values.double().numpy(), (1.5, 0.4, 3.0), mode="constant", truncate=3.0
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    matrix = resampling._axis_matrix(40, 9)
+    joined = torch.zeros_like(matrix)
+    for new, old, band in resampling._bands(matrix):
+        joined[new, old] = band
+    assert torch.equal(joined, matrix)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from DRAMLesionLib.lungs.fissures import LEAST_SEEN, Fissure, split_lobes
+from DRAMLesionLib.lungs.fissures import LEAST_SEEN, Fissure, _least, split_lobes
 from DRAMLesionLib.phantom import Phantom, make_phantom
 
 SIZE, SPACING = (180, 130, 140), (2.0, 2.0, 2.2)
@@ -75,3 +75,12 @@ def test_one_lung_alone_and_none() -> None:
     lobes, fissures = split_lobes(lungs)
     assert set(np.unique(lobes)) == {0, 1, 2}
     assert [fissure.name for fissure in fissures] == ["left oblique"]
+
+
+@pytest.mark.parametrize("most", [6.0, 1e9])
+def test_the_least_message_is_that_over_all_labels(most: float) -> None:
+    labels = np.arange(21)
+    change = np.minimum(0.2 * (labels[:, None] - labels) ** 2, most).astype(np.float32)
+    told = np.random.default_rng(0).normal(size=(7, 5, 21)).astype(np.float32) * 3
+    expected = (told[..., None, :] + change).min(axis=-1)
+    np.testing.assert_array_equal(_least(told, change), expected)

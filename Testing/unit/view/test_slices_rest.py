@@ -54,3 +54,30 @@ def test_a_button_that_is_down_holds_it_and_another_case_lets_go(views):
 def test_without_a_loop_nothing_is_held(views):
     views.drop_lesion_surface()
     assert not blocked(views)
+
+
+def test_what_takes_long_waits_for_the_first_tab(views, monkeypatch):
+    monkeypatch.setattr(slices, "FIRST_PICTURES_S", 0.0)
+    monkeypatch.setattr(slices, "FIRST_TAB_S", 30.0)
+
+    async def session():
+        views._connected = asyncio.Event()
+        waiting = asyncio.ensure_future(views.seen())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        views._server.controller.on_client_connected()
+        await asyncio.wait_for(waiting, 10.0)
+        await asyncio.wait_for(views.seen(), 10.0)  # once for all
+
+    asyncio.run(session())
+
+
+def test_without_a_tab_it_goes_on_after_a_while(views, monkeypatch):
+    monkeypatch.setattr(slices, "FIRST_PICTURES_S", 0.0)
+    monkeypatch.setattr(slices, "FIRST_TAB_S", 0.01)
+
+    async def session():
+        views._connected = asyncio.Event()
+        await asyncio.wait_for(views.seen(), 10.0)
+
+    asyncio.run(session())

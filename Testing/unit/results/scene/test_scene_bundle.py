@@ -11,7 +11,7 @@ from DRAMLesionLib.images.volume import from_image
 from DRAMLesionLib.results.scene import bundle, headless
 from DRAMLesionLib.results.scene.available import SceneUnavailable
 from DRAMLesionLib.results.scene.nodes import add_findings
-from DRAMLesionLib.results.scene.surfaces import making_surfaces
+from DRAMLesionLib.results.scene.surfaces import drop_surfaces, making_surfaces
 
 pytestmark = needs_slicer
 FLIPPED = np.diag([1, -1, 1])
@@ -88,3 +88,37 @@ def test_coarser_surfaces_have_fewer_points_in_the_same_place(application):
     for (points, bounds), coarse in zip(fine, surfaces(2.4), strict=True):  # every third column, second row
         assert 0 < coarse.GetNumberOfPoints() < 0.5 * points
         assert np.abs(np.array(coarse.GetBounds()) - bounds).max() < 2.4
+
+
+def test_a_view_that_looks_between_the_steps_finds_no_surface_to_complete(application):
+    nodes = add_findings(application.scene, make_findings(from_image(make_image(FLIPPED), "patient")))
+    drop_surfaces(nodes.lobes)
+    segmentation = nodes.lobes.GetSegmentation()
+
+    def attached():
+        names = segmentation.GetSegmentIDs()
+        return [
+            segmentation.GetSegment(name).GetRepresentation("Closed surface") is not None for name in names
+        ]
+
+    for _segment in making_surfaces([nodes.lobes]):
+        assert not any(attached())
+    assert all(attached())
+
+
+def test_what_is_painted_between_the_steps_gets_no_surface_of_before(application):
+    nodes = add_findings(application.scene, make_findings(from_image(make_image(FLIPPED), "patient")))
+    drop_surfaces(nodes.lesion)
+    segment = nodes.lesion.GetSegmentation().GetNthSegment(0)
+    steps = making_surfaces([nodes.lesion])
+    next(steps)
+    labelmap = segment.GetRepresentation("Binary labelmap")
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    voxels[:] = 0
+    voxels[voxels.size // 2] = 1
+    labelmap.Modified()
+    assert list(steps) == []
+    bounds = np.array(segment.GetRepresentation("Closed surface").GetBounds()).reshape(3, 2)
+    assert (bounds[:, 1] - bounds[:, 0] < 6).all()
