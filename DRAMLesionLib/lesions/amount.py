@@ -76,9 +76,9 @@ def lobe_amounts(
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
-    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. It is no less than
-    the share of the lobe where the map is above ``sure``, if that is set. Where the lobe's density alone says more, see
-    :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. It is no less
+    than the share of the lobe where the map is above ``sure``, if that is set. Where the lobe's density alone says more,
+    see :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
