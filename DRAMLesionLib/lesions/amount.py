@@ -31,6 +31,10 @@ the lobe is sick. It held 84 % of 55 lobes with pasted disease (one half width: 
 HEEDED = (10.0, 20.0)
 """Percent from which on the network that sees both lungs counts, and from which on in full: it learned for severe lobes,
 and in mild ones the map knows better."""
+HIGHER = 2.0
+"""Where that network raises a lobe, the range goes from the map's lower end so many half widths up: it says too little
+more often than too much. It held 95 % of 62 raised lobes with made lesions (one half width: 71 %); with the networks of
+the study's split 72 % of 96 (47 %)."""
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that they have log odds."""
 
@@ -179,7 +183,8 @@ def _with_lungs(amount: Amount, whole: float, settings: AmountSettings) -> Amoun
     amount = replace(amount, by_lungs=whole)
     if floor <= amount.percent:
         return amount
-    return replace(amount, percent=floor, high=with_range(floor, settings).high)
+    high = min(100.0, floor + HIGHER * _half_width(floor, settings))
+    return replace(amount, percent=floor, high=high)
 
 
 def with_range(percent: float, settings: AmountSettings) -> Amount:

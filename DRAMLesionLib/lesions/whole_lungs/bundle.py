@@ -132,8 +132,22 @@ def _data_format(description: AmountDescription, channels: int) -> dict[str, Any
 
 
 def _inference() -> dict[str, Any]:
+    """The main job, in which this network says the amounts at which the final network's map is cut."""
     return {
-        "imports": ["$from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model"],
+        "imports": [
+            "$from dataclasses import replace",
+            "$from DRAMLesionLib.case import segment_case",
+            "$from DRAMLesionLib.lesions.run_models import load_case_models",
+            "$from DRAMLesionLib.lesions.whole_lungs.bundle import load_amount_model",
+            "$from DRAMLesionLib.system.device import find_device",
+        ],
         "bundle_root": ".",
-        "run": ["$load_amount_model(@bundle_root)"],
+        "final": "segmentation-covid",
+        "image": "ct.nii.gz",
+        "lobes": None,
+        "output_dir": "$@bundle_root + '/eval'",
+        "device": "auto",
+        "found": "$load_case_models(@final, device=find_device(@device))",
+        "models": "$replace(@found, amounts=load_amount_model(@bundle_root, @found.device))",
+        "run": ["$segment_case(@image, @output_dir, lobes=@lobes, models=@models, device=@device)"],
     }

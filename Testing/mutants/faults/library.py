@@ -178,4 +178,32 @@ FAULTS = (
         "else _stem(what)",
         "Testing/unit/view/test_view_entries.py",
     ),
+    Fault(
+        "what the lungs' network says of a mild lobe counts in full",
+        "DRAMLesionLib/lesions/amount.py",
+        "    floor = whole * min(1.0, max(0.0, (whole - first) / (last - first)))\n",
+        "    floor = whole\n",
+        "Testing/unit/lesions/test_whole_lungs.py",
+    ),
+    Fault(
+        "the lungs' network lowers a lobe's amount, too",
+        "DRAMLesionLib/lesions/amount.py",
+        "    if floor <= amount.percent:\n        return amount\n",
+        "    if whole <= 0:\n        return amount\n",
+        "Testing/unit/lesions/test_whole_lungs.py",
+    ),
+    Fault(
+        "the shares of the mirrored lungs are not flipped back",
+        "DRAMLesionLib/lesions/whole_lungs/percents.py",
+        "torch.sigmoid(odds[1:]).flip(-1)) / 2",
+        "torch.sigmoid(odds[1:])) / 2",
+        "Testing/unit/lesions/test_whole_lungs.py",
+    ),
+    Fault(
+        "the range of a raised lobe is no wider upwards",
+        "DRAMLesionLib/lesions/amount.py",
+        "    high = min(100.0, floor + HIGHER * _half_width(floor, settings))\n",
+        "    high = min(100.0, floor + _half_width(floor, settings))\n",
+        "Testing/unit/lesions/test_whole_lungs.py",
+    ),
 )
