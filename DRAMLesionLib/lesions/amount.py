@@ -80,8 +80,9 @@ def lobe_amounts(
 ) -> dict[int, Amount]:
     """Estimate each lobe's percentage: ``offset + mean * m + square * m ** 2 / 100 + dense * d``, from 0 to 100.
 
-    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. Where the lobe's
-    density alone says more, see :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
+    Here m is 100 times the map's mean over the lobe, and d the percentage of its voxels that are dense. It is no less
+    than the share of the lobe where the map is above ``sure``, if that is set. Where the lobe's density alone says more,
+    see :class:`~DRAMLesionLib.lesions.networks.final_description.DensityFloor`, that counts.
 
     Args:
         lesion_map: float32 (z, y, x), 0..1.
@@ -96,11 +97,13 @@ def lobe_amounts(
     Returns:
         By the lobe's value; lobes without voxels are left out.
     """
-    voxels, mean = np.zeros((2, len(LOBES) + 1))
+    voxels, mean, sure = np.zeros((3, len(LOBES) + 1))
 
     def count(lobe: int, box: Box) -> None:
         values = lesion_map[box][labels[box] == lobe]
         voxels[lobe], mean[lobe] = values.size, values.sum(dtype=float)
+        if settings.sure is not None:
+            sure[lobe] = np.count_nonzero(values > settings.sure)
 
     _each_lobe(labels, count)
     dense, by_density = np.zeros_like(voxels), None
@@ -115,7 +118,8 @@ def lobe_amounts(
         m, d = 100 * mean[value] / voxels[value], dense[value]
         points = settings.offset + settings.mean * m + settings.square * m**2 / 100 + settings.dense * d
         said = None if by_density is None else float(by_density[value])
-        amount = _with_density(float(np.clip(points, 0, 100)), said, settings)
+        by_map = max(float(np.clip(points, 0, 100)), 100 * sure[value] / voxels[value])
+        amount = _with_density(by_map, said, settings)
         amounts[value] = amount if whole is None else _with_lungs(amount, whole.get(value, 0.0), settings)
     return amounts
 

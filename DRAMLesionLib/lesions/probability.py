@@ -13,6 +13,7 @@ from DRAMLesionLib.lesions.networks.final_description import SegmentationDescrip
 from DRAMLesionLib.lesions.networks.final_network import SegmentationNetwork
 from DRAMLesionLib.lesions.networks.sliding_window import in_windows, window_starts
 from DRAMLesionLib.lesions.networks.windows import in_windows_that_fit, note_windows, smaller_windows
+from DRAMLesionLib.lesions.whole_lungs.hilum import note_hilum, take_hilum_off
 from DRAMLesionLib.system.device import has_bfloat16
 from DRAMLesionLib.system.progress import Progress, silent
 
@@ -154,6 +155,8 @@ def predict_lesion(
         smaller_windows(description.seen_at_once, description.network.step),
         lambda window: note_windows(window, notes),
     )
+    if description.without_hilum:
+        note_hilum(take_hilum_off(coarse, grid.labels, description.spacing_mm, description.threshold), notes)
     if seen is not None:
         seen(grid, coarse)
     to_ct_grid(coarse, grid, labels[grid.box], out=result[grid.box])

@@ -111,6 +111,8 @@ class AmountSettings:
         error_points: Half width of the range of a lobe without lesion, in percentage points.
         error_share: Growth of the half width, in points per point of the percentage (or of what is left to 100 %).
         floor: When and how the lobe's density overrules the estimate; None: never.
+        sure: A lobe gets at least the share of its voxels where the map is above this, 0..1: a small lesion that is plain
+            to see counts, however little of the lobe it is. None: the estimate alone.
     """
 
     offset: float = 0.0
@@ -121,6 +123,7 @@ class AmountSettings:
     error_points: float = 1.0
     error_share: float = 0.2
     floor: DensityFloor | None = None
+    sure: float | None = None
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "AmountSettings":
@@ -134,7 +137,7 @@ class AmountSettings:
             InputError: An entry that is unknown or no number in its bounds; names the key.
         """
         free = dict.fromkeys(("offset", "mean", "square", "dense", "dense_hu"), ANY_NUMBER)
-        return read_settings(cls, values, where, free)
+        return read_settings(cls, values, where, {**free, "sure": (0.0, 1.0)})
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ class SegmentationDescription:
         amount_model: Name of the network of the lobes' amounts that reads the map; None: the map's mean is read.
         window: Voxels (z, y, x) of the sliding window where it differs from ``patch``: a network that normalises by
             running statistics finds the same in any window, and larger ones overlap less. None: ``patch``.
+        without_hilum: Findings that lie wholly along the mediastinum are taken off the map, see
+            :func:`~DRAMLesionLib.lesions.whole_lungs.hilum.take_hilum_off`.
         amount: How each lobe's percentage is estimated, which then sets where the lobe is cut; None: the map is cut as it
             is.
     """
@@ -173,6 +178,7 @@ class SegmentationDescription:
     amount: AmountSettings | None = None
     amount_model: str | None = None
     window: tuple[int, int, int] | None = None
+    without_hilum: bool = False
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "SegmentationDescription":

@@ -32,6 +32,20 @@ FAULTS = (
         "Testing/unit/lesions/test_dram.py",
     ),
     Fault(
+        "what the network marks at the hilum stays",
+        "DRAMLesionLib/lesions/probability.py",
+        "    if description.without_hilum:\n",
+        "    if False:\n",
+        "Testing/unit/lesions/test_hilum.py",
+    ),
+    Fault(
+        "a lesion at the hilum that reaches the chest wall is taken off",
+        "DRAMLesionLib/lesions/whole_lungs/hilum.py",
+        "        & (ndimage.minimum(from_wall, parts, numbers) >= WALL_MM)\n",
+        "",
+        "Testing/unit/lesions/test_hilum.py",
+    ),
+    Fault(
         "the mirrored probability is not flipped back",
         "DRAMLesionLib/lesions/probability.py",
         "[count:].flip(-1)) / 2",

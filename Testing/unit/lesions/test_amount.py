@@ -166,3 +166,21 @@ def test_the_whole_lobe_moves_by_the_log_odds_of_its_cut_and_lobes_without_amoun
     odds = special.logit(np.clip(faint, 1e-6, 1 - 1e-6).astype(float))
     expected = np.where(lobes == 5, special.expit(odds + by), np.where(lobes == 1, special.expit(odds), 0))
     np.testing.assert_allclose(moved, expected, atol=1e-6)
+
+
+def test_a_small_lesion_that_is_plain_to_see_counts_where_the_estimate_says_nothing(lobes):
+    lesion_map = np.where(lobes > 0, 0.001, 0).astype(np.float32)
+    lesion_map[10:12, 4:6, 4:6] = 0.9
+    lesion_map[10:12, 14:16, 4:6] = 0.6
+    hu, share = np.full(lobes.shape, -850, np.int16), 100 * 8 / (lobes == 1).sum()
+    plain, sure = (
+        lobe_amounts(lesion_map, hu, lobes, SPACING, AmountSettings(offset=-1, sure=limit))
+        for limit in (None, 0.7)
+    )
+    assert plain[1].percent == plain[5].percent == sure[5].percent == 0
+    assert sure[1].percent == sure[1].by_map == pytest.approx(share)
+    assert sure[1].low <= share <= sure[1].high and not sure[1].is_raised
+    cut_at_amounts(lesion_map, lobes, 0.5, sure)
+    assert (lesion_map > 0.5).sum() == 8 and lesion_map[10, 4, 4] > 0.5
+    with pytest.raises(InputError, match=r"a\.sure"):
+        AmountSettings.from_dict({"sure": 2}, "a")
