@@ -63,7 +63,11 @@ def segment(
     """Segment the lesions of a chest CT and quantify each lobe."""
     with Reporter(json, debug) as reporter:
         reporter.begin(out)
-        from DRAMLesionLib.lesions.options import Options
+        from DRAMLesionLib.system.allocation import keep_freed_memory, wait_without_spinning
+
+        wait_without_spinning()
+        keep_freed_memory()
+        from DRAMLesionLib.lesions.options import Options  # with numpy
 
         options = Options(
             lobes=lobes,
@@ -80,11 +84,7 @@ def segment(
             reading=reading_of(percent, score, who),
         )
         reporter.expect(options.seconds())
-        # What follows imports numpy and scipy; torch comes once the CT was read.
-        from DRAMLesionLib.system.allocation import keep_freed_memory, wait_without_spinning
-
-        wait_without_spinning()
-        keep_freed_memory()
+        # What follows imports scipy; torch comes once the CT was read.
         from DRAMLesionLib.case import segment_case, segment_to_arrays
         from DRAMLesionLib.lesions.quality import flags_of
         from DRAMLesionLib.results.table import print_table, summary, warnings_of

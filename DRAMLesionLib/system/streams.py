@@ -1,7 +1,6 @@
 """Standard streams that outlive their reader, names of files that are UTF-8 whatever the locale, and a quick end."""
 
 import atexit
-import contextlib
 import errno
 import io
 import os
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from DRAMLesionLib.system.package import module_command
+
+LOST_OUTPUT = 120
+"""Exit code where what was written to standard output or error could not be kept, on a full disk for instance."""
 
 
 class Pipe(io.RawIOBase):
@@ -94,10 +96,12 @@ def end_with(work: Callable[[], int | None]) -> NoReturn:
         code = 1
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(
-            OSError, ValueError, AttributeError
-        ):  # its reader has gone, or there is none
+        try:
             stream.flush()
+        except (ValueError, AttributeError):  # it is closed, or there is none
+            pass
+        except OSError:  # as Python itself ends where output is lost
+            code = code or LOST_OUTPUT
     os._exit(code or 0)
 
 

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from DRAMLesionLib.system.package import module_environment
+from DRAMLesionLib.system.streams import LOST_OUTPUT
 
 SCRIPT = """
 import atexit, sys, threading
@@ -51,3 +53,17 @@ def test_output_and_exit_code_are_whole_and_nothing_is_taken_apart(end, code, er
         ["written", "registered"],
         error,
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="asks Linux for a full disk")
+def test_output_that_a_full_disk_does_not_take_is_no_success():
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(end="return None")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=module_environment() | {"PYTHONUNBUFFERED": ""},
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == LOST_OUTPUT
