@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import sys
@@ -105,7 +106,7 @@ def zeros_on_demand(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
         dtype: Of its values.
 
     Raises:
-        OSError: There is not enough memory.
+        MemoryError: There is not enough memory.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -113,7 +114,14 @@ def zeros_on_demand(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
         return np.zeros(shape, dtype)
     # Shared pages, the default, would be filled by reading them, too.
     private = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
-    return np.frombuffer(mmap.mmap(-1, size, **private), dtype).reshape(shape)
+    try:
+        pages = mmap.mmap(-1, size, **private)
+    except OSError as error:  # as numpy's own arrays say it, whatever the system's language
+        raise MemoryError(f"not enough memory for an array of {size / 2**30:.2f} GiB ({error})") from error
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # where huge ones are usual, a page would be 2 MiB: whole slices
+        with contextlib.suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def copy_on_demand(array: np.ndarray) -> np.ndarray:

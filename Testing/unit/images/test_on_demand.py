@@ -46,3 +46,23 @@ def test_a_copy_on_demand_takes_memory_where_the_array_is_not_0():
     copy = copy_on_demand(array)
     assert resident_bytes() - before < 12 << 20
     np.testing.assert_array_equal(copy, array)
+
+
+def test_too_little_memory_is_said_as_numpy_says_it():
+    with pytest.raises(MemoryError, match=r"1048576\.00 GiB"):
+        zeros_on_demand((1 << 20, 1 << 15, 1 << 15), np.uint8)  # more than a process can address
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="has no huge pages")
+def test_pages_stay_small_where_the_system_prefers_huge_ones():
+    array = zeros_on_demand((4, 512, 512), np.float32)
+    address = array.__array_interface__["data"][0]
+    flags = ""
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if not first.endswith(":"):
+            start, _, stop = first.partition("-")
+            here = int(start, 16) <= address < int(stop, 16)
+        elif first == "VmFlags:" and here:
+            flags = line
+    assert " nh" in flags
