@@ -80,7 +80,8 @@ class SegmentationSettings:
             :mod:`~DRAMLesionLib.training.tasks.synthetic.disease`, 0..1; 0 where no lobe is healthy.
         transplant_share: Part of these that get lesions of another patch instead, 0..1.
         fit_amount: At the end fit what the map's mean over a lobe stands for to the known percentages and to pasted
-            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`; False keeps the recipe's ``amount``.
+            disease, see :func:`~DRAMLesionLib.training.tasks.amounts.fit_amount`: of the recipe's ``amount`` only
+            ``sure`` stays; False keeps all of it.
     """
 
     patches_per_scan: int = 8

@@ -181,7 +181,7 @@ class SegmentationTask:
 
     @torch.inference_mode()
     def _fitted_amount(self) -> AmountSettings | None:
-        """What the maps' means stand for in the training lobes; None where no percentage is known."""
+        """What the maps' means stand for in the training lobes, ``sure`` as given; None where no percentage is known."""
         was_training = self.network.training
         self.network.eval()
         known, pasted = [], []
@@ -200,7 +200,8 @@ class SegmentationTask:
                 inside = lungs.labels == lobe
                 pasted.append((100 * float(probability[inside].mean()), 100 * float(target[inside].mean())))
         self.network.train(was_training)
-        return fit_amount(known, pasted) if known else None
+        given = self._description.amount
+        return replace(fit_amount(known, pasted), sure=given.sure if given else None) if known else None
 
     def _probability(self, lungs: LungSample) -> np.ndarray:
         return predict_on_grid(

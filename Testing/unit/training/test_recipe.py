@@ -1,9 +1,11 @@
 """Recipes: those that ship, and wrong ones, whose key is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from DRAMLesionLib.lesions.networks.bundle import list_models, load_segmentation_model
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.training.recipes.recipe import find_recipe, read_recipe, recipe_from_dict, shipped_recipes
 
@@ -19,6 +21,15 @@ def test_shipped_recipes_can_be_read_and_written(path):
 
 def test_there_is_a_recipe_for_each_shipped_stage():
     assert {"dram", "dram-covid"} <= {path.stem for path in SHIPPED}
+
+
+def test_the_shipped_network_is_described_as_its_recipes_say():
+    shipped = load_segmentation_model(list_models()["segmentation-covid"])
+    own, further = read_recipe("segmentation-covid"), read_recipe("fine-tune")
+    assert own.version == shipped.version and further.model == shipped.description
+    fitted, wanted = shipped.description.amount, own.model.amount
+    assert fitted is not None and wanted is not None and fitted.sure == wanted.sure
+    assert replace(own.model, amount=fitted) == shipped.description
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from DRAMLesionLib.lesions.lung_grid import LungGrid
 from DRAMLesionLib.lesions.networks.bundle import load_segmentation_model
 from DRAMLesionLib.lesions.networks.final_description import (
+    AmountSettings,
     SegmentationDescription,
     SegmentationNetworkDescription,
 )
@@ -112,9 +114,10 @@ def recipe(**settings) -> Recipe:
     return Recipe("segmentation", SegmentationSettings(**settings), MODEL, name="tiny", licence="MIT", seed=3)
 
 
-def task(data: Path, **settings) -> SegmentationTask:
+def task(data: Path, model: SegmentationDescription = MODEL, **settings) -> SegmentationTask:
     torch.manual_seed(0)
-    return SegmentationTask(recipe(**settings), data / "list.json", torch.device("cpu"), silent)
+    made = replace(recipe(**settings), model=model)
+    return SegmentationTask(made, data / "list.json", torch.device("cpu"), silent)
 
 
 def lungs(data: Path, *, edits: bool, weight: float = 5.0):
@@ -380,5 +383,9 @@ def test_what_a_lobe_s_mean_stands_for_is_fitted_at_the_end(data, tmp_path):
     made = task(data, fit_amount=True, pasted_share=0.5)
     folder = made.save(tmp_path / "bundle", {})
     amount = load_segmentation_model(folder).description.amount
-    assert amount is not None and amount.mean >= 0.3
+    assert amount is not None and amount.mean >= 0.3 and amount.sure is None
+    sure = replace(MODEL, amount=AmountSettings(mean=0.0, sure=0.7))
+    folder = task(data, sure, fit_amount=True).save(tmp_path / "sure", {})
+    amount = load_segmentation_model(folder).description.amount
+    assert amount is not None and amount.mean >= 0.3 and amount.sure == 0.7
     assert load_segmentation_model(task(data).save(tmp_path / "other", {})).description.amount is None
