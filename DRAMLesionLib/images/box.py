@@ -51,11 +51,17 @@ def bounding_box(mask: np.ndarray) -> Box:
     Raises:
         IndexError: No voxel is True.
     """
-    sides = []
-    for axis in range(3):
-        occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+    others = ((1, 2), (0, 2), (0, 1))
+    sides = [span(np.asarray(mask.any(axis=axes))) for axes in others]
+    if sides[0].stop == 0:
+        raise IndexError("no voxel is True: there is no box")
     return sides[0], sides[1], sides[2]
+
+
+def span(occupied: np.ndarray) -> slice:
+    """From the first to the last place of a row, (length,), that is not 0; the empty slice at 0 where all are."""
+    places = np.flatnonzero(occupied)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
 
 
 def hull(*boxes: Box) -> Box:
@@ -88,9 +94,8 @@ def label_boxes(labels: np.ndarray, count: int) -> list[Box | None]:
     profiles = in_slice, *(np.bitwise_or.reduce(seen_along_z, axis=axis) for axis in (1, 0))
     boxes: list[Box | None] = []
     for label in range(1, count + 1):
-        places = [np.flatnonzero(profile & (1 << label)) for profile in profiles]
-        sides = [slice(int(place[0]), int(place[-1]) + 1) for place in places if place.size]
-        boxes.append((sides[0], sides[1], sides[2]) if sides else None)
+        sides = [span(profile & (1 << label)) for profile in profiles]
+        boxes.append((sides[0], sides[1], sides[2]) if sides[0].stop else None)
     return boxes
 
 

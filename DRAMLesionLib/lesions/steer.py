@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
-from DRAMLesionLib.images.box import Box
+from DRAMLesionLib.images.box import Box, label_boxes
 from DRAMLesionLib.lesions.findings import Findings
 from DRAMLesionLib.lesions.quantify import quantify, severity_score
 from DRAMLesionLib.lesions.rank import rank_lesion
@@ -76,7 +75,7 @@ class Steering:
         self._labels, self._painted, self._spacing_mm = labels, painted, spacing_mm
         model = (lesion_map > self._threshold) & (labels > 0)
         self.lesion = (model if lesion is None else lesion != 0).astype(np.uint8)
-        boxes = ndimage.find_objects(labels, max_label=len(LOBES))
+        boxes = label_boxes(labels, len(LOBES))
         self.boxes: dict[int, Box] = {lobe: box for lobe, box in enumerate(boxes, 1) if box is not None}
         self._lobes: dict[int, RankedLobe] = {}
 

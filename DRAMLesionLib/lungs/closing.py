@@ -7,6 +7,7 @@ in mm.
 import numpy as np
 from scipy import ndimage
 
+from DRAMLesionLib.images.box import label_boxes
 from DRAMLesionLib.lungs.at_once import at_once
 from DRAMLesionLib.lungs.morphology import filled, spread
 
@@ -52,7 +53,7 @@ def close_lungs(
     closed = np.zeros_like(lungs)
     margin = [int(np.ceil(25.0 / s)) for s in spacing]
     middle = middle_of(allowed[(lungs > 0).any(axis=(1, 2))])
-    for side, box in zip((LEFT, RIGHT), ndimage.find_objects(lungs, max_label=2), strict=True):
+    for side, box in zip((LEFT, RIGHT), label_boxes(lungs, 2), strict=True):
         if box is None:
             continue
         wide = tuple(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from DRAMLesionLib.images.box import Box, Unshared, zeros_on_demand
+from DRAMLesionLib.images.box import Box, Unshared, span, zeros_on_demand
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
@@ -123,12 +123,7 @@ def _box_of(array: np.ndarray, name: str) -> Generator[str, None, Box]:
             planes[number] = filled.any()
             seen |= filled
         yield name
-    return _extent(planes), _extent(seen.max(axis=1)), _extent(seen.max(axis=0))
-
-
-def _extent(filled: np.ndarray) -> slice:
-    where = np.flatnonzero(filled)
-    return slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 0)
+    return span(planes), span(seen.max(axis=1)), span(seen.max(axis=0))
 
 
 def reading_arrays(
