@@ -213,10 +213,10 @@ def _ready_to_find(
     lobes: LobeMap | None = None,
     outline: Callable[["np.ndarray"], None] | None = None,
 ) -> Iterator["Find"]:
-    """CT read and models loaded: yields what finds the lesions.
+    """Read the CT and load the models; yield what finds the lesions.
 
-    That may be given what is called when the mask is known, of a large CT when its map is refined, too. Lack of memory in
-    the block ends in one line.
+    What is yielded may be given a function, which it calls as soon as the mask is known, with a large CT once its map is
+    refined, too. Lack of memory in the block ends in one line.
     """
     with watch.stage("read"):
         progress("Reading the CT", 0.0)

@@ -78,8 +78,8 @@ def label_boxes(labels: np.ndarray, count: int) -> list[Box | None]:
     """The smallest box of each label, as ``scipy.ndimage.find_objects`` gives them, in a third of its time.
 
     Args:
-        labels: uint8 (z, y, x), 0..count.
-        count: The largest label, at most 7: each is a bit of a byte.
+        labels: uint8 or any other integers (z, y, x), 0 or more.
+        count: The largest label that counts, at most 7: each is a bit of a byte.
 
     Returns:
         The boxes of the labels 1..count; None where a label has no voxel.
@@ -88,7 +88,7 @@ def label_boxes(labels: np.ndarray, count: int) -> list[Box | None]:
     in_slice = np.zeros(labels.shape[0], np.uint8)
     bits, one = np.empty_like(seen_along_z), np.uint8(1)
     for z, plane in enumerate(labels):
-        np.left_shift(one, plane, out=bits)
+        np.left_shift(one, plane, out=bits, casting="unsafe")
         np.bitwise_or(seen_along_z, bits, out=seen_along_z)
         in_slice[z] = np.bitwise_or.reduce(np.bitwise_or.reduce(bits, axis=0))
     profiles = in_slice, *(np.bitwise_or.reduce(seen_along_z, axis=axis) for axis in (1, 0))

@@ -90,9 +90,8 @@ class Slices:
 
     def _holding(self, rest_s: float) -> Callable[[Any, Any], None]:
         def hold(_caller: Any, _event: Any) -> None:
-            if (
-                self.painting
-            ):  # with a surface to keep up to date the stroke itself would take as long as that
+            # With a surface to keep up to date the stroke itself would take as long as that.
+            if self.painting:
                 self.drop_lesion_surface()
             self._hold_surfaces(rest_s)
 

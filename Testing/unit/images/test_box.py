@@ -15,4 +15,6 @@ def test_boxes_of_labels_are_scipys(shape, seed, rare):
     labels = np.where(rng.random(shape) < (0.02 if rare else 0.5), rng.integers(0, 8, shape), 0)
     labels = labels.astype(np.uint8)
     assert label_boxes(labels, 7) == ndimage.find_objects(labels, max_label=7)
+    assert label_boxes(labels.astype(np.int16), 7) == ndimage.find_objects(labels, max_label=7)
+    assert label_boxes(np.where(labels == 7, 300, labels), 6) == ndimage.find_objects(labels, max_label=6)
     assert label_boxes(labels[:, ::-1], 5) == ndimage.find_objects(labels[:, ::-1], max_label=5)
