@@ -36,6 +36,7 @@ def segmentation_card(recipe: Recipe, scans: int, figures: dict[str, Any]) -> st
         outside=", air outside the lobes" if model.lobes_only else "",
         filters=", ".join(str(n) for n in model.network.filters),
         companion=model.dram_model or "the default dRAM model",
+        lost="; a small lesion that lies along the mediastinum alone is lost" if model.without_hilum else "",
         patches=recipe.settings.patches_per_scan,
     )
 

@@ -294,6 +294,9 @@ def test_the_bundle_has_a_card(data, tmp_path):
         "Scans | 2 |",
     ):
         assert part in card
+    assert "mediastinum" not in card
+    other = task(data, replace(MODEL, without_hilum=True)).save(tmp_path / "other", {})
+    assert "along the mediastinum alone is lost |" in (other / "docs" / "README.md").read_text()
 
 
 def test_recipes_of_the_final_network_can_be_read():
