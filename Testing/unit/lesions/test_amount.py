@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy import special
 
 from DRAMLesionLib.lesions.amount import (
@@ -184,3 +185,19 @@ def test_a_small_lesion_that_is_plain_to_see_counts_where_the_estimate_says_noth
     assert (lesion_map > 0.5).sum() == 8 and lesion_map[10, 4, 4] > 0.5
     with pytest.raises(InputError, match=r"a\.sure"):
         AmountSettings.from_dict({"sure": 2}, "a")
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    labels = np.repeat(np.arange(1, 6, dtype=np.uint8), 80_001).reshape(1, 1, -1)
+    lesion_map = np.random.default_rng(0).random(labels.shape, dtype=np.float32)
+    amounts, found = {lobe: Amount(20.0 + lobe, 10, 30) for lobe in range(1, 6)}, []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3, 7):
+            torch.set_num_threads(threads)
+            found.append(lesion_map.copy())
+            cut_at_amounts(found[-1], labels, 0.5, amounts)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
