@@ -213,10 +213,10 @@ def _ready_to_find(
     lobes: LobeMap | None = None,
     outline: Callable[["np.ndarray"], None] | None = None,
 ) -> Iterator["Find"]:
-    """CT read and models loaded: yields what finds the lesions, and may be given what is called when a small CT's mask is
-    known.
+    """CT read and models loaded: yields what finds the lesions.
 
-    Lack of memory in the block ends in one line.
+    That may be given what is called when the mask is known, of a large CT when its map is refined, too. Lack of memory in
+    the block ends in one line.
     """
     with watch.stage("read"):
         progress("Reading the CT", 0.0)
@@ -244,9 +244,9 @@ def _ready_to_find(
         how["outline"] = outline
 
     def find(known: Callable[[Findings], None] | None = None) -> Findings:
-        # A large CT's scene would need its memory while this process needs most.
-        if known is not None and ct.array.size <= MOST_BESIDE:
-            how["known"] = known
+        if known is not None:
+            # A large CT's scene would need its memory while this process needs most.
+            how.update(known=known, beside=ct.array.size <= MOST_BESIDE)
         if lobes is None:
             findings = find_lesions(ct, loaded, options, **how)
         else:

@@ -26,7 +26,7 @@ from DRAMLesionLib.commands.study import study
 from DRAMLesionLib.commands.terminal.console import INTERRUPTED, print_json
 from DRAMLesionLib.commands.train import train
 from DRAMLesionLib.commands.view import view
-from DRAMLesionLib.system.streams import lasting, restart_in_utf8
+from DRAMLesionLib.system.streams import end_with, lasting, restart_in_utf8
 
 app = typer.Typer(
     name="dramlesion",
@@ -70,6 +70,12 @@ def main() -> None:
     """Run the command line."""
     restart_in_utf8()
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    if sys.argv[1:2] == ["segment"]:  # its threads have nothing left to write; others save while they end
+        end_with(_run)
+    _run()
+
+
+def _run() -> None:
     if "--json" not in sys.argv[1:]:
         app()
         return

@@ -21,9 +21,9 @@ from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.optional import install_command
 from DRAMLesionLib.system.progress import Progress
 
-GIB_PER_WORKER = 3.5
+GIB_PER_WORKER = 2.7
 """Memory that a worker needs for one thoracic CT of 512 x 512 x 400 voxels, all its processes together, the scene's from
-the beginning: 3.4 by what 300 and 600 slices took at the peak, by two threads."""
+the beginning: 2.4 by what 300 and 600 slices took at the peak, by two threads."""
 ANSWER_S = 20.0
 """A scheduler has this long to answer the first call."""
 _LOOK_S = 2.0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from DRAMLesionLib.batch.work import Case, Job, do_case, to_json
+from DRAMLesionLib.system.allocation import keep_freed_memory
 from DRAMLesionLib.system.errors import InputError
 from DRAMLesionLib.system.progress import Estimate, Progress
 
@@ -27,6 +28,7 @@ def main() -> int:
     """Work until the input ends."""
     answers = _private_output()
     faulthandler.enable()
+    keep_freed_memory()
     cases = _read(sys.stdin)
     job = Job(**next(cases))
     try:

@@ -1,13 +1,19 @@
-"""Boxes of voxels: three slices (z, y, x) that cut a part out of a volume."""
+"""Boxes of voxels, three slices (z, y, x) that cut a part out of a volume, and volumes that take memory there alone."""
 
 from __future__ import annotations
 
 import math
+import mmap
+import sys
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 Box = tuple[slice, slice, slice]
 """Slices (z, y, x) of a volume."""
+_SMALL = 1 << 20
+"""Bytes up to which an array comes from the heap: pages of its own would gain nothing."""
 
 
 def grow(box: Box, margin_mm: float, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
@@ -85,3 +91,38 @@ def label_boxes(labels: np.ndarray, count: int) -> list[Box | None]:
         sides = [slice(int(place[0]), int(place[-1]) + 1) for place in places if place.size]
         boxes.append((sides[0], sides[1], sides[2]) if sides else None)
     return boxes
+
+
+def zeros_on_demand(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """Zeros that take memory only where something was written: for maps, which are 0 outside the lungs.
+
+    The array is a usual one of full size. The system gives it a page (4 KiB: two rows of 512 float32 values) when
+    something is first written there, and has all of them back as soon as nobody holds the array. So write no zeros into
+    it: assign with a mask, or use ``numpy.copyto`` with ``where``. A copy of it takes its full size.
+
+    Args:
+        shape: Of the array.
+        dtype: Of its values.
+
+    Raises:
+        OSError: There is not enough memory.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _SMALL:
+        return np.zeros(shape, dtype)
+    # Shared pages, the default, would be filled by reading them, too.
+    private = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+    return np.frombuffer(mmap.mmap(-1, size, **private), dtype).reshape(shape)
+
+
+def copy_on_demand(array: np.ndarray) -> np.ndarray:
+    """A copy of an array in :func:`zeros_on_demand`: it takes memory where it is not 0."""
+    copy = zeros_on_demand(array.shape, array.dtype)
+    for values, target in zip(array, copy, strict=True):
+        np.copyto(target, values, where=values != 0)
+    return copy
+
+
+class Unshared(np.ndarray):
+    """An array that nobody else reads or changes: who takes it over, as VTK does, needs no copy. So are its views."""

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from DRAMLesionLib.images.box import zeros_on_demand
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import LobeSample, LungGrid, MapOnCT, lobe_samples, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.candidates import dram_and_refined, dram_logits
@@ -58,7 +59,7 @@ class DramMaps:
         return MapOnCT(self.coarse[-1], self.grid, self.labels)
 
     def _on_ct_grid(self, coarse: np.ndarray) -> np.ndarray:
-        fine = np.zeros(self.labels.shape, np.float32)
+        fine = zeros_on_demand(self.labels.shape, np.float32)
         if self.grid is not None:
             box = self.grid.box
             to_ct_grid(coarse, self.grid, self.labels[box], out=fine[box])

@@ -1,10 +1,12 @@
 """The main job in memory: lobes, dRAM, refined dRAM, lesion mask and table of one CT."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.images.box import copy_on_demand
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.amount import Amount, amounts_for_record, cut_at_amounts, lobe_amounts, ranges_of
 from DRAMLesionLib.lesions.dram import predict_maps
@@ -22,6 +24,7 @@ from DRAMLesionLib.lesions.run_models import CaseModels
 from DRAMLesionLib.lesions.whole_lungs.percents import lobe_percents
 from DRAMLesionLib.lungs.lobes import LobeMap
 from DRAMLesionLib.lungs.read_lobes import find_lobes
+from DRAMLesionLib.system.allocation import give_freed_memory_back
 from DRAMLesionLib.system.progress import Progress, silent
 from DRAMLesionLib.system.record import Stopwatch, versions
 
@@ -48,6 +51,7 @@ def find_lesions(
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
     known: Known = unused,
+    beside: bool = True,
 ) -> Findings:
     """Find lobes and lesions of a CT that is in memory: dRAM, refined dRAM, lesion mask and table.
 
@@ -61,6 +65,7 @@ def find_lesions(
             the mask does not depend on it.
         known: Called then with what is known: the findings as they will be, but for the lesion map (the map that the mask
             was cut from is there as ``dram``), what is counted of it, and the record.
+        beside: False: ``known`` is called after the CRF, whose memory whoever goes on would need.
 
     Returns:
         The findings; nothing is written.
@@ -72,7 +77,9 @@ def find_lesions(
     with watch.stage("lobes"):
         missing = options.allow_missing_lobes
         lobe_map = find_lobes(ct, options.lobes, allow_missing=missing, progress=progress)
+        lobe_map = replace(lobe_map, labels=copy_on_demand(lobe_map.labels))
     how: dict[str, Any] = {"progress": progress, "watch": watch, "outline": outline, "known": known}
+    how["beside"] = beside
     return find_lesions_in(ct, lobe_map, models, crf=options.crf, **how)
 
 
@@ -86,6 +93,7 @@ def find_lesions_in(
     watch: Stopwatch | None = None,
     outline: Outline = unseen,
     known: Known = unused,
+    beside: bool = True,
 ) -> Findings:
     """Find the lesions in lobes that are known, in memory.
 
@@ -98,6 +106,7 @@ def find_lesions_in(
         watch: Takes the seconds of each stage.
         outline: See :func:`find_lesions`.
         known: See :func:`find_lesions`.
+        beside: See :func:`find_lesions`.
 
     Returns:
         The findings; nothing is written.
@@ -111,12 +120,14 @@ def find_lesions_in(
     given = (ct.array, labels, ct.spacing_mm)
     grid = lung_grid(*given, wanted) if labels.any() else None
     amounts: dict[int, Amount] = {}
-    probability = own = whole = None
+    probability = own = whole = early = None
+    give_freed_memory_back()  # what finding the lobes took, before the networks take theirs
     if models.final is not None and final is not None:
         with watch.stage("final network"):
             its_grid = grid if same_grid(final.preparation, wanted) else None
             probability, whole = _final_map(models, final, ct, labels, its_grid, how)
-            own = np.packbits(probability > final.threshold)
+            own = segment_lesion(probability, labels, final.threshold)
+        give_freed_memory_back()
     # The mask first where it does not wait for the map: somebody may be looking.
     map_counts = final is None or (crf and final.dram_share > 0)
     if final is not None and probability is not None and not map_counts:
@@ -126,11 +137,15 @@ def find_lesions_in(
             outline(lesion)
             if known is not unused:
                 table = quantify(ct.array, lobe_map, lesion, ct.spacing_mm).with_ranges(ranges_of(amounts))
-                known(Findings(ct, lobe_map, probability, lesion, table))
+                early = Findings(ct, lobe_map, probability, lesion, table)
             del lesion
+    if early is not None and beside:
+        known(early)
+    give_freed_memory_back()
     with watch.stage("dRAM"):
         maps = predict_maps(models.dram.network, wanted, *given, grid=grid, **how)
     refined: np.ndarray | None
+    give_freed_memory_back()
     if crf:
         with watch.stage("CRF"):
             progress("Refining the dRAM", 0.0)
@@ -138,12 +153,18 @@ def find_lesions_in(
             refined = refine_dram(maps.best_by_parts, ct.array, ct.spacing_mm, labels, wanted)
     else:
         refined = maps.attended
+    give_freed_memory_back()
+    if early is not None and not beside:
+        known(early)
+    del early
     dram = maps.dram
     cut, threshold = dram if refined is None else refined, wanted.threshold
     agreement = None
     if own is not None:
-        its = np.unpackbits(own, count=cut.size).view(bool).reshape(cut.shape)
-        agreement = agreement_of(its, cut > threshold, ct.spacing_mm)
+        its = segment_lesion(cut, labels, threshold)
+        agreement = agreement_of(own.view(np.bool_), its.view(np.bool_), ct.spacing_mm)
+        del own, its
+        give_freed_memory_back()
     if final is not None and probability is not None:
         if map_counts and refined is not None:
             probability = with_refined_dram(

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import special
 
-from DRAMLesionLib.images.box import bounding_box, hull, label_boxes
+from DRAMLesionLib.images.box import bounding_box, hull, label_boxes, zeros_on_demand
 from DRAMLesionLib.images.resampling import gaussian, slabs
 from DRAMLesionLib.lungs.lobes import LOBES
 
@@ -47,13 +47,13 @@ def with_refined_dram(
         return probability
     # (1 - share) (odds - own) + share (other - others) + own, where own and others are the thresholds' log odds.
     constant = share * float(special.logit(threshold) - special.logit(refined_threshold))
-    result = np.zeros(probability.shape, np.float32)
+    result = zeros_on_demand(probability.shape, np.float32)
     for part in slabs(probability.shape):
         inside = refined[part] > 0
         if inside.any():
             odds, other = (torch.from_numpy(m[part].astype(np.float32)) for m in (probability, refined))
             mean = torch.lerp(odds.logit_(CERTAIN), other.logit_(CERTAIN), share).add_(constant)
-            np.multiply(mean.sigmoid_().numpy(), inside, out=result[part])
+            np.copyto(result[part], mean.sigmoid_().numpy(), where=inside)
     return result
 
 
@@ -68,10 +68,10 @@ def segment_lesion(lesion_map: np.ndarray, labels: np.ndarray, threshold: float)
     Returns:
         uint8 (z, y, x): 1 lesion, 0 elsewhere and outside the lobes.
     """
-    mask = np.empty(lesion_map.shape, np.uint8)
-    for part in slabs(mask.shape):  # no other arrays as large as the CT
-        np.logical_and(lesion_map[part] > threshold, labels[part] > 0, out=mask[part].view(bool))
-    return mask
+    lesion = zeros_on_demand(lesion_map.shape, np.uint8)
+    for part in slabs(lesion_map.shape):
+        lesion[part][(lesion_map[part] > threshold) & (labels[part] > 0)] = 1
+    return lesion
 
 
 def take_speckle_off(

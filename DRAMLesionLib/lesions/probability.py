@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from DRAMLesionLib.images.box import zeros_on_demand
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
 from DRAMLesionLib.lesions.lung_grid import LungGrid, lung_grid, to_ct_grid
 from DRAMLesionLib.lesions.networks.final_description import SegmentationDescription
@@ -139,7 +140,7 @@ def predict_lesion(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
-    result = np.zeros(hu.shape, np.float32)
+    result = zeros_on_demand(hu.shape, np.float32)
     if not labels.any():
         return result
     grid = grid or lung_grid(hu, labels, spacing_mm, description.preparation)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import special
 
-from DRAMLesionLib.images.box import Box, hull, label_boxes
+from DRAMLesionLib.images.box import Box, hull, label_boxes, zeros_on_demand
 from DRAMLesionLib.images.resampling import linear_slabs, resample
 from DRAMLesionLib.lesions.crf.crf import refine
 from DRAMLesionLib.lesions.crf.threads import one_thread_each
@@ -48,14 +48,14 @@ def refine_dram(
     Returns:
         float32 (z, y, x), 0..1, 0 outside the lobes.
     """
-    result = np.zeros(dram.shape, np.float32)
+    result = zeros_on_demand(dram.shape, np.float32)
     boxes = label_boxes(labels, len(LOBES))
 
     def refine_side(values: list[int], box: Box) -> None:
         here = labels[box]
         inside = np.logical_or.reduce([here == value for value in values])
         # The lungs' boxes overlap, and inside them each lung's voxels are its own.
-        _refine_lung(dram[box], hu[box], spacing_mm, inside, description, result[box])
+        _refine_lung(lambda: dram[box], hu[box], spacing_mm, inside, description, result[box])
 
     works = []
     for side in ("right", "left"):
@@ -68,32 +68,40 @@ def refine_dram(
 
 
 def _refine_lung(
-    dram: np.ndarray,
+    dram: Callable[[], np.ndarray],
     hu: np.ndarray,
     spacing_mm: tuple[float, float, float],
     inside: np.ndarray,
     description: ModelDescription,
     out: np.ndarray,
 ) -> None:
-    """Refine the map of one lung, in the lung's box, into ``out``; outside the lung nothing changes there."""
+    """Refine the map of one lung, in the lung's box, into ``out``; outside the lung nothing changes there.
+
+    ``dram`` gives the map: it is held no longer than until it is on the CRF's grid.
+    """
     shape = inside.shape
     shift = float(special.logit(description.threshold))
     factors = [max(1, int(np.ceil(FINEST_MM / s - 1e-6))) for s in spacing_mm]
     size = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     mask = resample(inside, size, order=0)
     if not mask.any():  # less than a voxel of the CRF's grid
-        out[inside] = dram[inside]
+        out[inside] = dram()[inside]
         return
 
-    def shifted(part: slice) -> torch.Tensor:
-        # A copy in any case: the map itself stays as it is.
-        return _shift(torch.from_numpy(dram[part].astype(np.float32)), -shift)
+    def shifted_on_grid() -> np.ndarray:
+        given = dram()
+
+        def shifted(part: slice) -> torch.Tensor:
+            # A copy in any case: the map itself stays as it is.
+            return _shift(torch.from_numpy(given[part].astype(np.float32)), -shift)
+
+        return _on_grid(shifted, shape, size)
 
     def image(part: slice) -> torch.Tensor:
         return torch.from_numpy(hu[part].astype(np.float32))
 
     refined = refine(
-        _on_grid(shifted, shape, size),
+        shifted_on_grid(),
         _on_grid(image, shape, size),
         tuple(s * n / m for s, n, m in zip(spacing_mm, shape, size, strict=True)),
         mask,

@@ -1,17 +1,19 @@
 """Findings for another process of the same machine: plain arrays, since packing takes longer than all the rest.
 
 ``segment --handover`` writes them for the panel, which has the CT already and reads array by array, so that its window
-never stands still for long; the scene's process gets them with the CT, and takes them as they lie on the disk.
+never stands still for long; the scene's process gets them with the CT, which it takes as it lies on the disk. Of lobes,
+maps and mask only the box outside of which they are 0 is written.
 """
 
 import json
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from DRAMLesionLib.images.box import Box, Unshared, zeros_on_demand
 from DRAMLesionLib.images.geometry import Geometry
 from DRAMLesionLib.images.volume import Volume
 from DRAMLesionLib.lesions.findings import Findings
@@ -48,7 +50,7 @@ def write_arrays(findings: Findings, out: str | Path, names: Collection[str] = t
 def writing_arrays(
     findings: Findings, out: str | Path, names: Collection[str] = tuple(ARRAYS)
 ) -> Generator[str, None, None]:
-    """Write findings into a folder, whole or not at all: ``NAME.npy`` in canonical axes, and :data:`WORDS`.
+    """Write findings into a folder, whole or not at all: boxes ``NAME.npy`` in canonical axes, and :data:`WORDS`.
 
     Args:
         findings: The results of one CT.
@@ -72,9 +74,10 @@ def writing_arrays(
         "probability": findings.probability,
     }
     written = {name: array for name, array in arrays.items() if name in names and array is not None}
-    lesions = known_lesions(findings)
+    lesions, boxes = known_lesions(findings), dict[str, list[list[int]]]()
     words = {
         "arrays": list(written),
+        "boxes": boxes,
         "approximate": findings.lobes.approximate,
         "source": findings.lobes.source,
         "record": findings.record,
@@ -86,19 +89,46 @@ def writing_arrays(
     }
     with staged_directory(out, (WORDS, *map(_file, arrays)), last=WORDS) as folder:
         for name, array in written.items():
-            array = array if name == CT else array.astype(ARRAYS[name][0], copy=False)
+            if name != CT:
+                box = yield from _box_of(array, name)
+                boxes[name] = [[side.start, side.stop] for side in box]
+                array = array[box].astype(ARRAYS[name][0], copy=False)
             yield from _saving(folder / _file(name), array, name)
         (folder / WORDS).write_text(json.dumps(words), encoding="utf-8")
 
 
 def _saving(path: Path, array: np.ndarray, name: str) -> Generator[str, None, None]:
-    """``numpy.save`` in parts of some slices."""
-    file = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=array.shape)
-    step = max(1, _PART_BYTES // max(1, array[0].nbytes))
-    for start in range(0, len(array), step):
-        file[start : start + step] = array[start : start + step]
+    """``numpy.save`` in parts of some slices; nobody waits for the disk, since the reader is on the same machine."""
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in _parts(array):
+            file.write(np.ascontiguousarray(array[part]).data)
+            yield name
+
+
+def _parts(array: np.ndarray) -> Iterator[slice]:
+    """Cuts of an array's first axis; none of an array without values."""
+    step = max(1, _PART_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array) if array.size else 0, step):
+        yield slice(start, start + step)
+
+
+def _box_of(array: np.ndarray, name: str) -> Generator[str, None, Box]:
+    """The box outside of which an array is 0, empty for nothing but zeros; yields the name after each part of it."""
+    planes, seen = np.zeros(array.shape[0], bool), np.zeros(array.shape[1:], bool)
+    for part in _parts(array):
+        for number, plane in enumerate(array[part], part.start):
+            filled = plane != 0
+            planes[number] = filled.any()
+            seen |= filled
         yield name
-    file.flush()
+    return _extent(planes), _extent(seen.max(axis=1)), _extent(seen.max(axis=0))
+
+
+def _extent(filled: np.ndarray) -> slice:
+    where = np.flatnonzero(filled)
+    return slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 0)
 
 
 def reading_arrays(
@@ -110,7 +140,9 @@ def reading_arrays(
         folder: The folder.
         ct: The CT that the results were made from; None where it was written, too.
         lobes: The lobes that the run was given, where the caller still has them.
-        mapped: Take the arrays as they lie on the disk; a change of one stays in memory.
+        mapped: Take the CT as it lies on the disk; a change of it stays in memory. The other arrays are expanded, in
+            either case, and take memory where they are not 0; here they are
+            :class:`~DRAMLesionLib.images.box.Unshared`.
 
     Yields:
         The name of what was read; between two of them the caller may do something else.
@@ -132,7 +164,10 @@ def reading_arrays(
         if name == "lobes" and lobes is not None:
             continue
         if name in words["arrays"] or name in FOR_SCENE:
-            arrays[name] = _read_array(folder / _file(name), name, ct, mode)
+            box = _known_box(words, name, ct, folder / WORDS)
+            arrays[name] = _read_array(folder / _file(name), name, ct, box)
+            if mapped:
+                arrays[name] = arrays[name].view(Unshared)
         yield name
     record = dict(words["record"])
     if lobes is None:
@@ -164,7 +199,7 @@ def read_arrays(folder: str | Path, ct: Volume | None = None, *, mapped: bool = 
     Args:
         folder: The folder.
         ct: The CT that the results were made from; None where it was written, too.
-        mapped: Take the arrays as they lie on the disk; a change of one stays in memory.
+        mapped: See :func:`reading_arrays`.
 
     Raises:
         InputError: Something is missing or damaged, or of another CT.
@@ -193,7 +228,7 @@ def _words_of_ct(ct: Volume) -> dict[str, Any]:
 
 def _read_words(path: Path) -> dict[str, Any]:
     words = read_json(path, "what segment hands over", "segment the CT again")
-    needed = {"arrays", "approximate", "source", "record", "regions", "ct"}
+    needed = {"arrays", "boxes", "approximate", "source", "record", "regions", "ct"}
     if not isinstance(words, dict) or not needed <= words.keys():
         raise InputError(f"{path}: not what segment hands over: segment the CT again")
     return words
@@ -206,17 +241,40 @@ def _read_ct(path: Path, words: dict[str, Any], mode: Literal["c"] | None) -> Vo
     return Volume(hu, spacing_mm, geometry, words["name"], source, tuple(words["warnings"]))
 
 
-def _read_array(path: Path, name: str, ct: Volume, mode: Literal["c"] | None) -> np.ndarray:
+def _known_box(words: dict[str, Any], name: str, ct: Volume, path: Path) -> Box:
+    """Where an array's values lie in the CT.
+
+    Raises:
+        InputError: The words don't say, or it lies outside the CT.
+    """
+    try:
+        sides = [slice(int(start), int(stop)) for start, stop in words["boxes"][name]]
+        z, y, x = sides
+        inside = [
+            0 <= side.start <= side.stop <= length for side, length in zip(sides, ct.array.shape, strict=True)
+        ]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: does not say where {name} lies: segment the CT again") from error
+    if not all(inside):
+        raise InputError(f"{path}: {name} lies outside the CT: segment the CT again")
+    return z, y, x
+
+
+def _read_array(path: Path, name: str, ct: Volume, box: Box) -> np.ndarray:
     dtype, most = ARRAYS[name]
-    array = _load(path, mode)
-    if array.dtype != dtype or array.shape != ct.array.shape:
+    array, expected = _load(path, "c"), tuple(side.stop - side.start for side in box)
+    if array.dtype != dtype or array.shape != expected:
         raise InputError(
-            f"{path}: holds {array.dtype} {array.shape}, expected {dtype} {ct.array.shape}: segment the CT again"
+            f"{path}: holds {array.dtype} {array.shape}, expected {dtype} {expected}: segment the CT again"
         )
+    whole = zeros_on_demand(ct.array.shape, dtype)
+    if not array.size:
+        return whole
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= most):  # NaN fails both
         raise InputError(f"{path}: has values {low:g}..{high:g}, expected 0..{most}: segment the CT again")
-    return array
+    np.copyto(whole[box], array, where=array != 0)
+    return whole
 
 
 def _load(path: Path, mode: Literal["c"] | None) -> np.ndarray:

@@ -347,6 +347,7 @@ def write_findings(
             with watch.stage("DICOM Segmentation"):
                 progress("Writing the DICOM Segmentation", 0.0)
                 write_dicom_seg(slim, dicom_folder.folder, folder / DICOM_SEG, dicom_folder.series)
+        give_freed_memory_back()
         with watch.stage("report"):
             progress("Drawing the report", 0.0)
             drawings = report.draw(slim)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from DRAMLesionLib.system.errors import InputError
 
-BASE_GIB = 1.2
+BASE_GIB = 1.0
 """What a run takes before it holds a CT: Python, torch, the models, and the networks' work on a part of the lungs."""
-BYTES_PER_VOXEL = 22.5
-"""Measured at the peak on two idle cores, with the scene's process: 2.9 GiB for a CT of 512 x 512 x 300, 4.5 GiB for
-twice the slices. One thread alone takes a third of a GiB less."""
-MOST_BESIDE, BESIDE_GIB = 1 << 24, 0.45
+BYTES_PER_VOXEL = 14.2
+"""Measured at the peak by two threads, with the scene's process: 1.9 GiB for a CT of 512 x 512 x 300, 3.0 GiB for
+twice the slices; maps took 0.16 of the 0.29 GiB that they would take as whole arrays."""
+MOST_BESIDE, BESIDE_GIB = 1 << 24, 0.5
 """Up to so many voxels the scene is made beside the computing, which takes so much more at the peak."""
 GPU_GIB = 1.5
 """On a GPU: the driver's own 0.5 GiB, and one lobe in the network; it does not grow with the CT's matrix."""

@@ -293,7 +293,7 @@ class Page:
         tool = "" if tool == self._brush.tool else tool
         self._last_tool = tool or self._brush.tool or self._last_tool
         self._brush.choose(tool)
-        self.state.tool = tool
+        self.state.tool, self.slices.painting = tool, bool(tool)
 
     def _is_own(self) -> bool:
         """Whether the lesion is being changed by a slider, a refinement or undo: no stroke."""

@@ -37,6 +37,7 @@ class Slices:
 
     Attributes:
         app: trame-slicer's application: scene, views, segment editor.
+        painting: Whether a button that is pressed in a plane paints.
     """
 
     def __init__(self, server: Any) -> None:
@@ -56,6 +57,7 @@ class Slices:
         self._fitted: dict[str, float] = {}
         self._held: asyncio.TimerHandle | None = None
         self._looked = False
+        self.painting = False
         self._connected = asyncio.Event()
         server.controller.on_client_connected.add(lambda: self._connected.set())
         register_rca_factories(
@@ -87,7 +89,14 @@ class Slices:
                 view.interactor().AddObserver(f"LeftButton{event}Event", self._holding(rest_s), _FIRST)
 
     def _holding(self, rest_s: float) -> Callable[[Any, Any], None]:
-        return lambda _caller, _event: self._hold_surfaces(rest_s)
+        def hold(_caller: Any, _event: Any) -> None:
+            if (
+                self.painting
+            ):  # with a surface to keep up to date the stroke itself would take as long as that
+                self.drop_lesion_surface()
+            self._hold_surfaces(rest_s)
+
+        return hold
 
     def _hold_surfaces(self, rest_s: float = REST_S) -> None:
         """Draw the 3-D view no more until nothing was changed for a while: in software it takes longer than all else."""
@@ -106,6 +115,7 @@ class Slices:
         if self._held is not None:
             self._held.cancel()
         self._held = None
+        self.make_surfaces()
         for view in self.app.view_manager.get_threed_views():
             view.set_render_blocked(False)
 
@@ -143,7 +153,7 @@ class Slices:
 
     def forget(self) -> None:
         """The case is gone from the scene: keep nothing of it."""
-        self._nodes, self._looked = None, False
+        self._nodes, self._looked, self.painting = None, False, False
         self._draw_surfaces()
 
     def set_opacity(self, opacity: float) -> None:

@@ -77,11 +77,11 @@ def measure(source: Path, out: Path, workers: int, dask: bool, options: dict) ->
 
 
 def listed_memory(count: int) -> dict[str, float]:
-    """Peak memory of the process that holds the list and Dask's scheduler, with ``count`` cases listed."""
+    """Peak memory of the process that holds the list and the scheduler; up to 500 of ``count`` listed cases are done."""
     from DRAMLesionLib.batch import Workers, segment_batch
     from DRAMLesionLib.batch.memory import peak_memory_mb, reset_peak_memory
 
-    opened = []
+    opened, enough = [], min(count, 500)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = folder / "cases.csv"
@@ -93,7 +93,7 @@ def listed_memory(count: int) -> dict[str, float]:
         )
 
         def stop(event) -> None:
-            if event.ended == 500:
+            if event.ended == enough:
                 raise KeyboardInterrupt
 
         import distributed  # noqa: F401 - its own memory is not the list's
@@ -109,7 +109,7 @@ def listed_memory(count: int) -> dict[str, float]:
             tell=stop,
             with_report=False,
         )
-        assert result.stopped and sum(result.statuses.values()) == 500
+        assert result.stopped and sum(result.statuses.values()) == enough
         return {
             "listed": count,
             "before_mb": before,

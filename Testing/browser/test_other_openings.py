@@ -66,7 +66,7 @@ def test_a_run_fails_is_tried_again_is_stopped_and_the_page_lives(tmp_path, serv
         (document.querySelector('#stop') ?? document.querySelector('#again'))?.click();
         return false;
     }""")
-    assert tab.is_visible("#again")
+    tab.wait_for_selector("#again")
     assert [path.name for path in tmp_path.iterdir()] == ["water.nii.gz"]
     assert server.process.poll() is None
     assert server.end() == 0

@@ -105,7 +105,9 @@ def refine(
 
             refined = mean_field(part, image, spacing, inside, sigmas, weights, iterations)
         else:
-            refined = _Kernels(image, spacing, inside, sigmas, tolerance).solve(part, weights, iterations)
+            kernels = _Kernels(image, spacing, inside, sigmas, tolerance)
+            del image, inside  # what is large goes as soon as it is done with
+            refined = kernels.solve(part, weights, iterations)
         answer = torch.zeros(given.shape, dtype=torch.float32, device=given.device)
         answer[(..., *box)] = refined
         return answer
@@ -221,6 +223,7 @@ class _Kernels:
         common: dict[str, Any] = {"tolerance": tolerance, "device": hu.device, "dtype": hu.dtype}
         gaussian = LowRankFilter((a, b, c), (gaussian_mm / p, gaussian_mm / q, gaussian_mm / r), **common)
         index, table = range_features(image, self.mask, bilateral_hu, tolerance)
+        del image
         reach = (bilateral_mm / p, bilateral_mm / q, bilateral_mm / r)
         bilateral = LowRankFilter((a, b, c), reach, index=index, table=table, **common)
         self.filters = (gaussian, bilateral)
@@ -261,7 +264,7 @@ class _Kernels:
         prior = several.permute(0, *(axis + 1 for axis in self.order)).float().contiguous()
         binary = len(prior) == 1
         unary = torch.logit(prior, SMALLEST) if binary else prior.clamp_(min=SMALLEST).log_()
-        result = torch.empty_like(unary)
+        del prior
         first = [k for k in range(2) if weights[k] > 0]
         cores = {
             k: unary.new_empty(len(unary), self.filters[k].shape[0], self.filters[k].core_size) for k in first
@@ -278,7 +281,7 @@ class _Kernels:
                     for one, core in zip(belief, mixed[k], strict=True):
                         one.addcmul_(self.filters[k].spread(core[slab], features[k]), scale)
             if stop:
-                result[:, slab] = belief.sigmoid() if binary else belief.softmax(0)
+                unary[:, slab] = belief.sigmoid() if binary else belief.softmax(0)
                 return
             # tanh(x / 2), six times faster
             values = belief.sigmoid().mul_(2).sub_(1) if binary else belief.softmax(0)
@@ -292,8 +295,8 @@ class _Kernels:
             if step < iterations:
                 mixed = {k: [self.filters[k].mix(core) for core in cores[k]] for k in first}
         if self.mask is not None:
-            result.mul_(self.mask)
-        result = self._back(result)
+            unary.mul_(self.mask)
+        result = self._back(unary)
         return result if probability.ndim == 4 else result[0]
 
     def _back(self, volumes: torch.Tensor) -> torch.Tensor:

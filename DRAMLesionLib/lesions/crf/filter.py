@@ -130,7 +130,7 @@ class LowRankFilter:
                 kept[slab] = self._look_up(slab)
 
             for_slabs(keep, self.slabs(), self.device)
-            self._kept = kept
+            self._kept, self._index = kept, None
 
     def slabs(self) -> list[slice]:
         """Cuts of the first axis that fit the cache."""
@@ -144,12 +144,10 @@ class LowRankFilter:
 
     def features(self, slab: slice) -> torch.Tensor | None:
         """The slab's range features, (rows, rank, b, c), or None for a kernel of position alone."""
-        if self._index is None:
-            return None
-        if self._kept is None:
-            return self._look_up(slab)
-        kept = self._kept[slab]
-        return self._buffer("features", *kept.shape).copy_(kept)
+        if self._kept is not None:
+            kept = self._kept[slab]
+            return self._buffer("features", *kept.shape).copy_(kept)
+        return None if self._index is None else self._look_up(slab)
 
     def _buffer(self, name: str, *shape: int) -> torch.Tensor:
         """Memory that one thread uses again for every slab: fresh pages would cost as much as the arithmetic."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from DRAMLesionLib.results.arrays import read_arrays
 from DRAMLesionLib.results.scene.available import INPUT_NAME, SCENE_NAME, SceneUnavailable
 from DRAMLesionLib.results.scene.headless import open_scene, save
+from DRAMLesionLib.system.streams import end_with
 
 
 def main() -> int:
@@ -58,4 +59,4 @@ def _report(stage: str, fraction: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

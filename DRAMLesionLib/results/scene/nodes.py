@@ -233,7 +233,10 @@ def _segmentation_node(scene: Any, role: str, ct: Any, name: str) -> tuple[Any, 
 
 def _lesion_node(scene: Any, findings: Findings, ct: Any) -> Any:
     node, new = _segmentation_node(scene, "lesion", ct, f"{findings.ct.name} lesion")
-    set_segments(node, (findings.lesion != 0).view(np.uint8), findings.ct, [LESION])
+    mask = findings.lesion
+    if mask.dtype != np.uint8 or mask.max() > 1:
+        mask = (mask != 0).view(np.uint8)
+    set_segments(node, mask, findings.ct, [LESION])
     if new:
         display = node.GetDisplayNode()
         display.SetVisibility2DFill(False)

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from DRAMLesionLib.images.box import Unshared
+
 PART_BYTES = 16 << 20
 """So much is copied at once: some hundredths of a second."""
 
 
 def vtk_scalars(own: np.ndarray) -> Any:
-    """A copy of an array (k, j, i), which VTK owns; of a mapped file none: its pages are this process's own."""
+    """A copy of an array (k, j, i), which VTK owns; none of a mapped file or an unshared array, which nobody else has."""
     from vtk.util.numpy_support import numpy_to_vtk
 
-    scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap))
+    scalars = numpy_to_vtk(np.ascontiguousarray(own).ravel(), deep=not isinstance(own, np.memmap | Unshared))
     scalars.SetName("ImageScalars")
     return scalars
 
@@ -35,7 +37,7 @@ def copying_scalars(own: np.ndarray) -> Generator[str, None, Any]:
     from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkDataArray
 
-    if isinstance(own, np.memmap) or own.nbytes <= PART_BYTES:
+    if isinstance(own, np.memmap | Unshared) or own.nbytes <= PART_BYTES:
         return vtk_scalars(own)
     scalars = vtkDataArray.CreateDataArray(get_vtk_array_type(own.dtype))
     scalars.SetNumberOfTuples(own.size)

@@ -152,7 +152,8 @@ def test_the_mask_is_told_before_the_map_is_made_where_it_does_not_wait_for_it(s
     assert "mask" not in stages, "the map counts in it: it comes with the results"
 
 
-def test_what_a_scene_shows_is_told_before_the_map_is_made_as_it_will_be(scan, models):
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_a_scene_shows_is_told_before_all_is_known_as_it_will_be(scan, models, beside):
     ct, _, lobes = scan
     told: list[Findings] = []
     stages: list[str] = []
@@ -169,10 +170,13 @@ def test_what_a_scene_shows_is_told_before_the_map_is_made_as_it_will_be(scan, m
             Options(lobes=lobes, allow_missing_lobes=True),
             progress=lambda stage, _: stages.append(stage),
             known=take,
+            beside=beside,
         )
 
     found, early = run(0.0), told.pop()
-    assert stages.index("known") < stages.index("Computing the dRAM")
+    assert stages.count("known") == 1
+    assert (stages.index("known") < stages.index("Computing the dRAM")) == beside
+    assert beside or stages.index("known") > stages.index("Refining the dRAM")
     np.testing.assert_array_equal(early.map, found.map)
     np.testing.assert_array_equal(early.lesion, found.lesion)
     assert early.lobes is found.lobes and early.ct is found.ct

@@ -115,3 +115,27 @@ def test_the_scenes_process_gets_the_ct_and_no_map_that_it_does_not_show(finding
     assert (given.ct.geometry, given.ct.spacing_mm) == (findings.ct.geometry, findings.ct.spacing_mm)
     assert given.refined is None and given.probability is None
     assert given.quantification == findings.quantification and given.record == findings.record
+
+
+def test_of_maps_and_masks_only_the_box_is_written_that_is_not_0(findings, tmp_path):
+    dram, lesion = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, np.uint8)
+    dram[2:4, 1:6, 3] = 0.5
+    write_arrays(replace(findings, dram=dram, lesion=lesion, refined=None), tmp_path)
+    assert np.load(tmp_path / "dram.npy").shape == (2, 5, 1)
+    for mapped in (False, True):
+        given = read_arrays(tmp_path, findings.ct, mapped=mapped)
+        np.testing.assert_array_equal(given.dram, dram)
+        np.testing.assert_array_equal(given.lesion, lesion)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [None, [[0, 6], [0, 7]], [[0, 6], [0, 7], [1, 9]], [[-1, 5], [0, 7], [0, 8]], [["a", 6], [0, 7], [0, 8]]],
+)
+def test_a_box_that_the_ct_does_not_have(findings, tmp_path, box):
+    write_arrays(findings, tmp_path)
+    words = json.loads((tmp_path / WORDS).read_text())
+    words["boxes"]["dram"] = box
+    (tmp_path / WORDS).write_text(json.dumps(words))
+    with pytest.raises(InputError, match=WORDS):
+        read_arrays(tmp_path, findings.ct)

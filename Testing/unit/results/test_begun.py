@@ -63,16 +63,18 @@ def test_where_the_rest_fails_it_is_stopped_and_nothing_is_left(made, tmp_path):
 
 
 @pytest.mark.parametrize("most", [60, 59])
-def test_a_large_ct_is_not_told_before_all_is_known(monkeypatch, most):
+def test_a_large_cts_scene_waits_until_its_map_is_refined(monkeypatch, most):
     ct = ct_from_array(np.arange(60).reshape(3, 4, 5) * 30 - 1000, (1, 1, 1))
     told = []
     monkeypatch.setattr(case, "MOST_BESIDE", most)
     monkeypatch.setattr(
         find,
         "find_lesions",
-        lambda *_given, **how: told.append(how.get("known")) or SimpleNamespace(record={}),
+        lambda *_given, **how: (
+            told.append((how.get("known"), how.get("beside"))) or SimpleNamespace(record={})
+        ),
     )
     models = SimpleNamespace(device="cpu")
     with case._ready_to_find(ct, Options(), models, silent, Stopwatch()) as find_in_it:
         find_in_it(print)
-    assert told == [print if most == 60 else None]
+    assert told == [(print, most == 60)]

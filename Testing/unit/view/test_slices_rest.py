@@ -1,6 +1,7 @@
 """While a reader changes the lesion the 3-D view is not drawn; afterwards it is, whatever happened meanwhile."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,3 +82,27 @@ def test_without_a_tab_it_goes_on_after_a_while(views, monkeypatch):
         await asyncio.wait_for(views.seen(), 10.0)
 
     asyncio.run(session())
+
+
+def test_painting_drops_the_lesions_surface_before_and_makes_it_again_at_rest(views, monkeypatch):
+    done = []
+    monkeypatch.setattr(slices, "REST_S", 0.0)
+    monkeypatch.setattr(slices, "drop_surfaces", lambda node: done.append(f"dropped {node}"))
+    monkeypatch.setattr(slices, "making_surfaces_to_look_at", lambda nodes: iter([done.append("made")]))
+    monkeypatch.setattr(views, "_nodes", SimpleNamespace(lesion="lesion", lobes="lobes"))
+
+    async def press_and_rest():
+        interactor = views.planes[0].interactor()
+        interactor.InvokeEvent("LeftButtonPressEvent")
+        held = list(done)
+        interactor.InvokeEvent("LeftButtonReleaseEvent")
+        views._draw_surfaces()
+        while views._making is not None:
+            await asyncio.sleep(0.01)
+        return held
+
+    assert asyncio.run(press_and_rest()) == []  # no tool: the button turns pages or windows
+    done.clear()
+    monkeypatch.setattr(views, "painting", True)
+    assert asyncio.run(asyncio.wait_for(press_and_rest(), 30)) == ["dropped lesion"]
+    assert done[-1] == "made"
