@@ -74,7 +74,7 @@ def test_low_memory_is_explained_before_the_run(panel, ct, monkeypatch):
     panel.ui.inputVolumeSelector.setCurrentNode(ct)
     text = panel.ui.statusLabel.text
     assert (
-        text.startswith("Phantom CT: a CT of 56 x 56 x 48 voxels needs about 1.6 GiB")
+        text.startswith("Phantom CT: a CT of 56 x 56 x 48 voxels needs about 1.4 GiB")
         and "0.4 GiB are free" in text
     )
     assert panel.ui.statusLabel.styleSheet and panel.ui.segmentButton.enabled

@@ -165,7 +165,7 @@ def test_where_nothing_helps_one_line_says_what_would_fit(phantoms, models, tmp_
     ("here", "said"),
     [
         (8.0, "close other programs, or resample it to slices of 2 mm"),
-        (2.0, "2.0 GiB are to be had: resample it to slices of 3 mm, which fits"),
+        (1.5, "1.5 GiB are to be had: resample it to slices of 3 mm, which fits"),
         (0.5, "use a computer with more memory"),
         (None, "resample it to slices of 2 mm"),
     ],
