@@ -263,7 +263,7 @@ class _Kernels:
         several = probability if probability.ndim == 4 else probability[None]
         prior = several.permute(0, *(axis + 1 for axis in self.order)).float().contiguous()
         binary = len(prior) == 1
-        unary = torch.logit(prior, SMALLEST) if binary else prior.clamp_(min=SMALLEST).log_()
+        unary = torch.logit(prior, SMALLEST) if binary else prior.clamp(min=SMALLEST).log_()
         del prior
         first = [k for k in range(2) if weights[k] > 0]
         cores = {

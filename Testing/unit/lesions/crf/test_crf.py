@@ -381,3 +381,12 @@ def test_a_missing_pydensecrf_is_said(monkeypatch):
     monkeypatch.setattr(crf_pydensecrf, "available", lambda: False)
     with pytest.raises(InputError, match="not installed; use backend="):
         refine(np.full((4, 4, 4), 0.5), np.zeros((4, 4, 4)), (1, 1, 1), backend="pydensecrf")
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 10), (8, 6, 10), (10, 6, 8)])
+def test_probabilities_of_several_classes_stay_as_they_were_given(shape):
+    random = np.random.default_rng(0)
+    given = random.dirichlet(np.ones(3), shape).astype(np.float32).transpose(3, 0, 1, 2).copy()
+    before, hu = given.copy(), random.integers(-1000, 0, shape).astype(np.int16)
+    refine(given, hu, (1.0, 1.0, 1.0))
+    np.testing.assert_array_equal(given, before)
