@@ -43,6 +43,5 @@ def test_a_worker_keeps_its_memory_and_its_threads_whatever_dask_says_in_the_env
     assert outcome.status == "done", outcome.reason
     faults, threads = map(int, (tmp_path / "out" / "cases" / "a" / "told.txt").read_text().split())
     assert threads == 3
-    assert faults < 10 * (4 << 20) // os.sysconf(
-        "SC_PAGE_SIZE"
-    )  # 40 arrays of 4 MiB, of which most are known pages
+    pages = (4 << 20) // os.sysconf("SC_PAGE_SIZE")
+    assert faults < 10 * pages  # of 40 arrays, most of which lie where earlier ones were
