@@ -209,9 +209,12 @@ class Slices:
             self._making = asyncio.get_running_loop().create_task(self._surfaces(self._nodes))
 
     async def _surfaces(self, nodes: FindingsNodes) -> None:
-        for _segment in making_surfaces_to_look_at(nodes):
-            await asyncio.sleep(0.01)
-        self._making = None
+        try:
+            for _segment in making_surfaces_to_look_at(nodes):
+                await asyncio.sleep(0.01)
+        finally:
+            if self._making is asyncio.current_task():  # not what another stroke has begun since
+                self._making = None
         if not self._looked:
             self._looked = True
             for view in self.app.view_manager.get_threed_views():
